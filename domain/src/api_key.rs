@@ -1,0 +1,118 @@
+//! API keys: what an organization owns, apart from the secret that opens doors with it.
+
+use crate::{
+    clock::Timestamp,
+    id::{KeyId, OrganizationId, UserId},
+    permission::PermissionSet,
+    secret::KeyPrefix,
+    text::{Invalid, name, text},
+    verdict::Refusal,
+};
+
+text!(
+    /// What a key is called. It need not be unique.
+    KeyName,
+    "Trims; 1 to 100 characters, none a control character.",
+    |text| name(text, 1)
+);
+
+text!(
+    /// A JSON object that the maker of a key keeps with it, as compact JSON text. We do not look inside.
+    Metadata,
+    "At most 8,192 bytes. That it is a JSON object is for the caller to see to.",
+    |text| {
+        if text.len() <= 8192 { Ok(text.to_owned()) } else { Err(Invalid::MetadataSize) }
+    }
+);
+
+/// Who made a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creator {
+    /// A caller with this key.
+    Key(KeyId),
+    /// This user, at sign-up.
+    User(UserId),
+    /// The operator, on the machine itself.
+    Operator,
+}
+
+/// A key of an organization. Settings and identity; its secrets are rows of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its identifier.
+    pub id: KeyId,
+    /// The organization that owns it.
+    pub organization: OrganizationId,
+    /// The user it belongs to, whose grants bound it; `None` for the organization's own key.
+    pub user: Option<UserId>,
+    /// Its name, if it was given one.
+    pub name: Option<KeyName>,
+    /// What stands in front of its secrets.
+    pub prefix: KeyPrefix,
+    /// Prefix and first characters of the newest secret, to recognize it by.
+    pub start: String,
+    /// Whether it is in use.
+    pub enabled: bool,
+    /// From this moment on it is expired. `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// What its maker keeps with it.
+    pub metadata: Option<Metadata>,
+    /// What it may do, before its user's grants bound it.
+    pub permissions: PermissionSet,
+    /// Who made it.
+    pub created_by: Creator,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its settings last changed; use does not move it.
+    pub updated_at: Timestamp,
+}
+
+impl ApiKey {
+    /// Whether the key itself is fit for use at `now`; who holds it and what for is not looked at.
+    pub fn check(&self, now: Timestamp) -> Result<(), Refusal> {
+        if !self.enabled {
+            return Err(Refusal::KeyDisabled);
+        }
+        if self.expires_at.is_some_and(|expires_at| now >= expires_at) {
+            return Err(Refusal::KeyExpired);
+        }
+        Ok(())
+    }
+}
+
+/// An expiry that a key may be given at `now`: in the future, at most ten years (3,650 days) ahead.
+pub fn expiry(expires_at: Timestamp, now: Timestamp) -> Result<Timestamp, Invalid> {
+    const TEN_YEARS_MILLIS: i64 = 3_650 * 24 * 60 * 60 * 1_000;
+    if expires_at <= now {
+        Err(Invalid::ExpiryPassed)
+    } else if expires_at > now.plus_millis(TEN_YEARS_MILLIS) {
+        Err(Invalid::ExpiryTooFar)
+    } else {
+        Ok(expires_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiry_has_a_future_and_an_end() {
+        let now = Timestamp::from_millis(1_000);
+        let ten_years = now.plus_millis(315_360_000_000);
+        assert_eq!(expiry(now, now), Err(Invalid::ExpiryPassed));
+        assert_eq!(expiry(now.plus_millis(1), now), Ok(now.plus_millis(1)));
+        assert_eq!(expiry(ten_years, now), Ok(ten_years));
+        assert_eq!(expiry(ten_years.plus_millis(1), now), Err(Invalid::ExpiryTooFar));
+        assert_eq!(expiry(Timestamp::from_millis(i64::MAX), now), Err(Invalid::ExpiryTooFar));
+    }
+
+    #[test]
+    fn names_are_counted_in_characters() {
+        assert!(KeyName::parse(&"ü".repeat(100)).is_ok());
+        assert_eq!(KeyName::parse(&"ü".repeat(101)), Err(Invalid::Length { min: 1, max: 100 }));
+        assert_eq!(KeyName::parse("  "), Err(Invalid::Length { min: 1, max: 100 }));
+        assert_eq!(KeyName::parse("a\u{7}b"), Err(Invalid::ControlCharacter));
+        assert_eq!(KeyName::parse(" a b ").map(|name| name.as_str().to_owned()), Ok("a b".to_owned()));
+    }
+}

@@ -1,0 +1,87 @@
+//! The first key of all: the platform organization and its root key, made by the operator on the machine itself.
+
+use std::sync::Arc;
+
+use crate::{
+    api_key::{ApiKey, Creator, KeyName},
+    clock::{Clock, Entropy},
+    error::{Error, Outage},
+    id::{KeyId, OrganizationId},
+    organization::{Organization, OrganizationKind, OrganizationName},
+    permission::PermissionSet,
+    ports::{Accounts, ApiKeys},
+    secret::{KeyPrefix, Secret},
+};
+
+/// The use case, with what it needs.
+pub struct Bootstrap {
+    accounts: Arc<dyn Accounts>,
+    api_keys: Arc<dyn ApiKeys>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Bootstrap {
+    /// The use case over these ports.
+    #[must_use]
+    pub fn new(
+        accounts: Arc<dyn Accounts>,
+        api_keys: Arc<dyn ApiKeys>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { accounts, api_keys, clock, entropy }
+    }
+
+    /// Makes the platform organization with a root key (`*:*`).
+    ///
+    /// # Errors
+    /// [`Error::PlatformExists`], [`Error::Outage`].
+    pub async fn first(&self) -> Result<Secret, Error> {
+        let name = OrganizationName::parse("Platform").expect("a short plain name");
+        let organization = Organization {
+            id: OrganizationId::generate(&*self.clock, &*self.entropy),
+            name: Some(name),
+            kind: OrganizationKind::Platform,
+            created_at: self.clock.now(),
+        };
+        let (key, secret) = self.root_key(organization.id);
+        if self.accounts.create_platform(&organization, &key, &secret.hash()).await? {
+            Ok(secret)
+        } else {
+            Err(Error::PlatformExists)
+        }
+    }
+
+    /// Makes another root key of the platform organization, for an operator who lost the first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is no platform organization yet; [`Error::Outage`].
+    pub async fn again(&self) -> Result<Secret, Error> {
+        let platform = self.accounts.find_platform().await?.ok_or(Error::NotFound)?;
+        let (key, secret) = self.root_key(platform);
+        self.api_keys.create(&key, &secret.hash()).await.map_err(|outage: Outage| outage.into()).map(|()| secret)
+    }
+
+    fn root_key(&self, organization: OrganizationId) -> (ApiKey, Secret) {
+        let now = self.clock.now();
+        let prefix = KeyPrefix::standard();
+        let secret = Secret::generate(&prefix, &*self.entropy);
+        let key = ApiKey {
+            id: KeyId::generate(&*self.clock, &*self.entropy),
+            organization,
+            user: None,
+            name: Some(KeyName::parse("root").expect("a short plain name")),
+            prefix,
+            start: secret.start().to_owned(),
+            enabled: true,
+            expires_at: None,
+            metadata: None,
+            permissions: PermissionSet::all(),
+            created_by: Creator::Operator,
+            created_at: now,
+            updated_at: now,
+        };
+        (key, secret)
+    }
+}

@@ -1,0 +1,62 @@
+//! Who is calling, and what they may do where.
+
+use std::sync::Arc;
+
+use crate::{
+    api_key::ApiKey,
+    error::Error,
+    id::OrganizationId,
+    organization::OrganizationKind,
+    permission::{Grants, Permission},
+};
+
+/// An authenticated caller: the holder of a key that is good.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The key that was shown.
+    pub key: Arc<ApiKey>,
+    /// What kind of organization the key belongs to.
+    pub kind: OrganizationKind,
+    /// What the caller may do.
+    pub grants: Grants,
+}
+
+impl Caller {
+    /// The organization that the caller acts in by themselves.
+    #[must_use]
+    pub fn organization(&self) -> OrganizationId {
+        self.key.organization
+    }
+
+    /// Asks for `permission`, before anything else is looked at: without it every id is forbidden, real or made up.
+    pub fn require(&self, permission: &Permission) -> Result<(), Error> {
+        if self.grants.allows(permission) { Ok(()) } else { Err(Error::Forbidden(permission.clone())) }
+    }
+}
+
+/// A caller who was found to hold a permission in an organization.
+///
+/// Use cases take one of these, so they cannot be reached without [`crate::keys::Keys::authorize`].
+#[derive(Clone, Debug)]
+pub struct Authority {
+    caller: Caller,
+    organization: OrganizationId,
+}
+
+impl Authority {
+    pub(crate) fn new(caller: Caller, organization: OrganizationId) -> Self {
+        Self { caller, organization }
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Where they may act.
+    #[must_use]
+    pub fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+}

@@ -1,0 +1,91 @@
+//! Sign-up: a name and an e-mail address become a user, an organization of their own, and its first key.
+
+use std::sync::Arc;
+
+use crate::{
+    api_key::{ApiKey, Creator},
+    clock::{Clock, Entropy},
+    error::Error,
+    id::{KeyId, OrganizationId, UserId},
+    organization::{Organization, OrganizationKind, OrganizationName},
+    permission::PermissionSet,
+    ports::{Accounts, Enrolment},
+    secret::{KeyPrefix, Secret},
+    user::{Email, Membership, User, UserName},
+};
+
+/// What a person gives to sign up.
+#[derive(Debug)]
+pub struct SignUp {
+    /// Their name.
+    pub user_name: UserName,
+    /// Their address.
+    pub email: Email,
+    /// What to call their organization. A name that exists elsewhere joins nothing.
+    pub organization_name: Option<OrganizationName>,
+}
+
+/// The use case, with what it needs.
+pub struct Enroll {
+    accounts: Arc<dyn Accounts>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Enroll {
+    /// The use case over these ports.
+    #[must_use]
+    pub fn new(accounts: Arc<dyn Accounts>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { accounts, clock, entropy }
+    }
+
+    /// Makes the user, their organization, and a key with `*:*` there that belongs to them.
+    ///
+    /// # Errors
+    /// [`Error::EmailTaken`], [`Error::Outage`].
+    pub async fn enroll(&self, sign_up: SignUp) -> Result<(Enrolment, Secret), Error> {
+        let now = self.clock.now();
+        let (clock, entropy) = (&*self.clock, &*self.entropy);
+        let user = User {
+            id: UserId::generate(clock, entropy),
+            name: sign_up.user_name,
+            email: sign_up.email,
+            created_at: now,
+        };
+        let organization = Organization {
+            id: OrganizationId::generate(clock, entropy),
+            name: sign_up.organization_name,
+            kind: OrganizationKind::Tenant,
+            created_at: now,
+        };
+        let membership = Membership {
+            organization: organization.id,
+            user: user.id,
+            permissions: PermissionSet::all(),
+            created_at: now,
+        };
+        let prefix = KeyPrefix::sign_up();
+        let secret = Secret::generate(&prefix, entropy);
+        let key = ApiKey {
+            id: KeyId::generate(clock, entropy),
+            organization: organization.id,
+            user: Some(user.id),
+            name: None,
+            prefix,
+            start: secret.start().to_owned(),
+            enabled: true,
+            expires_at: None,
+            metadata: None,
+            permissions: PermissionSet::all(),
+            created_by: Creator::User(user.id),
+            created_at: now,
+            updated_at: now,
+        };
+        let enrolment = Enrolment { user, organization, membership, key };
+        if self.accounts.enroll(&enrolment, &secret.hash()).await? {
+            Ok((enrolment, secret))
+        } else {
+            Err(Error::EmailTaken)
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What can go wrong, as data: refusals with what a contract needs to explain them, and outages.
+
+use std::{error, fmt};
+
+use crate::{permission::Permission, verdict::Refusal};
+
+/// A use case did not happen. Closed on purpose: every contract says in its own words what each one means.
+#[derive(Debug)]
+pub enum Error {
+    /// The shown key is not good; why is for the log alone.
+    Unauthenticated(Refusal),
+    /// The caller lacks this permission.
+    Forbidden(Permission),
+    /// The caller would hand out more than they hold.
+    ExceedsGrants,
+    /// A key would make a key that outlives it.
+    ExceedsExpiry,
+    /// No such thing, or not in the caller's reach: the two are not told apart.
+    NotFound,
+    /// A user with this e-mail address exists.
+    EmailTaken,
+    /// There is a platform organization already.
+    PlatformExists,
+    /// The world failed.
+    Outage(Outage),
+}
+
+/// The world failed us: nothing is known about the question that was asked.
+#[derive(Debug)]
+pub enum Outage {
+    /// The database cannot be reached or is too busy; the same question may get an answer later.
+    Unavailable(Box<dyn error::Error + Send + Sync>),
+    /// Something is broken that waiting does not mend: a bug, or a row that breaks our own rules.
+    Broken(Box<dyn error::Error + Send + Sync>),
+}
+
+impl From<Outage> for Error {
+    fn from(outage: Outage) -> Self {
+        Self::Outage(outage)
+    }
+}
+
+impl fmt::Display for Error {
+    /// For the log and the operator; contracts have words of their own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unauthenticated(reason) => write!(f, "the key is not good: {reason:?}"),
+            Self::Forbidden(permission) => write!(f, "the caller lacks {permission}"),
+            Self::ExceedsGrants => f.write_str("the caller would hand out more than they hold"),
+            Self::ExceedsExpiry => f.write_str("the new key would outlive the key that makes it"),
+            Self::NotFound => f.write_str("no such thing in the caller's reach"),
+            Self::EmailTaken => f.write_str("a user with this email address exists"),
+            Self::PlatformExists => f.write_str("there is a platform organization already"),
+            Self::Outage(outage) => outage.fmt(f),
+        }
+    }
+}
+
+impl error::Error for Error {}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(source) => write!(f, "the database is away: {source}"),
+            Self::Broken(source) => write!(f, "broken: {source}"),
+        }
+    }
+}
+
+impl error::Error for Outage {}

@@ -1,0 +1,29 @@
+//! The rules of Claviger, as plain values and functions.
+//!
+//! An [organization](organization::Organization) owns [API keys](api_key::ApiKey).
+//! A key carries a [permission set](permission::PermissionSet); the holder of its [secret](secret::Secret) is a
+//! [caller](caller::Caller) with [grants](permission::Grants) in that organization.
+//! The use cases ([`keys`], [`authenticate`], [`enroll`], [`bootstrap`]) reach the world only through [`ports`].
+//!
+//! What is not here: no I/O, no async runtime, no serialization, no HTTP, no SQL. Time and randomness come in as
+//! values ([`clock`]).
+#![deny(missing_docs)]
+
+pub mod api_key;
+pub mod authenticate;
+pub mod bootstrap;
+pub mod caller;
+pub mod clock;
+pub mod enroll;
+pub mod error;
+pub mod id;
+pub mod keys;
+pub mod organization;
+pub mod permission;
+pub mod ports;
+pub mod secret;
+pub mod text;
+pub mod user;
+pub mod verdict;
+
+pub use error::{Error, Outage};

@@ -1,0 +1,341 @@
+//! Permission sets: what may be done to what, in two written forms, with one rule that decides.
+//!
+//! A permission is an action on a resource, and either may be the wildcard `*`. Nothing else is a wildcard.
+
+use std::{borrow::Cow, fmt};
+
+use crate::text::Invalid;
+
+const ANY: &str = "*";
+
+/// An action on a resource, either of which may be `*`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Permission {
+    resource: Cow<'static, str>,
+    action: Cow<'static, str>,
+}
+
+impl Permission {
+    /// Read keys and their usage in the whole organization.
+    pub const API_KEYS_READ: Self = Self::reserved("api_keys", "read");
+    /// Create, update, rotate and delete keys in the whole organization.
+    pub const API_KEYS_WRITE: Self = Self::reserved("api_keys", "write");
+
+    const fn reserved(resource: &'static str, action: &'static str) -> Self {
+        Self { resource: Cow::Borrowed(resource), action: Cow::Borrowed(action) }
+    }
+
+    /// The permission to do `action` to `resource`.
+    pub fn new(resource: &str, action: &str) -> Result<Self, Invalid> {
+        Ok(Self { resource: Cow::Owned(token(resource)?), action: Cow::Owned(token(action)?) })
+    }
+
+    /// Reads the flat form: `read` is `*:read`, `*` is `*:*`.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let (resource, action) = text.split_once(':').unwrap_or((ANY, text));
+        Self::new(resource, action).map_err(|_| Invalid::PermissionToken(excerpt(text)))
+    }
+
+    /// What is acted on, or `*`.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// What is done, or `*`.
+    #[must_use]
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+
+    /// Whether who has this permission has `other`.
+    fn includes(&self, other: &Self) -> bool {
+        (self.resource == ANY || self.resource == other.resource) && (self.action == ANY || self.action == other.action)
+    }
+
+    /// The permission that both include and that includes every other such, if there is any.
+    fn meet(&self, other: &Self) -> Option<Self> {
+        let narrower = |left: &Cow<'static, str>, right: &Cow<'static, str>| {
+            if left == ANY || left == right {
+                Some(right.clone())
+            } else if right == ANY {
+                Some(left.clone())
+            } else {
+                None
+            }
+        };
+        Some(Self {
+            resource: narrower(&self.resource, &other.resource)?,
+            action: narrower(&self.action, &other.action)?,
+        })
+    }
+}
+
+impl fmt::Display for Permission {
+    /// The shortest flat form.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.resource == ANY { f.write_str(&self.action) } else { write!(f, "{}:{}", self.resource, self.action) }
+    }
+}
+
+/// A resource or an action: `*`, or 1 to 64 of `A-Z a-z 0-9 _ . -`.
+fn token(text: &str) -> Result<String, Invalid> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if text == ANY || ((1..=64).contains(&text.len()) && text.bytes().all(plain)) {
+        Ok(text.to_owned())
+    } else {
+        Err(Invalid::PermissionToken(excerpt(text)))
+    }
+}
+
+/// Enough of a wrong text to recognize it in an error.
+fn excerpt(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// Permissions without doubles, in the order of first mention.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PermissionSet(Vec<Permission>);
+
+impl PermissionSet {
+    /// The most permissions that a set holds.
+    pub const MAX: usize = 256;
+
+    /// Everything: `*:*`.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(vec![Permission::reserved(ANY, ANY)])
+    }
+
+    /// The set of these permissions.
+    pub fn new(permissions: impl IntoIterator<Item = Permission>) -> Result<Self, Invalid> {
+        let mut set = Self::default();
+        for permission in permissions {
+            if set.0.contains(&permission) {
+                continue;
+            }
+            if set.0.len() == Self::MAX {
+                return Err(Invalid::TooManyPermissions);
+            }
+            set.0.push(permission);
+        }
+        Ok(set)
+    }
+
+    /// Reads the flat form: `["read", "files:write"]`.
+    pub fn from_flat<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Invalid> {
+        let permissions: Result<Vec<_>, _> = texts.into_iter().map(Permission::parse).collect();
+        Self::new(permissions?)
+    }
+
+    /// Reads the map form: resource → actions. A resource without actions gives nothing.
+    pub fn from_map<'a, Actions>(map: impl IntoIterator<Item = (&'a str, Actions)>) -> Result<Self, Invalid>
+    where
+        Actions: IntoIterator<Item = &'a str>,
+    {
+        let mut permissions = Vec::new();
+        for (resource, actions) in map {
+            token(resource)?;
+            for action in actions {
+                permissions.push(Permission::new(resource, action)?);
+            }
+        }
+        Self::new(permissions)
+    }
+
+    /// The flat form, each permission printed shortest.
+    #[must_use]
+    pub fn flat(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+
+    /// The map form: resources in the order of first mention, each with its actions.
+    #[must_use]
+    pub fn map(&self) -> Vec<(&str, Vec<&str>)> {
+        let mut map: Vec<(&str, Vec<&str>)> = Vec::new();
+        for permission in &self.0 {
+            match map.iter_mut().find(|(name, _)| *name == permission.resource()) {
+                Some((_, actions)) => actions.push(permission.action()),
+                None => map.push((permission.resource(), vec![permission.action()])),
+            }
+        }
+        map
+    }
+
+    /// Whether this set holds `permission`.
+    #[must_use]
+    pub fn allows(&self, permission: &Permission) -> bool {
+        self.0.iter().any(|held| held.includes(permission))
+    }
+
+    /// Whether this set holds all that `other` holds.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        other.0.iter().all(|permission| self.allows(permission))
+    }
+}
+
+/// What a caller or a key may do in one organization: its own set and, for a user's key, also what the user may do there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grants {
+    own: PermissionSet,
+    user: Option<PermissionSet>,
+}
+
+impl Grants {
+    /// The grants of an organization's own key.
+    #[must_use]
+    pub fn of_organization(own: PermissionSet) -> Self {
+        Self { own, user: None }
+    }
+
+    /// The grants of a user's key: what both the key and the user hold.
+    #[must_use]
+    pub fn of_user(own: PermissionSet, user: PermissionSet) -> Self {
+        Self { own, user: Some(user) }
+    }
+
+    /// Whether the grants hold `permission`.
+    #[must_use]
+    pub fn allows(&self, permission: &Permission) -> bool {
+        self.own.allows(permission) && self.user.as_ref().is_none_or(|user| user.allows(permission))
+    }
+
+    /// Whether these grants hold all that `other` holds.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match &other.user {
+            None => other.own.0.iter().all(|permission| self.allows(permission)),
+            // Not collected: two sets of 256 can have 65,536 permissions in common.
+            Some(user) => other
+                .own
+                .0
+                .iter()
+                .all(|own| user.0.iter().all(|user| own.meet(user).is_none_or(|both| self.allows(&both)))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// Few tokens, so that random sets often overlap.
+    fn any_permission() -> impl Strategy<Value = Permission> {
+        let token = || prop::sample::select(vec!["*", "a", "b", "c"]);
+        (token(), token()).prop_map(|(resource, action)| Permission::new(resource, action).expect("valid"))
+    }
+
+    fn any_set() -> impl Strategy<Value = PermissionSet> {
+        vec(any_permission(), 0..6).prop_map(|list| PermissionSet::new(list).expect("few"))
+    }
+
+    fn any_grants() -> impl Strategy<Value = Grants> {
+        (any_set(), prop::option::of(any_set())).prop_map(|(own, user)| Grants { own, user })
+    }
+
+    /// Every permission without wildcard that the sets above can tell apart: their tokens and one that none names.
+    fn concrete() -> Vec<Permission> {
+        let tokens = ["a", "b", "c", "other"];
+        tokens
+            .iter()
+            .flat_map(|resource| tokens.iter().map(|action| Permission::new(resource, action).expect("valid")))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn flat_form_is_lossless(set in any_set()) {
+            let flat = set.flat();
+            prop_assert_eq!(PermissionSet::from_flat(flat.iter().map(String::as_str)), Ok(set));
+        }
+
+        #[test]
+        fn map_form_is_lossless_but_for_the_order_across_resources(set in any_set()) {
+            let from_map = PermissionSet::from_map(set.map()).expect("few");
+            prop_assert_eq!(from_map.map(), set.map());
+            prop_assert!(from_map.covers(&set) && set.covers(&from_map));
+        }
+
+        #[test]
+        fn covering_is_reflexive_and_transitive(a in any_set(), b in any_set(), c in any_set()) {
+            prop_assert!(a.covers(&a));
+            prop_assert!(!(a.covers(&b) && b.covers(&c)) || a.covers(&c));
+        }
+
+        #[test]
+        fn sets_that_cover_each_other_allow_the_same(a in any_set(), b in any_set(), permission in any_permission()) {
+            prop_assert!(!(a.covers(&b) && b.covers(&a)) || a.allows(&permission) == b.allows(&permission));
+        }
+
+        #[test]
+        fn covering_implies_allowing_all_that_the_other_allows(a in any_set(), b in any_set()) {
+            if a.covers(&b) {
+                for permission in concrete() {
+                    prop_assert!(!b.allows(&permission) || a.allows(&permission), "{permission}");
+                }
+            }
+        }
+
+        #[test]
+        fn not_covering_shows_in_some_permission(a in any_set(), b in any_set()) {
+            // A wildcard is only held by a wildcard, so the witness is one of the set's own permissions.
+            prop_assert_eq!(a.covers(&b), !b.0.iter().any(|permission| !a.allows(permission)));
+        }
+
+        #[test]
+        fn grants_are_the_intersection(own in any_set(), user in any_set()) {
+            let grants = Grants::of_user(own.clone(), user.clone());
+            for permission in concrete() {
+                prop_assert_eq!(grants.allows(&permission), own.allows(&permission) && user.allows(&permission));
+            }
+        }
+
+        #[test]
+        fn covered_grants_allow_nothing_more(a in any_grants(), b in any_grants()) {
+            prop_assert!(a.covers(&a));
+            if a.covers(&b) {
+                for permission in concrete() {
+                    prop_assert!(!b.allows(&permission) || a.allows(&permission), "{permission}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn written_forms() {
+        let set = PermissionSet::from_flat(["read", "*:write", "files:read", "*", "read"]).expect("valid");
+        assert_eq!(set.flat(), ["read", "write", "files:read", "*"]);
+        assert_eq!(set.map(), [("*", vec!["read", "write", "*"]), ("files", vec!["read"])]);
+        assert_eq!(PermissionSet::from_map([("files", vec![])]), Ok(PermissionSet::default()));
+    }
+
+    #[test]
+    fn what_a_set_holds() {
+        let holds = |flat: &[&str], permission: &str| {
+            let set = PermissionSet::from_flat(flat.iter().copied()).expect("valid");
+            set.allows(&Permission::parse(permission).expect("valid"))
+        };
+        for holder in ["files:read", "files:*", "read", "*"] {
+            assert!(holds(&[holder], "files:read"), "{holder}");
+        }
+        for other in ["files:write", "Files:read", "file:read", "docs:*", "write"] {
+            assert!(!holds(&[other], "files:read"), "{other}");
+        }
+        assert!(!holds(&["files:read"], "read"), "asking for read asks for every resource");
+        assert!(!holds(&["files:read", "files:write"], "files:*"));
+        assert!(holds(&["read"], "read"));
+    }
+
+    #[test]
+    fn what_is_not_a_permission() {
+        let long = "x".repeat(65);
+        for text in ["", ":", "a:", ":a", "a:b:c", "file*", "a b", "ä", "a:b*", "**", &long] {
+            assert!(Permission::parse(text).is_err(), "{text:?}");
+        }
+        let many: Vec<_> = (0..=PermissionSet::MAX).map(|n| format!("r{n}:read")).collect();
+        assert_eq!(PermissionSet::from_flat(many.iter().map(String::as_str)), Err(Invalid::TooManyPermissions));
+    }
+}

@@ -1,0 +1,217 @@
+//! The secret of a key: how it is made, recognized and stored.
+//!
+//! `<prefix><body><check>`: the body is 43 base62 characters from the system's random source (256 bits), the check is the
+//! CRC-32/ISO-HDLC of the body in 6 base62 digits. The check costs nothing and turns typing errors and guesses away
+//! before any lookup; it protects nothing. The prefix says what a found secret belongs to, so that scanners can tell.
+
+use std::fmt;
+
+use crate::{
+    clock::Entropy,
+    text::{Invalid, text},
+};
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const BODY: usize = 43;
+const CHECK: usize = 6;
+const START: usize = 6;
+
+/// Separates our hashes from every other use of BLAKE3. Changing it would make every stored hash useless.
+const HASH_CONTEXT: &str = "claviger 2026-11-21 api key secret v1";
+
+text!(
+    /// The text in front of a secret, chosen by who makes the key.
+    KeyPrefix,
+    "`^[A-Za-z0-9_-]{1,32}$`.",
+    |text| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        if (1..=32).contains(&text.len()) && text.bytes().all(plain) {
+            Ok(text.to_owned())
+        } else {
+            Err(Invalid::Prefix)
+        }
+    }
+);
+
+impl KeyPrefix {
+    /// The prefix of a key that was given none: `cvg_`.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self("cvg_".to_owned())
+    }
+
+    /// The prefix of a key made at sign-up: `lvk_`.
+    #[must_use]
+    pub fn sign_up() -> Self {
+        Self("lvk_".to_owned())
+    }
+}
+
+/// The whole text that opens a door. Whoever shows it is the key.
+///
+/// It does not print itself; [`Secret::expose`] is the one way to the text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    text: String,
+    prefix_len: usize,
+}
+
+impl Secret {
+    /// A new secret with this prefix.
+    #[must_use]
+    pub fn generate(prefix: &KeyPrefix, entropy: &dyn Entropy) -> Self {
+        let mut text = prefix.as_str().to_owned();
+        while text.len() < prefix.as_str().len() + BODY {
+            let mut byte = [0];
+            entropy.fill(&mut byte);
+            // 248 = 4 × 62: taking the remainder of larger bytes would favour the first digits.
+            if byte[0] < 248 {
+                text.push(char::from(DIGITS[usize::from(byte[0] % 62)]));
+            }
+        }
+        let check = check(&text[prefix.as_str().len()..]);
+        text.push_str(&check);
+        Self { text, prefix_len: prefix.as_str().len() }
+    }
+
+    /// Reads a presented text. `None`: it has not the form of a secret, or its check digits do not hold.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let prefix_len = text.len().checked_sub(BODY + CHECK)?;
+        let (prefix, rest) = text.split_at_checked(prefix_len)?;
+        let (body, digits) = rest.split_at_checked(BODY)?;
+        KeyPrefix::parse(prefix).ok()?;
+        let holds = body.bytes().all(|byte| byte.is_ascii_alphanumeric()) && check(body) == digits;
+        holds.then(|| Self { text: text.to_owned(), prefix_len })
+    }
+
+    /// The text itself, for the one answer that shows it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// What may be shown for ever, so that people recognize the key: the prefix and the first 6 characters of the body.
+    #[must_use]
+    pub fn start(&self) -> &str {
+        &self.text[..self.prefix_len + START]
+    }
+
+    /// What is stored instead of the text.
+    #[must_use]
+    pub fn hash(&self) -> SecretHash {
+        SecretHash(blake3::derive_key(HASH_CONTEXT, self.text.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// BLAKE3 of the whole secret, in key-derivation mode with a context of our own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SecretHash([u8; 32]);
+
+impl SecretHash {
+    /// The 32 bytes, for storage and lookup.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash(…)")
+    }
+}
+
+/// CRC-32/ISO-HDLC of `body` as 6 base62 digits, big-endian, padded with zeros.
+fn check(body: &str) -> String {
+    let mut rest = crc32fast::hash(body.as_bytes());
+    let mut digits = [b'0'; CHECK];
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS[(rest % 62) as usize];
+        rest /= 62;
+    }
+    digits.iter().copied().map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Hands out given bytes, again and again.
+    struct Bytes(Mutex<std::iter::Cycle<std::vec::IntoIter<u8>>>);
+
+    impl Entropy for Bytes {
+        fn fill(&self, buffer: &mut [u8]) {
+            let mut bytes = self.0.lock().expect("not poisoned");
+            buffer.fill_with(|| bytes.next().expect("endless"));
+        }
+    }
+
+    fn secret(prefix: &str, mut bytes: Vec<u8>) -> Secret {
+        bytes.push(0); // so that some byte is below 248
+        let prefix = KeyPrefix::parse(prefix).expect("valid");
+        Secret::generate(&prefix, &Bytes(Mutex::new(bytes.into_iter().cycle())))
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_printed_is_read(prefix in "[A-Za-z0-9_-]{1,32}", bytes in prop::collection::vec(any::<u8>(), 1..64)) {
+            let secret = secret(&prefix, bytes);
+            prop_assert_eq!(secret.expose().len(), prefix.len() + 49);
+            prop_assert!(secret.expose().starts_with(&prefix));
+            prop_assert_eq!(secret.start(), &secret.expose()[..prefix.len() + 6]);
+            prop_assert_eq!(Secret::parse(secret.expose()), Some(secret));
+        }
+
+        #[test]
+        fn one_changed_character_of_body_or_check_shows(
+            bytes in prop::collection::vec(any::<u8>(), 43..64), at in 0_usize..49, other in "[A-Za-z0-9]"
+        ) {
+            let good = secret("cvg_", bytes).expose().to_owned();
+            let mut text = good.clone();
+            text.replace_range(4 + at..5 + at, &other);
+            prop_assert_eq!(Secret::parse(&text).is_some(), text == good);
+        }
+
+        #[test]
+        fn any_text_is_read_without_harm(text in ".{0,120}") {
+            prop_assert_eq!(Secret::parse(&text), None);
+        }
+    }
+
+    #[test]
+    fn known_answer_of_the_check() {
+        assert_eq!(check("qkJaB6MffYVzZXWqmcoF49yrUxP3wf"), "0LsakP");
+    }
+
+    #[test]
+    fn the_hash_of_a_text_never_changes() {
+        let text = format!("cvg_{}{}", "A".repeat(43), check(&"A".repeat(43)));
+        let hash = Secret::parse(&text).expect("well formed").hash();
+        let expected = "979194c1a5d410d94ff1d8934a4ae7cf2b3638e325774c2a2c6f8dca1b86ec79";
+        assert_eq!(blake3::Hash::from_bytes(*hash.bytes()).to_hex().as_str(), expected);
+    }
+
+    #[test]
+    fn the_prefix_is_part_of_the_secret() {
+        let one = secret("one_", vec![7]);
+        let two = Secret::parse(&one.expose().replace("one_", "two_")).expect("same body and check");
+        assert_ne!(one.hash(), two.hash());
+    }
+
+    #[test]
+    fn nothing_of_it_is_printed() {
+        let secret = secret("cvg_", vec![1, 2, 3]);
+        assert_eq!(format!("{secret:?} {:?}", secret.hash()), "Secret(…) SecretHash(…)");
+    }
+}

@@ -1,0 +1,24 @@
+//! The history of the database's schema: an ordered list of steps.
+//!
+//! To add one: a new file `mYYYYMMDD_NNNNNN_what.rs` with `up` and `down`, and its line at the end of [`Migrator`].
+//! Two versions of the program run side by side during an upgrade, so a step only adds (expand); what it makes
+//! superfluous goes in a later release (contract). A step that was released never changes.
+//!
+//! Times are milliseconds since the Unix epoch, UTC. Nothing here knows an entity or a type of the domain: those change,
+//! history does not.
+
+use sea_orm_migration::MigrationTrait;
+pub use sea_orm_migration::{MigratorTrait, seaql_migrations};
+
+mod m20261121_000001_accounts;
+mod m20261121_000002_api_keys;
+
+/// All steps, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261121_000001_accounts::Migration), Box::new(m20261121_000002_api_keys::Migration)]
+    }
+}

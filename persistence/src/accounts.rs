@@ -1,0 +1,113 @@
+//! Organizations, users and memberships.
+
+use async_trait::async_trait;
+use domain::{
+    Outage,
+    api_key::ApiKey,
+    id::{OrganizationId, UserId},
+    organization::{Organization, OrganizationKind},
+    ports::{Accounts, Enrolment, Profile},
+    secret::SecretHash,
+};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, prelude::Uuid};
+
+use crate::{
+    Store, api_keys, convert,
+    entity::{membership, organization, user},
+    outage::Failure,
+};
+
+#[async_trait]
+impl Accounts for Store {
+    async fn enroll(&self, enrolment: &Enrolment, secret: &SecretHash) -> Result<bool, Outage> {
+        let enroll = async {
+            let transaction = self.begin().await?;
+            user::Entity::insert(convert::user_row(&enrolment.user)).exec_without_returning(&transaction).await?;
+            organization::Entity::insert(convert::organization_row(&enrolment.organization))
+                .exec_without_returning(&transaction)
+                .await?;
+            membership::Entity::insert(convert::membership_row(&enrolment.membership))
+                .exec_without_returning(&transaction)
+                .await?;
+            api_keys::insert(&transaction, &enrolment.key, secret).await?;
+            Ok(transaction.commit().await?)
+        };
+        unless_conflict(enroll.await)
+    }
+
+    async fn has_organization(&self, organization: OrganizationId) -> Result<bool, Outage> {
+        let found: Option<Uuid> = organization::Entity::find_by_id(organization.uuid())
+            .select_only()
+            .column(organization::Column::Id)
+            .into_tuple()
+            .one(&self.pools.read)
+            .await
+            .map_err(Failure::from)?;
+        Ok(found.is_some())
+    }
+
+    async fn find_platform(&self) -> Result<Option<OrganizationId>, Outage> {
+        let platform = organization::Entity::find()
+            .filter(organization::Column::Kind.eq(convert::kind_text(OrganizationKind::Platform)))
+            .one(&self.pools.read)
+            .await
+            .map_err(Failure::from)?;
+        Ok(platform.map(|row| OrganizationId::from_uuid(row.id)))
+    }
+
+    async fn create_platform(
+        &self,
+        organization: &Organization,
+        key: &ApiKey,
+        secret: &SecretHash,
+    ) -> Result<bool, Outage> {
+        let create = async {
+            let transaction = self.begin().await?;
+            organization::Entity::insert(convert::organization_row(organization))
+                .exec_without_returning(&transaction)
+                .await?;
+            api_keys::insert(&transaction, key, secret).await?;
+            Ok(transaction.commit().await?)
+        };
+        unless_conflict(create.await)
+    }
+
+    async fn find_profile(
+        &self,
+        organization: OrganizationId,
+        user: Option<UserId>,
+    ) -> Result<Option<Profile>, Outage> {
+        Ok(self.find_profile_or_fail(organization, user).await?)
+    }
+}
+
+impl Store {
+    async fn find_profile_or_fail(
+        &self,
+        organization: OrganizationId,
+        user: Option<UserId>,
+    ) -> Result<Option<Profile>, Failure> {
+        let Some(organization) = organization::Entity::find_by_id(organization.uuid()).one(&self.pools.read).await?
+        else {
+            return Ok(None);
+        };
+        let user = match user {
+            None => None,
+            Some(user) => match user::Entity::find_by_id(user.uuid()).one(&self.pools.read).await? {
+                None => return Ok(None),
+                Some(row) => Some(convert::user(row)?),
+            },
+        };
+        Ok(Some(Profile { organization: convert::organization(&organization)?, user }))
+    }
+}
+
+/// `false` where a uniqueness rule stopped it. All identifiers are new, so the only such rules are the e-mail address and
+/// the one platform.
+fn unless_conflict(outcome: Result<(), Failure>) -> Result<bool, Outage> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(failure) if failure.is_conflict() => Ok(false),
+        Err(failure) => Err(failure.into()),
+    }
+}

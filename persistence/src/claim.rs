@@ -1,0 +1,60 @@
+//! On `SQLite` one process serves at a time: what it keeps in memory must not be changed behind its back.
+
+use std::{
+    fs::{File, TryLockError},
+    io,
+    path::PathBuf,
+    str::FromStr,
+};
+
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+
+use crate::connect::is_in_memory;
+
+/// Held by the process that serves; the operating system lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Claim {
+    _lock: Option<File>,
+}
+
+/// Why a database could not be claimed.
+#[derive(Debug)]
+pub enum ClaimError {
+    /// Another process serves it.
+    Taken(PathBuf),
+    /// The lock file beside the database cannot be used.
+    Io(PathBuf, io::Error),
+}
+
+impl std::fmt::Display for ClaimError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Taken(path) => write!(
+                f,
+                "another process serves this database (it holds {}); SQLite takes one, PostgreSQL any number",
+                path.display()
+            ),
+            Self::Io(path, error) => write!(f, "cannot lock {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for ClaimError {}
+
+/// Claims the database at `url` for serving. On `PostgreSQL` there is nothing to claim.
+pub fn claim(url: &str) -> Result<Claim, ClaimError> {
+    if !url.starts_with("sqlite:") || is_in_memory(url) {
+        return Ok(Claim { _lock: None });
+    }
+    let database = SqliteConnectOptions::from_str(url).map_or_else(|_| PathBuf::new(), |o| o.get_filename().to_owned());
+    let mut path = database.into_os_string();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let io = |error| ClaimError::Io(path.clone(), error);
+    let file = File::create(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Claim { _lock: Some(file) }),
+        Err(TryLockError::WouldBlock) => Err(ClaimError::Taken(path)),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}

@@ -1,0 +1,158 @@
+//! The one door between rows and the domain. Out of the database is fallible: a row that breaks the domain's rules is an
+//! outage that names table, column and row, never a guess.
+
+use domain::{
+    api_key::{ApiKey, Creator, KeyName, Metadata},
+    clock::Timestamp,
+    id::{KeyId, OrganizationId, UserId},
+    organization::{Organization, OrganizationKind, OrganizationName},
+    permission::PermissionSet,
+    secret::KeyPrefix,
+    text::Invalid,
+    user::{Email, Membership, User, UserName},
+};
+use sea_orm::{ActiveValue::Set, prelude::Uuid};
+
+use crate::entity::{api_key, membership, organization, user};
+
+/// A row that our own rules do not allow.
+#[derive(Debug)]
+pub(crate) struct BrokenRow {
+    table: &'static str,
+    column: &'static str,
+    row: Uuid,
+}
+
+impl std::fmt::Display for BrokenRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "table {} column {} row {} holds what no rule allows", self.table, self.column, self.row)
+    }
+}
+
+impl std::error::Error for BrokenRow {}
+
+const TENANT: &str = "tenant";
+const PLATFORM: &str = "platform";
+
+pub(crate) const fn kind_text(kind: OrganizationKind) -> &'static str {
+    match kind {
+        OrganizationKind::Tenant => TENANT,
+        OrganizationKind::Platform => PLATFORM,
+    }
+}
+
+pub(crate) fn kind(text: &str, row: Uuid) -> Result<OrganizationKind, BrokenRow> {
+    match text {
+        TENANT => Ok(OrganizationKind::Tenant),
+        PLATFORM => Ok(OrganizationKind::Platform),
+        _ => Err(BrokenRow { table: "organizations", column: "kind", row }),
+    }
+}
+
+/// Permissions are stored as their flat forms, separated by spaces, which no form contains.
+fn permissions_text(permissions: &PermissionSet) -> String {
+    permissions.flat().join(" ")
+}
+
+pub(crate) fn permissions(text: &str, table: &'static str, row: Uuid) -> Result<PermissionSet, BrokenRow> {
+    PermissionSet::from_flat(text.split_ascii_whitespace()).map_err(|_| BrokenRow { table, column: "permissions", row })
+}
+
+pub(crate) fn organization(model: &organization::Model) -> Result<Organization, BrokenRow> {
+    let broken = |column| move |_: Invalid| BrokenRow { table: "organizations", column, row: model.id };
+    Ok(Organization {
+        id: OrganizationId::from_uuid(model.id),
+        name: model.name.as_deref().map(OrganizationName::parse).transpose().map_err(broken("name"))?,
+        kind: kind(&model.kind, model.id)?,
+        created_at: Timestamp::from_millis(model.created_at),
+    })
+}
+
+pub(crate) fn organization_row(organization: &Organization) -> organization::ActiveModel {
+    organization::ActiveModel {
+        id: Set(organization.id.uuid()),
+        name: Set(organization.name.as_ref().map(|name| name.as_str().to_owned())),
+        kind: Set(kind_text(organization.kind).to_owned()),
+        created_at: Set(organization.created_at.millis()),
+    }
+}
+
+pub(crate) fn user(model: user::Model) -> Result<User, BrokenRow> {
+    let broken = |column| move |_: Invalid| BrokenRow { table: "users", column, row: model.id };
+    Ok(User {
+        id: UserId::from_uuid(model.id),
+        name: UserName::parse(&model.name).map_err(broken("name"))?,
+        email: Email::from_stored(model.email, model.email_canonical),
+        created_at: Timestamp::from_millis(model.created_at),
+    })
+}
+
+pub(crate) fn user_row(user: &User) -> user::ActiveModel {
+    user::ActiveModel {
+        id: Set(user.id.uuid()),
+        name: Set(user.name.as_str().to_owned()),
+        email: Set(user.email.given().to_owned()),
+        email_canonical: Set(user.email.canonical().to_owned()),
+        created_at: Set(user.created_at.millis()),
+    }
+}
+
+pub(crate) fn membership_row(membership: &Membership) -> membership::ActiveModel {
+    membership::ActiveModel {
+        organization_id: Set(membership.organization.uuid()),
+        user_id: Set(membership.user.uuid()),
+        permissions: Set(permissions_text(&membership.permissions)),
+        created_at: Set(membership.created_at.millis()),
+    }
+}
+
+pub(crate) fn api_key(model: api_key::Model) -> Result<ApiKey, BrokenRow> {
+    let broken = |column| move |_: Invalid| BrokenRow { table: "api_keys", column, row: model.id };
+    let created_by = match (model.created_by_key, model.created_by_user) {
+        (Some(key), None) => Creator::Key(KeyId::from_uuid(key)),
+        (None, Some(user)) => Creator::User(UserId::from_uuid(user)),
+        (None, None) => Creator::Operator,
+        (Some(_), Some(_)) => {
+            return Err(BrokenRow { table: "api_keys", column: "created_by_user", row: model.id });
+        }
+    };
+    Ok(ApiKey {
+        id: KeyId::from_uuid(model.id),
+        organization: OrganizationId::from_uuid(model.organization_id),
+        user: model.user_id.map(UserId::from_uuid),
+        name: model.name.as_deref().map(KeyName::parse).transpose().map_err(broken("name"))?,
+        prefix: KeyPrefix::parse(&model.prefix).map_err(broken("prefix"))?,
+        start: model.start,
+        enabled: model.enabled,
+        expires_at: model.expires_at.map(Timestamp::from_millis),
+        metadata: model.metadata.as_deref().map(Metadata::parse).transpose().map_err(broken("metadata"))?,
+        permissions: permissions(&model.permissions, "api_keys", model.id)?,
+        created_by,
+        created_at: Timestamp::from_millis(model.created_at),
+        updated_at: Timestamp::from_millis(model.updated_at),
+    })
+}
+
+pub(crate) fn api_key_row(key: &ApiKey) -> api_key::ActiveModel {
+    let (created_by_key, created_by_user) = match key.created_by {
+        Creator::Key(key) => (Some(key.uuid()), None),
+        Creator::User(user) => (None, Some(user.uuid())),
+        Creator::Operator => (None, None),
+    };
+    api_key::ActiveModel {
+        id: Set(key.id.uuid()),
+        organization_id: Set(key.organization.uuid()),
+        user_id: Set(key.user.map(UserId::uuid)),
+        name: Set(key.name.as_ref().map(|name| name.as_str().to_owned())),
+        prefix: Set(key.prefix.as_str().to_owned()),
+        start: Set(key.start.clone()),
+        enabled: Set(key.enabled),
+        expires_at: Set(key.expires_at.map(Timestamp::millis)),
+        metadata: Set(key.metadata.as_ref().map(|metadata| metadata.as_str().to_owned())),
+        permissions: Set(permissions_text(&key.permissions)),
+        created_by_key: Set(created_by_key),
+        created_by_user: Set(created_by_user),
+        created_at: Set(key.created_at.millis()),
+        updated_at: Set(key.updated_at.millis()),
+    }
+}

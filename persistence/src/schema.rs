@@ -1,0 +1,83 @@
+//! Bringing the database to the schema of this program, and telling whether it is there.
+
+use std::collections::HashSet;
+
+use migration::{Migrator, MigratorTrait, seaql_migrations};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, TransactionTrait};
+
+/// Why the schema could not be brought up to date.
+#[derive(Debug)]
+pub enum SchemaError {
+    /// The database has steps that this program does not know.
+    Newer(String),
+    /// A statement failed.
+    Database(DbErr),
+}
+
+impl std::fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Newer(version) => write!(
+                f,
+                "the database is newer than this program: it has the schema {version}, this program knows {}; \
+                 run a newer version of claviger",
+                newest()
+            ),
+            Self::Database(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SchemaError {}
+
+impl From<DbErr> for SchemaError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// The name of the newest step that this program knows.
+pub(crate) fn newest() -> String {
+    Migrator::migrations().last().map_or_else(String::new, |step| step.name().to_owned())
+}
+
+/// Runs the steps that are missing. Nodes that start together take turns.
+pub(crate) async fn migrate(db: &DatabaseConnection) -> Result<(), SchemaError> {
+    if db.get_database_backend() == DbBackend::Postgres {
+        // Held until the end of the transaction, which is also how the steps become visible: all or none.
+        const LOCK: &str = "SELECT pg_advisory_xact_lock(7161747672652101)";
+        let transaction = db.begin().await?;
+        transaction.execute_unprepared(LOCK).await?;
+        refuse_newer(&transaction).await?;
+        Migrator::up(&transaction, None).await?;
+        transaction.commit().await?;
+    } else {
+        refuse_newer(db).await?;
+        Migrator::up(db, None).await?;
+    }
+    Ok(())
+}
+
+async fn refuse_newer<C: ConnectionTrait>(db: &C) -> Result<(), SchemaError> {
+    Migrator::install(db).await?;
+    let known = known();
+    let applied = applied(db).await?;
+    match applied.into_iter().filter(|step| !known.contains(step)).max() {
+        Some(unknown) => Err(SchemaError::Newer(unknown)),
+        None => Ok(()),
+    }
+}
+
+/// Whether every step that this program knows was run. There may be more: a newer version may run beside this one.
+pub(crate) async fn is_current<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
+    Ok(known().is_subset(&applied(db).await?))
+}
+
+fn known() -> HashSet<String> {
+    Migrator::migrations().iter().map(|step| step.name().to_owned()).collect()
+}
+
+async fn applied<C: ConnectionTrait>(db: &C) -> Result<HashSet<String>, DbErr> {
+    let steps = seaql_migrations::Entity::find().all(db).await?;
+    Ok(steps.into_iter().map(|step| step.version).collect())
+}
