@@ -1,1 +1,26 @@
-//! stub
+//! The service: translators between HTTP and the domain, and everything that makes them one process.
+//!
+//! From the outside in: [`server`] (connections) → [`edge`] (one request) → [`app`] (paths) → [`contract`] (operations) →
+//! [`gate`] (who is it?) → the domain. [`compose`] puts the database behind it, [`lifecycle`] starts and ends it.
+
+pub mod address;
+pub mod app;
+pub mod body;
+pub mod compose;
+pub mod config;
+pub mod contract;
+pub mod credentials;
+pub mod docs;
+pub mod edge;
+pub mod failure;
+pub mod gate;
+pub mod health;
+pub mod json;
+pub mod lifecycle;
+pub mod limiter;
+pub mod methods;
+pub mod probe;
+pub mod server;
+pub mod system;
+pub mod telemetry;
+pub mod wire;

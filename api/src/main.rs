@@ -1,1 +1,98 @@
-fn main() {}
+//! The one binary: reads the settings, does what the subcommand says, and tells by its exit code how it went.
+//!
+//! 0: done. 1: it did not work, the reason is on standard error. 2: the settings or flags are wrong.
+
+use std::{
+    io::{Write, stdout},
+    process::ExitCode,
+};
+
+use api::{
+    app,
+    compose::{self, World},
+    config::{Arguments, Config},
+    lifecycle, probe, telemetry,
+};
+use clap::{Parser, Subcommand};
+
+/// API keys that a company can run itself.
+#[derive(Parser)]
+#[command(version, about)]
+struct Line {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Command {
+    /// Serve requests (what happens without a subcommand)
+    Serve,
+    /// Bring the database to the schema of this version
+    Migrate,
+    /// Make the platform organization and print its root key, once
+    Bootstrap {
+        /// Print another root key of the platform organization that exists
+        #[arg(long)]
+        again: bool,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+    /// Ask a running server whether it is ready
+    Health,
+}
+
+fn main() -> ExitCode {
+    let line = Line::parse();
+    let config = match line.arguments.check() {
+        Ok(config) => config,
+        Err(mistakes) => {
+            complain(&mistakes);
+            return ExitCode::from(2);
+        }
+    };
+    telemetry::init(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("the operating system gives us threads");
+    match runtime.block_on(run(line.command.unwrap_or(Command::Serve), &config)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what the subcommand says. `false`: it did not work, and why has been logged.
+async fn run(command: Command, config: &Config) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+    match command {
+        Command::Serve => Ok(lifecycle::run(config, World::real()).await?),
+        Command::Migrate => {
+            compose::services(config, World::real()).await?.close().await;
+            Ok(true)
+        }
+        Command::Bootstrap { again } => {
+            let services = compose::services(config, World::real()).await?;
+            let bootstrap = &services.bootstrap;
+            let secret = if again { bootstrap.again().await? } else { bootstrap.first().await? };
+            writeln!(stdout(), "{}", secret.expose())?;
+            services.close().await;
+            Ok(true)
+        }
+        Command::Openapi => {
+            // The document does not depend on what is in the database.
+            let config = Config { database_url: "sqlite::memory:".to_owned(), ..config.clone() };
+            let services = compose::services(&config, World::real()).await?;
+            writeln!(stdout(), "{}", app::document(&services, &config))?;
+            Ok(true)
+        }
+        Command::Health => Ok(probe::is_ready(config.listen).await?),
+    }
+}
+
+fn complain(error: &dyn std::fmt::Display) {
+    // Nothing can be done about a standard error that is closed.
+    let _ = writeln!(std::io::stderr(), "claviger: {error}");
+}

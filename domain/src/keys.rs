@@ -9,7 +9,7 @@ pub use create::NewKey;
 
 use crate::{
     caller::{Authority, Caller},
-    clock::{Clock, Entropy},
+    clock::{Clock, Entropy, Timestamp},
     error::Error,
     id::OrganizationId,
     organization::OrganizationKind,
@@ -36,6 +36,12 @@ impl Keys {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         Self { api_keys, accounts, clock, entropy }
+    }
+
+    /// The time by which the use cases decide.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Finds that `caller` may do `permission` in `organization` (`None`: a text that names none).

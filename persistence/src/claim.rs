@@ -1,4 +1,4 @@
-//! On `SQLite` one process serves at a time: what it keeps in memory must not be changed behind its back.
+//! On SQLite one process serves at a time: what it keeps in memory must not be changed behind its back.
 
 use std::{
     fs::{File, TryLockError},
@@ -41,7 +41,7 @@ impl std::fmt::Display for ClaimError {
 
 impl std::error::Error for ClaimError {}
 
-/// Claims the database at `url` for serving. On `PostgreSQL` there is nothing to claim.
+/// Claims the database at `url` for serving. On PostgreSQL there is nothing to claim.
 pub fn claim(url: &str) -> Result<Claim, ClaimError> {
     if !url.starts_with("sqlite:") || is_in_memory(url) {
         return Ok(Claim { _lock: None });

@@ -1,12 +1,12 @@
 //! Opening the database: which pools there are, how large, and with which guarantees.
 //!
-//! `SQLite`: **one writer and four readers.** It has one writer at a time anyway; with one connection for writing, our
+//! SQLite: **one writer and four readers.** It has one writer at a time anyway; with one connection for writing, our
 //! writes queue in the pool, in order, instead of failing on its lock. Readers never wait for the writer (WAL), and a
 //! statement on a reader sees everything that was committed before it began. `synchronous=FULL`: what was acknowledged
 //! survives a power cut. Writing transactions begin with `BEGIN IMMEDIATE`: one that started as a reader cannot be
 //! upgraded once somebody else has written.
 //!
-//! `PostgreSQL`: one pool for everything; its size is a setting, because the server's `max_connections` is shared by all
+//! PostgreSQL: one pool for everything; its size is a setting, because the server's `max_connections` is shared by all
 //! nodes.
 
 use std::time::Duration;
@@ -21,9 +21,9 @@ use sea_orm::{
 pub struct Settings {
     /// `sqlite://path` or `postgres://user:password@host/database`.
     pub url: String,
-    /// Connections to `PostgreSQL`. On `SQLite` there are always one writer and four readers.
+    /// Connections to PostgreSQL. On SQLite there are always one writer and four readers.
     pub connections: u32,
-    /// How long to wait for a connection or for `SQLite`'s lock before the database counts as away.
+    /// How long to wait for a connection or for SQLite's lock before the database counts as away.
     pub timeout: Duration,
 }
 

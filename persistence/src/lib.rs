@@ -1,4 +1,4 @@
-//! Rows and statements: the domain's ports on `SQLite` and `PostgreSQL`, by the same code.
+//! Rows and statements: the domain's ports on SQLite and PostgreSQL, by the same code.
 //!
 //! Tenancy is in the names: `*_of` an organization is the only way to a key's row, but for the lookup by hash. A method of
 //! a port is one statement or one transaction, so nothing is ever half done.
@@ -27,7 +27,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database. An `SQLite` file that does not exist is made.
+    /// Opens the database. An SQLite file that does not exist is made.
     ///
     /// # Errors
     /// The database cannot be reached or refuses us.

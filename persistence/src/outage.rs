@@ -64,14 +64,14 @@ fn is_away_to_driver(error: &sqlx::Error) -> bool {
     }
 }
 
-/// `SQLite`'s primary result codes for what may be over soon.
+/// SQLite's primary result codes for what may be over soon.
 const BUSY: u32 = 5;
 const LOCKED: u32 = 6;
 const IO_ERROR: u32 = 10;
 const FULL: u32 = 13;
 const CANNOT_OPEN: u32 = 14;
 
-/// `PostgreSQL`: SQLSTATE, five characters. `SQLite`: the extended result code, whose low byte is the primary one.
+/// PostgreSQL: SQLSTATE, five characters. SQLite: the extended result code, whose low byte is the primary one.
 fn is_away_by_code(code: &str) -> bool {
     if code.len() == 5 {
         // Connection exceptions, insufficient resources, operator intervention; serialization failure, deadlock, and a

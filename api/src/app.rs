@@ -1,0 +1,80 @@
+//! Services → endpoint: every path of the service.
+
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get};
+use poem_openapi::{LicenseObject, OpenApiService, ServerObject, Tags};
+
+use crate::{
+    compose::Services,
+    config::{self, Config},
+    contract::{
+        livekit::{LiveKit, SignUp},
+        locktera::Locktera,
+    },
+    docs::{Document, Reference},
+    edge::Edge,
+    gate::Gate,
+    health::{Live, Ready},
+    limiter::Limiter,
+    methods::Methods,
+};
+
+/// The chapters of the document, one for each contract.
+#[derive(Tags)]
+pub enum Tag {
+    /// Keys of an organization (the contract of Locktera's API key management).
+    Organizations,
+    /// Sign-up and check of a key (the contract of the LiveKit agents API).
+    #[oai(rename = "LiveKit")]
+    LiveKit,
+}
+
+/// All operations.
+type Api = (Locktera, LiveKit);
+
+fn service(services: &Services, config: &Config) -> OpenApiService<Api, ()> {
+    let failures = Limiter::new(config.auth_failure_rate);
+    let gate = Gate::new(services.keys.clone(), services.clock.clone(), failures, config.public_origin.clone());
+    let gate = std::sync::Arc::new(gate);
+    let locktera = Locktera { gate: gate.clone(), keys: services.keys.clone() };
+    let livekit = LiveKit {
+        gate,
+        keys: services.keys.clone(),
+        enroll: services.enroll.clone(),
+        sign_up: match config.sign_up {
+            config::SignUp::Open => SignUp::Open(Limiter::new(config.sign_up_rate)),
+            config::SignUp::Closed => SignUp::Closed,
+        },
+        clock: services.clock.clone(),
+    };
+    OpenApiService::new((locktera, livekit), "Claviger", env!("CARGO_PKG_VERSION"))
+        .description("API keys that a company can run itself: organizations own keys, services verify them.")
+        .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))
+        .server(ServerObject::new("/").description("This service."))
+}
+
+/// The OpenAPI document, as `/openapi.json` answers it.
+#[must_use]
+pub fn document(services: &Services, config: &Config) -> String {
+    service(services, config).spec()
+}
+
+/// The whole service as one endpoint.
+#[must_use]
+pub fn endpoint(services: &Services, config: &Config) -> impl Endpoint<Output = Response> + 'static {
+    let service = service(services, config);
+    let document = Document(service.spec());
+    let reference = Reference(service.swagger_ui_html());
+    let routes = Route::new()
+        .at("/health/live", get(Live))
+        .at("/health/ready", get(Ready(services.readiness.clone())))
+        .at("/openapi.json", get(document))
+        .at("/docs", get(reference))
+        .nest_no_strip("/", service.into_endpoint());
+    Edge {
+        inner: routes.map_to_response(),
+        proxies: config.trusted_proxies.clone(),
+        time_limit: config.request_timeout,
+        methods: Methods::of::<Api>(),
+        entropy: services.entropy.clone(),
+    }
+}

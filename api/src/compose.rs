@@ -1,0 +1,116 @@
+//! Config → services: the one file that knows which database is behind the domain's ports.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use domain::{
+    Outage,
+    bootstrap::Bootstrap,
+    clock::{Clock, Entropy},
+    enroll::Enroll,
+    keys::Keys,
+};
+use persistence::{Claim, Settings, Store};
+
+use crate::{
+    config::Config,
+    health::Readiness,
+    system::{SystemClock, SystemEntropy},
+};
+
+/// Time and randomness of a process.
+#[derive(Clone)]
+pub struct World {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes secrets and identifiers unguessable.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl World {
+    /// The real ones.
+    #[must_use]
+    pub fn real() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+    }
+}
+
+/// Everything that answers requests stands on these.
+pub struct Services {
+    /// The use cases on keys.
+    pub keys: Arc<Keys>,
+    /// Sign-up.
+    pub enroll: Arc<Enroll>,
+    /// The first key of all.
+    pub bootstrap: Bootstrap,
+    /// Whether the database is there.
+    pub readiness: Arc<dyn Readiness>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    database: Database,
+}
+
+impl Services {
+    /// Lets go of the database, after what runs on it.
+    pub async fn close(&self) {
+        self.database.0.close().await;
+    }
+}
+
+/// What the database did not let us do. The sentence is for the operator.
+#[derive(Debug)]
+pub struct DatabaseError(String);
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DatabaseError {}
+
+/// Opens the database, brings its schema up to date, and puts the services on it.
+pub async fn services(config: &Config, world: World) -> Result<Services, DatabaseError> {
+    let settings = Settings {
+        url: config.database_url.clone(),
+        connections: config.database_connections,
+        timeout: config.database_timeout,
+    };
+    let failed = |error: &dyn fmt::Display| DatabaseError(format!("{}: {error}", config.database_shown()));
+    let store = Store::connect(&settings).await.map_err(|error| failed(&error))?;
+    store.migrate().await.map_err(|error| failed(&error))?;
+    let World { clock, entropy } = world;
+    let ports = Arc::new(store.clone());
+    let keys = Keys::new(ports.clone(), ports.clone(), clock.clone(), entropy.clone());
+    Ok(Services {
+        keys: Arc::new(keys),
+        enroll: Arc::new(Enroll::new(ports.clone(), clock.clone(), entropy.clone())),
+        bootstrap: Bootstrap::new(ports.clone(), ports, clock.clone(), entropy.clone()),
+        readiness: Arc::new(Database(store.clone())),
+        clock,
+        entropy,
+        database: Database(store),
+    })
+}
+
+/// Claims the database for serving, where only one process may.
+pub fn claim(config: &Config) -> Result<Claim, DatabaseError> {
+    persistence::claim(&config.database_url).map_err(|error| DatabaseError(error.to_string()))
+}
+
+/// The newest schema that this program knows.
+#[must_use]
+pub fn schema_version() -> String {
+    Store::schema_version()
+}
+
+struct Database(Store);
+
+#[async_trait]
+impl Readiness for Database {
+    async fn is_ready(&self) -> Result<bool, Outage> {
+        self.0.is_ready().await
+    }
+}

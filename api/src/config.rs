@@ -1,0 +1,303 @@
+//! Settings: from flags and the environment, checked all at once, so that one start tells every mistake.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use clap::Args;
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use url::{Position, Url};
+
+use crate::address::TrustedProxies;
+
+/// The settings as they are written, by flag or by environment variable.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings")]
+pub struct Arguments {
+    /// Address and port to serve on
+    #[arg(long, env = "CLAVIGER_LISTEN", global = true, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+    /// The database: `sqlite://path` or `postgres://user:password@host/database`
+    #[arg(
+        long,
+        env = "CLAVIGER_DATABASE_URL",
+        global = true,
+        value_name = "URL",
+        hide_env_values = true,
+        default_value = "sqlite://claviger.db"
+    )]
+    pub database_url: String,
+    /// Connections to PostgreSQL; SQLite always has one for writing and four for reading
+    #[arg(long, env = "CLAVIGER_DATABASE_CONNECTIONS", global = true, value_name = "N", default_value = "10")]
+    pub database_connections: String,
+    /// How long to wait for the database before it counts as away
+    #[arg(long, env = "CLAVIGER_DATABASE_TIMEOUT", global = true, value_name = "DURATION", default_value = "5s")]
+    pub database_timeout: String,
+    /// Whether anyone may sign up: `open` or `closed`
+    #[arg(long, env = "CLAVIGER_SIGNUP", global = true, value_name = "MODE", default_value = "open")]
+    pub signup: String,
+    /// Attempts to sign up, from one client address in a minute
+    #[arg(long, env = "CLAVIGER_SIGNUP_RATE", global = true, value_name = "N", default_value = "10")]
+    pub signup_rate: String,
+    /// Failed authentications, from one client address in a minute, after which it has to wait
+    #[arg(long, env = "CLAVIGER_AUTH_FAILURE_RATE", global = true, value_name = "N", default_value = "100")]
+    pub auth_failure_rate: String,
+    /// Networks of proxies whose X-Forwarded-For is believed, separated by commas: `10.0.0.0/8,::1`
+    #[arg(long, env = "CLAVIGER_TRUSTED_PROXIES", global = true, value_name = "NETWORKS", default_value = "")]
+    pub trusted_proxies: String,
+    /// The origin that browsers reach the service at [default: `http://` and the listen address]
+    #[arg(long, env = "CLAVIGER_PUBLIC_ORIGIN", global = true, value_name = "ORIGIN", default_value = "")]
+    pub public_origin: String,
+    /// How long an answer may take
+    #[arg(long, env = "CLAVIGER_REQUEST_TIMEOUT", global = true, value_name = "DURATION", default_value = "30s")]
+    pub request_timeout: String,
+    /// Connections to serve at once; further ones wait
+    #[arg(long, env = "CLAVIGER_MAX_CONNECTIONS", global = true, value_name = "N", default_value = "10000")]
+    pub max_connections: String,
+    /// How long running requests may take to end after the signal to stop
+    #[arg(long, env = "CLAVIGER_SHUTDOWN_TIMEOUT", global = true, value_name = "DURATION", default_value = "30s")]
+    pub shutdown_timeout: String,
+    /// What to log: a level, or levels by target (`warn`, `claviger=debug`)
+    #[arg(long, env = "CLAVIGER_LOG", global = true, value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+/// Who may sign up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignUp {
+    /// Everyone.
+    Open,
+    /// Nobody.
+    Closed,
+}
+
+/// The settings, checked.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// The database, maybe with a password.
+    pub database_url: String,
+    /// Connections to PostgreSQL.
+    pub database_connections: u32,
+    /// How long to wait for the database.
+    pub database_timeout: Duration,
+    /// Who may sign up.
+    pub sign_up: SignUp,
+    /// Attempts to sign up a minute and address.
+    pub sign_up_rate: u32,
+    /// Failed authentications a minute and address.
+    pub auth_failure_rate: u32,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Scheme, host and port that browsers see, as they write it in `Origin`.
+    pub public_origin: String,
+    /// How long an answer may take.
+    pub request_timeout: Duration,
+    /// Connections served at once.
+    pub max_connections: usize,
+    /// How long to wait for running requests at the end.
+    pub shutdown_timeout: Duration,
+    /// What to log.
+    pub log: String,
+}
+
+/// Every mistake in the settings, one line each, by the name of the environment variable.
+#[derive(Debug, Default)]
+pub struct Mistakes(Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl Mistakes {
+    /// Takes the value of a setting, or notes that it must be something else. The value itself is not repeated: it may
+    /// have been meant for another setting, which is secret.
+    fn read<T>(&mut self, name: &str, value: Option<T>, expected: &str) -> Option<T> {
+        if value.is_none() {
+            self.0.push(format!("{name} must be {expected}"));
+        }
+        value
+    }
+}
+
+impl Arguments {
+    /// Checks all settings.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn check(&self) -> Result<Config, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let m = &mut mistakes;
+        let listen = m.read("CLAVIGER_LISTEN", self.listen.parse().ok(), "an address and a port like 127.0.0.1:8080");
+        let database_url = m.read(
+            "CLAVIGER_DATABASE_URL",
+            database_url(&self.database_url),
+            "like sqlite://claviger.db or postgres://user:password@host/database",
+        );
+        let connections = number(&self.database_connections, 1..=1_000);
+        let connections = m.read("CLAVIGER_DATABASE_CONNECTIONS", connections, "a number from 1 to 1000");
+        let database_timeout = duration(&self.database_timeout);
+        let database_timeout = m.read("CLAVIGER_DATABASE_TIMEOUT", database_timeout, DURATION);
+        let sign_up = match self.signup.as_str() {
+            "open" => Some(SignUp::Open),
+            "closed" => Some(SignUp::Closed),
+            _ => None,
+        };
+        let sign_up = m.read("CLAVIGER_SIGNUP", sign_up, "open or closed");
+        let sign_up_rate = m.read("CLAVIGER_SIGNUP_RATE", number(&self.signup_rate, RATES), RATE);
+        let auth_failure_rate = number(&self.auth_failure_rate, RATES);
+        let auth_failure_rate = m.read("CLAVIGER_AUTH_FAILURE_RATE", auth_failure_rate, RATE);
+        let trusted_proxies = m.read(
+            "CLAVIGER_TRUSTED_PROXIES",
+            networks(&self.trusted_proxies),
+            "addresses or networks separated by commas, like 10.0.0.0/8,::1",
+        );
+        let public_origin = match (self.public_origin.as_str(), listen) {
+            ("", Some(listen)) => origin(&format!("http://{listen}")),
+            ("", None) => Some(String::new()),
+            (text, _) => origin(text),
+        };
+        let public_origin = m.read("CLAVIGER_PUBLIC_ORIGIN", public_origin, "an origin like https://keys.example.com");
+        let request_timeout = m.read("CLAVIGER_REQUEST_TIMEOUT", duration(&self.request_timeout), DURATION);
+        let max_connections = number(&self.max_connections, 1..=1_000_000);
+        let max_connections = m.read("CLAVIGER_MAX_CONNECTIONS", max_connections, "a number from 1 to 1000000");
+        let shutdown_timeout = m.read("CLAVIGER_SHUTDOWN_TIMEOUT", duration(&self.shutdown_timeout), DURATION);
+        let log = EnvFilter::try_new(&self.log).ok().map(|_| self.log.clone());
+        let log = m.read("CLAVIGER_LOG", log, "a level or a filter like claviger=debug");
+        let config = (|| {
+            Some(Config {
+                listen: listen?,
+                database_url: database_url?,
+                database_connections: connections?,
+                database_timeout: database_timeout?,
+                sign_up: sign_up?,
+                sign_up_rate: sign_up_rate?,
+                auth_failure_rate: auth_failure_rate?,
+                trusted_proxies: trusted_proxies?,
+                public_origin: public_origin?,
+                request_timeout: request_timeout?,
+                max_connections: usize::try_from(max_connections?).ok()?,
+                shutdown_timeout: shutdown_timeout?,
+                log: log?,
+            })
+        })();
+        config.ok_or(mistakes)
+    }
+}
+
+impl Config {
+    /// The database without what is secret about it.
+    #[must_use]
+    pub fn database_shown(&self) -> String {
+        match Url::parse(&self.database_url) {
+            Ok(url) if url.scheme() != "sqlite" => {
+                format!("{}://{}{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort], url.path())
+            }
+            _ => self.database_url.clone(),
+        }
+    }
+}
+
+const DURATION: &str = "a duration of at least 1ms, like 500ms, 30s or 2min";
+const RATE: &str = "a number from 1 to 1000000";
+const RATES: std::ops::RangeInclusive<u32> = 1..=1_000_000;
+
+fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+    text.parse().ok().filter(|number| range.contains(number))
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok().filter(|duration| *duration >= Duration::from_millis(1))
+}
+
+fn database_url(text: &str) -> Option<String> {
+    let known = text.starts_with("sqlite:")
+        || ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) && Url::parse(text).is_ok();
+    known.then(|| text.to_owned())
+}
+
+fn networks(text: &str) -> Option<TrustedProxies> {
+    let network = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let networks = text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(network);
+    networks.collect::<Option<Vec<_>>>().map(TrustedProxies)
+}
+
+/// Scheme, host and port as browsers write them: lower case, without a default port.
+fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    (bare && ["http", "https"].contains(&url.scheme())).then(|| url.origin().ascii_serialization())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{FromArgMatches, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn check(flags: &[&str]) -> Result<Config, String> {
+        let line = std::iter::once("claviger").chain(flags.iter().copied());
+        let matches = <Line as clap::CommandFactory>::command().mut_args(|arg| arg.env(None)).get_matches_from(line);
+        let line = Line::from_arg_matches(&matches).expect("every setting is a text");
+        line.arguments.check().map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_good() {
+        let config = check(&[]).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        assert_eq!(config.public_origin, "http://127.0.0.1:8080");
+        assert_eq!(config.database_shown(), "sqlite://claviger.db");
+    }
+
+    #[test]
+    fn all_mistakes_are_told_without_the_values() {
+        let wrong = [
+            "--listen=secret",
+            "--database-url=mysql://secret",
+            "--database-connections=0",
+            "--database-timeout=secret",
+            "--signup=secret",
+            "--signup-rate=0",
+            "--auth-failure-rate=-1",
+            "--trusted-proxies=10.0.0.0/33",
+            "--public-origin=https://keys.example/secret",
+            "--request-timeout=0s",
+            "--max-connections=secret",
+            "--shutdown-timeout=secret",
+            "--log=se=cr=et",
+        ];
+        let mistakes = check(&wrong).err().expect("everything is wrong");
+        assert_eq!(mistakes.lines().count(), wrong.len(), "{mistakes}");
+        assert!(!mistakes.contains("secret"), "{mistakes}");
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let config = check(&["--database-url=postgres://me:hunter2@db.example:5433/keys?password=hunter2"]);
+        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        assert_eq!(config.database_shown(), "postgres://db.example:5433/keys");
+    }
+
+    #[test]
+    fn origins_are_as_browsers_write_them() {
+        assert_eq!(origin("https://Keys.Example:443/"), Some("https://keys.example".to_owned()));
+        assert_eq!(origin("http://[::1]:8080"), Some("http://[::1]:8080".to_owned()));
+        for text in
+            ["keys.example", "https://keys.example/path", "ftp://keys.example", "https://me@keys.example", "null"]
+        {
+            assert_eq!(origin(text), None, "{text}");
+        }
+    }
+}

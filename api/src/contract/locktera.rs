@@ -1,0 +1,108 @@
+//! Locktera's organization keys: `/orgs/{org_id}/api_keys`. Also the home of what goes beyond the three documents.
+
+mod cursor;
+mod dto;
+mod error;
+mod list;
+
+use std::sync::Arc;
+
+use domain::{keys::Keys, permission::Permission};
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+
+use self::{
+    cursor::Cursor,
+    dto::{CreateKey, CreatedKeyView, Message, PageSize},
+    error::{Reading, Writing},
+    list::KeyList,
+};
+use super::{Failed, Shape, Success};
+use crate::{
+    app::Tag,
+    body::Deferred,
+    credentials::Credential,
+    gate::Gate,
+    wire::{Id, Unread},
+};
+
+/// How this contract says that something failed.
+pub const SHAPE: Shape = Shape { prefix: "/orgs", render: error::render };
+
+/// The operations.
+pub struct Locktera {
+    /// Authenticates.
+    pub gate: Arc<Gate>,
+    /// Decides and acts.
+    pub keys: Arc<Keys>,
+}
+
+#[OpenApi(tag = "Tag::Organizations")]
+impl Locktera {
+    /// List the keys of an organization
+    ///
+    /// Every key of the organization, however it was made, oldest first. Without `limit` all of them are streamed. With
+    /// `limit` one page is answered, and the header `Link` names the next one; a key that exists during the whole
+    /// traversal appears exactly once. Needs the permission `api_keys:read`.
+    #[oai(path = "/orgs/:org_id/api_keys", method = "get", operation_id = "listApiKeys")]
+    async fn list_api_keys(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// The most keys to answer.
+        limit: Query<Option<Unread<PageSize>>>,
+        /// Where to go on, from the `Link` of the page before.
+        cursor: Query<Option<Unread<Cursor>>>,
+    ) -> Result<KeyList, Failed<Reading>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::API_KEYS_READ, org_id.id()).await?;
+        let limit = limit.0.as_ref().map(PageSize::read).transpose()?;
+        let after = cursor.0.as_ref().map(|text| Cursor::read(text, authority.organization())).transpose()?;
+        Ok(match limit {
+            Some(limit) => list::page(&self.keys, &authority, after, limit).await?,
+            None => list::all(self.keys.clone(), authority, after).await?,
+        })
+    }
+
+    /// Create a key for an organization
+    ///
+    /// The key belongs to the organization itself. Its text is in the field `key` of this answer and nowhere else, ever.
+    /// Nobody grants more than they hold, and a key makes none that outlives it: both are a 403. Needs the permission
+    /// `api_keys:write`.
+    #[oai(path = "/orgs/:org_id/api_keys", method = "post", operation_id = "createApiKey")]
+    async fn create_api_key(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// What the key will be.
+        body: Deferred<CreateKey>,
+    ) -> Result<Success<CreatedKeyView>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
+        let new = body.read().await?.into_domain(self.keys.now())?;
+        let (key, secret) = self.keys.create(&authority, new).await?;
+        Ok(Success(CreatedKeyView::new(&key, &secret)))
+    }
+
+    /// Delete a key of an organization
+    ///
+    /// The key is refused from now on. Needs the permission `api_keys:write`; a caller may delete their own key.
+    #[oai(path = "/orgs/:org_id/api_keys/:key_id", method = "delete", operation_id = "deleteApiKey")]
+    async fn delete_api_key(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// The key.
+        key_id: Path<Unread<Id>>,
+    ) -> Result<Success<Message>, Failed<Reading>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
+        self.keys.delete(&authority, key_id.id()).await?;
+        Ok(Success(Message { message: "API key deleted successfully".to_owned() }))
+    }
+}

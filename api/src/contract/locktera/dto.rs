@@ -1,0 +1,204 @@
+//! JSON ↔ domain, in this contract's words: `snake_case`, permissions in flat form, times as RFC 3339 in UTC.
+
+use domain::{
+    api_key::{self, ApiKey, Creator, KeyName, Metadata},
+    clock::Timestamp,
+    id::UserId,
+    keys::NewKey,
+    permission::PermissionSet,
+    secret::{KeyPrefix, Secret},
+};
+use poem_openapi::{Enum, Object, registry::MetaSchema};
+use serde_json::Value;
+
+use crate::{
+    body::Document,
+    failure::{Failure, Fields},
+    json::{Members, stored_object},
+    wire::{JsonObject, Moment, Nullable, ParameterSchema, Seconds, Unread},
+};
+
+/// A key of an organization.
+#[derive(Object)]
+#[oai(rename = "ApiKey")]
+pub(super) struct KeyView {
+    /// Its identifier (a UUID).
+    id: String,
+    /// Its name; empty for a key that has none.
+    name: String,
+    /// When it was made.
+    created_at: Seconds,
+    /// What it may do: `read` is that action on every resource, `files:read` on one, `*` is everything.
+    permissions: Vec<String>,
+    /// The organization that owns it (a UUID).
+    org_id: String,
+    /// The user it belongs to, whose own permissions bound it (a UUID); null for the organization's own key.
+    user_id: Nullable<String>,
+    /// What stands in front of its text.
+    prefix: String,
+    /// The first characters of its text, to recognize it by.
+    start: String,
+    /// Whether it is in use.
+    enabled: bool,
+    /// From this moment on it is refused; null: never.
+    expires_at: Nullable<Moment>,
+    /// What its maker keeps with it.
+    metadata: Nullable<JsonObject>,
+    /// Who made it.
+    created_by: CreatorView,
+    /// When its settings last changed.
+    updated_at: Moment,
+}
+
+/// Who made a key.
+#[derive(Object)]
+#[oai(rename = "Creator")]
+pub(super) struct CreatorView {
+    /// What kind of maker.
+    r#type: CreatorType,
+    /// The key's or user's identifier (a UUID); null for the operator.
+    id: Nullable<String>,
+}
+
+/// The kinds of makers.
+#[derive(Enum)]
+#[oai(rename = "CreatorType", rename_all = "lowercase")]
+enum CreatorType {
+    /// A caller with this key.
+    Key,
+    /// This user, at sign-up.
+    User,
+    /// The operator of the service.
+    Operator,
+}
+
+impl From<&ApiKey> for KeyView {
+    fn from(key: &ApiKey) -> Self {
+        let (r#type, id) = match key.created_by {
+            Creator::Key(id) => (CreatorType::Key, Some(id.to_string())),
+            Creator::User(id) => (CreatorType::User, Some(id.to_string())),
+            Creator::Operator => (CreatorType::Operator, None),
+        };
+        Self {
+            id: key.id.to_string(),
+            name: key.name.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()),
+            created_at: Seconds(key.created_at),
+            permissions: key.permissions.flat(),
+            org_id: key.organization.to_string(),
+            user_id: Nullable(key.user.as_ref().map(UserId::to_string)),
+            prefix: key.prefix.as_str().to_owned(),
+            start: key.start.clone(),
+            enabled: key.enabled,
+            expires_at: Nullable(key.expires_at.map(Moment)),
+            metadata: Nullable(key.metadata.as_ref().map(|text| JsonObject(stored_object(text.as_str())))),
+            created_by: CreatorView { r#type, id: Nullable(id) },
+            updated_at: Moment(key.updated_at),
+        }
+    }
+}
+
+/// A key that was just made, with its text.
+#[derive(Object)]
+#[oai(rename = "CreatedApiKey")]
+pub(super) struct CreatedKeyView {
+    #[oai(flatten)]
+    view: KeyView,
+    /// The text that the key is used with. It is shown in this answer only.
+    key: String,
+}
+
+impl CreatedKeyView {
+    pub(super) fn new(key: &ApiKey, secret: &Secret) -> Self {
+        Self { view: key.into(), key: secret.expose().to_owned() }
+    }
+}
+
+/// A key to be made.
+#[derive(Object)]
+#[oai(rename = "CreateApiKey")]
+pub(super) struct CreateKey {
+    /// Its name: 1 to 100 characters after trimming.
+    #[oai(validator(min_length = 1, max_length = 100))]
+    name: String,
+    /// What it may do: `read` for that action on every resource, `files:read` for one, `*` for everything. May be empty.
+    #[oai(validator(max_items = 256))]
+    permissions: Vec<String>,
+    /// When it ends, at most ten years ahead; without it, when the key that makes it ends, if ever.
+    #[oai(skip_serializing_if_is_none)]
+    expires_at: Option<Moment>,
+    /// What to keep with it: an object of at most 8 KiB.
+    #[oai(skip_serializing_if_is_none)]
+    metadata: Option<JsonObject>,
+    /// What to put in front of its text; `cvg_` without it.
+    #[oai(skip_serializing_if_is_none, validator(pattern = "^[A-Za-z0-9_-]{1,32}$"))]
+    prefix: Option<String>,
+}
+
+impl Document for CreateKey {
+    fn read(mut members: Members) -> Result<Self, Failure> {
+        let name = members.required("name");
+        let permissions = members.required("permissions");
+        let expires_at = members.optional("expires_at");
+        let metadata = members.optional("metadata");
+        let prefix = members.optional("prefix");
+        members.finish_strictly()?;
+        Ok(Self {
+            name: name.unwrap_or_default(),
+            permissions: permissions.unwrap_or_default(),
+            expires_at,
+            metadata,
+            prefix,
+        })
+    }
+}
+
+impl CreateKey {
+    pub(super) fn into_domain(self, now: Timestamp) -> Result<NewKey, Failure> {
+        let mut fields = Fields::default();
+        let name = fields.check("name", KeyName::parse(&self.name));
+        let permissions = self.permissions.iter().map(String::as_str);
+        let permissions = fields.check("permissions", PermissionSet::from_flat(permissions));
+        let expires_at = self.expires_at.map(|Moment(at)| api_key::expiry(at, now));
+        let expires_at = fields.check_optional("expires_at", expires_at);
+        let metadata = self.metadata.map(|JsonObject(map)| Metadata::parse(&Value::Object(map).to_string()));
+        let metadata = fields.check_optional("metadata", metadata);
+        let prefix = self.prefix.as_deref().map_or_else(|| Ok(KeyPrefix::standard()), KeyPrefix::parse);
+        let prefix = fields.check("prefix", prefix);
+        match (permissions, prefix) {
+            (Some(permissions), Some(prefix)) if fields.is_empty() => {
+                Ok(NewKey { name, prefix, permissions, expires_at, metadata })
+            }
+            _ => Err(Failure::Invalid(fields)),
+        }
+    }
+}
+
+/// What was done.
+#[derive(Object)]
+pub(super) struct Message {
+    /// A sentence for people.
+    pub(super) message: String,
+}
+
+/// The size of a page: 1 to 1000.
+#[derive(Debug)]
+pub(super) struct PageSize;
+
+impl PageSize {
+    pub(super) const MAX: u64 = 1_000;
+
+    pub(super) fn read(text: &Unread<Self>) -> Result<u64, Failure> {
+        let plain = !text.text().is_empty() && text.text().bytes().all(|byte| byte.is_ascii_digit());
+        text.text()
+            .parse()
+            .ok()
+            .filter(|size| plain && (1..=Self::MAX).contains(size))
+            .ok_or_else(|| Failure::Invalid(Fields::one("limit", "must be a whole number from 1 to 1000")))
+    }
+}
+
+impl ParameterSchema for PageSize {
+    fn schema() -> MetaSchema {
+        MetaSchema { minimum: Some(1.0), maximum: Some(1_000.0), ..MetaSchema::new_with_format("integer", "int32") }
+    }
+}

@@ -1,0 +1,116 @@
+//! This contract's words for failures: `{message, code, fields?, request_id}`, the code being the status.
+
+use domain::{Error, Outage};
+use poem::http::StatusCode;
+use poem_openapi::{Object, types::ToJSON};
+use serde_json::{Map, Value};
+
+use crate::{
+    contract::{Documented, when},
+    failure::Failure,
+    wire::JsonObject,
+};
+
+/// Why the request got no success.
+#[derive(Object)]
+#[oai(rename = "Error", skip_serializing_if_is_none)]
+pub(super) struct ErrorBody {
+    /// A sentence for people.
+    message: String,
+    /// The HTTP status.
+    code: u16,
+    /// What is wrong with which field; with status 400 only.
+    fields: Option<JsonObject>,
+    /// Names the request in the log of the service.
+    request_id: String,
+}
+
+/// Operations without a body.
+#[derive(Debug)]
+pub(super) struct Reading;
+
+impl Documented for Reading {
+    type Body = ErrorBody;
+    const STATUSES: &'static [(u16, &'static str)] = &[
+        when::INVALID,
+        when::UNAUTHENTICATED,
+        when::FORBIDDEN,
+        when::NOT_FOUND,
+        when::TOO_MANY,
+        when::DEFECT,
+        when::UNAVAILABLE,
+    ];
+}
+
+/// Operations with a body.
+#[derive(Debug)]
+pub(super) struct Writing;
+
+impl Documented for Writing {
+    type Body = ErrorBody;
+    const STATUSES: &'static [(u16, &'static str)] = &[
+        when::INVALID,
+        when::UNAUTHENTICATED,
+        when::FORBIDDEN,
+        when::NOT_FOUND,
+        when::TOO_LARGE,
+        when::UNSUPPORTED,
+        when::TOO_MANY,
+        when::DEFECT,
+        when::UNAVAILABLE,
+    ];
+}
+
+pub(super) fn render(failure: &Failure, request_id: &str) -> (StatusCode, Value) {
+    let (status, message) = words(failure);
+    let body = ErrorBody {
+        message,
+        code: status.as_u16(),
+        fields: match failure {
+            Failure::Invalid(fields) => {
+                let fields = fields.iter().map(|(name, wrong)| (name.to_owned(), Value::from(wrong)));
+                Some(JsonObject(fields.collect()))
+            }
+            _ if status == StatusCode::BAD_REQUEST => Some(JsonObject(Map::new())),
+            _ => None,
+        },
+        request_id: request_id.to_owned(),
+    };
+    (status, body.to_json().unwrap_or_default())
+}
+
+fn words(failure: &Failure) -> (StatusCode, String) {
+    let (status, message) = match failure {
+        Failure::Refused(error) => match error {
+            Error::Unauthenticated(_) => (StatusCode::UNAUTHORIZED, "Invalid API key"),
+            Error::Forbidden(permission) => {
+                return (StatusCode::FORBIDDEN, format!("The permission {permission} is needed for this"));
+            }
+            Error::ExceedsGrants => (StatusCode::FORBIDDEN, "Nobody can grant more than they hold"),
+            Error::ExceedsExpiry => (StatusCode::FORBIDDEN, "A key cannot make a key that expires later than itself"),
+            Error::NotFound => (StatusCode::NOT_FOUND, "Resource not found"),
+            Error::EmailTaken => (StatusCode::CONFLICT, "A user with this email already exists"),
+            Error::PlatformExists => (StatusCode::CONFLICT, "There is a platform organization already"),
+            Error::Outage(Outage::Unavailable(_)) => UNAVAILABLE,
+            Error::Outage(Outage::Broken(_)) => DEFECT,
+        },
+        Failure::Anonymous => (StatusCode::UNAUTHORIZED, "An API key is needed for this"),
+        Failure::MalformedCredential => (StatusCode::UNAUTHORIZED, "Invalid API key"),
+        Failure::CrossSite => (StatusCode::FORBIDDEN, "Requests from other sites are refused"),
+        Failure::SignUpClosed => (StatusCode::FORBIDDEN, "Sign-up is closed"),
+        Failure::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts, try again later"),
+        Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB"),
+        Failure::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json"),
+        Failure::MalformedBody(sentence) => return (StatusCode::BAD_REQUEST, sentence.clone()),
+        Failure::Invalid(_) => (StatusCode::BAD_REQUEST, "Some fields are not acceptable"),
+        Failure::UnknownPath => (StatusCode::NOT_FOUND, "Resource not found"),
+        Failure::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+        Failure::Timeout => UNAVAILABLE,
+        Failure::Defect(_) => DEFECT,
+    };
+    (status, message.to_owned())
+}
+
+const UNAVAILABLE: (StatusCode, &str) =
+    (StatusCode::SERVICE_UNAVAILABLE, "The service is temporarily unavailable, try again");
+const DEFECT: (StatusCode, &str) = (StatusCode::INTERNAL_SERVER_ERROR, "An error occurred on the server");

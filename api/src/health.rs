@@ -1,0 +1,50 @@
+//! Is the process alive, and can it do its work? For load balancers and container runtimes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::Outage;
+use poem::{Endpoint, IntoResponse, Request, Response, Result, http::StatusCode};
+use serde_json::json;
+
+use crate::failure::Failure;
+
+/// Says whether what the service stands on is there.
+#[async_trait]
+pub trait Readiness: Send + Sync {
+    /// Whether the database answers and has the schema that this program needs.
+    async fn is_ready(&self) -> Result<bool, Outage>;
+}
+
+/// `GET /health/live`: 200 as long as the process serves.
+pub struct Live;
+
+impl Endpoint for Live {
+    type Output = Response;
+
+    async fn call(&self, _: Request) -> Result<Response> {
+        Ok(status(StatusCode::OK, "live"))
+    }
+}
+
+/// `GET /health/ready`: 200 where requests can be answered, else 503.
+pub struct Ready(pub Arc<dyn Readiness>);
+
+impl Endpoint for Ready {
+    type Output = Response;
+
+    async fn call(&self, _: Request) -> Result<Response> {
+        match self.0.is_ready().await {
+            Ok(true) => Ok(status(StatusCode::OK, "ready")),
+            Ok(false) => Ok(status(StatusCode::SERVICE_UNAVAILABLE, "the schema is not current")),
+            Err(outage) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Err(poem::Error::new(Failure::Refused(outage.into()), status))
+            }
+        }
+    }
+}
+
+fn status(code: StatusCode, status: &str) -> Response {
+    poem::web::Json(json!({ "status": status })).with_status(code).into_response()
+}

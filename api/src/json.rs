@@ -1,0 +1,229 @@
+//! Reading JSON that people wrote: strictly, and telling every wrong field at once.
+
+use std::{collections::HashSet, fmt};
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::failure::{Failure, Fields};
+
+/// Reads one JSON document (RFC 8259). Refused: invalid UTF-8, anything after the document, an object that names a member
+/// twice, because what it means would depend on who reads it.
+pub fn parse(bytes: &[u8]) -> Result<Value, Failure> {
+    let malformed = |error: &dyn fmt::Display| Failure::MalformedBody(format!("The body is not valid JSON: {error}"));
+    let text = std::str::from_utf8(bytes).map_err(|_| malformed(&"it is not UTF-8"))?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    NoDoubles.deserialize(&mut deserializer).map_err(|error| malformed(&error))?;
+    serde_json::from_str(text).map_err(|error| malformed(&error))
+}
+
+/// Walks through a document and refuses objects that name a member twice.
+struct NoDoubles;
+
+impl<'de> DeserializeSeed<'de> for NoDoubles {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NoDoubles {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if names.contains(&name) {
+                return Err(A::Error::custom("an object names a member twice"));
+            }
+            names.insert(name);
+            map.next_value_seed(Self)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// What is wrong with a field that is not there.
+pub const REQUIRED: &str = "is required";
+
+/// The members of a JSON object, taken out one by one under their documented types.
+#[derive(Debug)]
+pub struct Members {
+    left: Map<String, Value>,
+    wrong: Fields,
+}
+
+impl Members {
+    /// The members of a document that must be an object.
+    pub fn of(document: Value) -> Result<Self, Failure> {
+        match document {
+            Value::Object(left) => Ok(Self { left, wrong: Fields::default() }),
+            _ => Err(Failure::MalformedBody("The body must be a JSON object".to_owned())),
+        }
+    }
+
+    /// Takes a member that must be there.
+    pub fn required<T: FromMember>(&mut self, name: &str) -> Option<T> {
+        let value = self.left.remove(name);
+        if value.is_none() {
+            self.wrong.add(name, REQUIRED);
+        }
+        self.typed(name, value?)
+    }
+
+    /// Takes a member that may be absent or `null`.
+    pub fn optional<T: FromMember>(&mut self, name: &str) -> Option<T> {
+        match self.left.remove(name) {
+            None | Some(Value::Null) => None,
+            Some(value) => self.typed(name, value),
+        }
+    }
+
+    fn typed<T: FromMember>(&mut self, name: &str, value: Value) -> Option<T> {
+        let typed = T::from_member(value);
+        if typed.is_none() {
+            self.wrong.add(name, format_args!("must be {}", T::EXPECTED));
+        }
+        typed
+    }
+
+    /// Ends the reading; members that nobody took are ignored.
+    pub fn finish(self) -> Result<(), Failure> {
+        self.wrong.into_result()
+    }
+
+    /// Ends the reading; members that nobody took are wrong: a mistyped limit must not make a key without limits.
+    pub fn finish_strictly(mut self) -> Result<(), Failure> {
+        for name in self.left.keys() {
+            self.wrong.add(name, "is not a known field");
+        }
+        self.wrong.into_result()
+    }
+}
+
+/// A JSON value of one type, without any coercion.
+pub trait FromMember: Sized {
+    /// What is expected, to end the sentence "must be …".
+    const EXPECTED: &'static str;
+
+    /// The value, if it has the type.
+    fn from_member(value: Value) -> Option<Self>;
+}
+
+impl FromMember for String {
+    const EXPECTED: &'static str = "a string";
+
+    fn from_member(value: Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl FromMember for Vec<String> {
+    const EXPECTED: &'static str = "an array of strings";
+
+    fn from_member(value: Value) -> Option<Self> {
+        match value {
+            Value::Array(items) => items.into_iter().map(String::from_member).collect(),
+            _ => None,
+        }
+    }
+}
+
+impl FromMember for Map<String, Value> {
+    const EXPECTED: &'static str = "an object";
+
+    fn from_member(value: Value) -> Option<Self> {
+        match value {
+            Value::Object(map) => Some(map),
+            _ => None,
+        }
+    }
+}
+
+/// Text that [`parse`] accepted before is read back the same.
+#[must_use]
+pub fn stored_object(text: &str) -> Map<String, Value> {
+    Map::deserialize(&mut serde_json::Deserializer::from_str(text)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_that_are_refused() {
+        for text in [
+            "",
+            "{",
+            "{} {}",
+            r#"{"a":1,"a":1}"#,
+            r#"{"x":[{"a":1,"\u0061":2}]}"#,
+            r#""\ud800""#,
+            "NaN",
+            "{'a':1}",
+            "[1,]",
+        ] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(parse(b"\"\xff\"").is_err(), "invalid UTF-8");
+        assert!(parse("[".repeat(1000).as_bytes()).is_err(), "deeper than anyone needs");
+    }
+
+    #[test]
+    fn documents_are_kept_as_they_are() {
+        let text = r#"{"z":1,"a":{"n":123456789012345678901234567890,"f":1.10,"e":1e+400},"s":"\u0000ü"}"#;
+        let document = parse(text.as_bytes()).expect("valid");
+        assert_eq!(document.to_string(), text);
+        assert_eq!(Value::Object(stored_object(text)).to_string(), text);
+    }
+
+    #[test]
+    fn every_wrong_field_is_told() {
+        let mut members = Members::of(serde_json::json!({"a": 1, "b": "x", "d": 1})).expect("an object");
+        assert_eq!(members.required::<String>("a"), None);
+        assert_eq!(members.optional::<String>("b"), Some("x".to_owned()));
+        assert_eq!(members.required::<Vec<String>>("c"), None);
+        let Err(Failure::Invalid(wrong)) = members.finish_strictly() else { panic!("three fields are wrong") };
+        assert_eq!(
+            wrong.iter().collect::<Vec<_>>(),
+            [("a", "must be a string"), ("c", "is required"), ("d", "is not a known field")]
+        );
+    }
+}

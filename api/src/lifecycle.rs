@@ -1,0 +1,124 @@
+//! From the settings to a serving process, and from the signal to its end.
+
+use std::{fmt, io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app,
+    compose::{self, DatabaseError, Services, World},
+    config::{Config, SignUp},
+    server,
+};
+
+/// A service that runs.
+pub struct Running {
+    /// Where it serves.
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+    services: Services,
+    shutdown_timeout: Duration,
+}
+
+/// Why the service does not run.
+#[derive(Debug)]
+pub enum StartError {
+    /// The database is not there, or not for us.
+    Database(DatabaseError),
+    /// The address is not to be had.
+    Listen(SocketAddr, io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(error) => write!(f, "cannot use the database {error}"),
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<DatabaseError> for StartError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Starts the service. When this returns it answers requests.
+pub async fn start(config: &Config, world: World) -> Result<Running, StartError> {
+    let claim = compose::claim(config)?;
+    let services = compose::services(config, world).await?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
+    let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+    tracing::info!(target: "claviger", %address, "listening");
+    tracing::info!(target: "claviger", database = config.database_shown(), "database");
+    tracing::info!(target: "claviger", version = compose::schema_version(), "schema");
+    let mode = match config.sign_up {
+        SignUp::Open => "open",
+        SignUp::Closed => "closed",
+    };
+    tracing::info!(target: "claviger", mode, "sign-up");
+    let endpoint = app::endpoint(&services, config);
+    let stop = CancellationToken::new();
+    let serving = server::serve(listener, endpoint, config.max_connections, stop.clone());
+    #[expect(clippy::disallowed_methods, reason = "the handle is kept, and waited for at the end")]
+    let server = tokio::spawn(async move {
+        serving.await;
+        drop(claim);
+    });
+    Ok(Running { address, stop, server, services, shutdown_timeout: config.shutdown_timeout })
+}
+
+impl Running {
+    /// Ends the service: what has begun is answered, then the database is let go. `false`: some requests did not end in
+    /// time and were cut off.
+    pub async fn stop(mut self) -> bool {
+        self.stop.cancel();
+        let drained = tokio::time::timeout(self.shutdown_timeout, &mut self.server).await.is_ok();
+        if !drained {
+            self.server.abort();
+        }
+        self.services.close().await;
+        drained
+    }
+
+    /// Waits for the end of the server itself, which only a defect brings about.
+    async fn broken(&mut self) {
+        let _ = (&mut self.server).await;
+    }
+}
+
+/// Serves until SIGTERM or SIGINT; a second signal ends the process without waiting. `true`: everything ended in order.
+pub async fn run(config: &Config, world: World) -> Result<bool, StartError> {
+    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
+    let mut running = start(config, world).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = running.broken() => {
+            tracing::error!(target: "claviger", "the server ended by itself");
+            return Ok(false);
+        }
+    }
+    tracing::info!(target: "claviger", "stopping: finishing what has begun");
+    let drained = tokio::select! {
+        drained = running.stop() => drained,
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+    };
+    if drained {
+        tracing::info!(target: "claviger", "stopped");
+    } else {
+        tracing::warn!(target: "claviger", "stopped with requests cut off");
+    }
+    Ok(drained)
+}

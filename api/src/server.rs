@@ -1,0 +1,211 @@
+//! Connections: how many, for how long, and how they end.
+//!
+//! The accept loop is ours, on hyper's own server, because the framework's has no limit on connections, no time limit for
+//! a request's head, delays small answers (Nagle), and on shutdown closes a kept-alive connection in the middle of a head.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use poem::{
+    Endpoint, Response,
+    http::uri::Scheme,
+    web::{LocalAddr, RemoteAddr},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, Semaphore},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long a client may take to send a request's head, and how long a connection may idle between requests.
+const HEAD_TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// The most bytes of a request's head.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Requests that one HTTP/2 connection may have at once.
+const MAX_STREAMS: u32 = 250;
+
+/// Serves until `stop`, then waits for the requests that have begun. No new connection is accepted meanwhile.
+pub async fn serve<E>(listener: TcpListener, endpoint: E, max_connections: usize, stop: CancellationToken)
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    let endpoint = Arc::new(endpoint);
+    let places = Arc::new(Semaphore::new(max_connections));
+    let connections = TaskTracker::new();
+    loop {
+        let next = async {
+            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            () = stop.cancelled() => break,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = connection(stream, peer, endpoint.clone(), stop.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            // For example: no file descriptor left. Without a pause this would be a busy loop.
+            Err(error) => {
+                tracing::warn!(target: "claviger", %error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn connection<E>(stream: TcpStream, peer: SocketAddr, endpoint: Arc<E>, stop: CancellationToken)
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    // Answers are small and complete: waiting to fill a packet only delays them.
+    let _ = stream.set_nodelay(true);
+    let local = stream.local_addr().map_or_else(|_| LocalAddr::default(), |local| LocalAddr(local.into()));
+    let remote = RemoteAddr(peer.into());
+    let head = Arc::new(Head::default());
+    let io = TokioIo::new(Listening { stream, head: head.clone() });
+    let service = service_fn({
+        let head = head.clone();
+        move |request: hyper::Request<Incoming>| {
+            let open = head.complete();
+            let request = poem::Request::from((request, local.clone(), remote.clone(), Scheme::HTTP));
+            let endpoint = endpoint.clone();
+            async move {
+                let response = endpoint.get_response(request).await;
+                drop(open);
+                Ok::<hyper::Response<_>, Infallible>(response.into())
+            }
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT).max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEAD_TIME_LIMIT)
+        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("small"))
+        .max_concurrent_streams(MAX_STREAMS);
+    let serving = builder.serve_connection(io, service);
+    let mut serving = std::pin::pin!(serving);
+    // An error here is a client that went away or does not speak HTTP; it was answered as far as that was possible.
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = stop.cancelled() => {}
+    }
+    // hyper closes a kept-alive connection between requests at once, also in the middle of a head. A request whose first
+    // byte has been read is to be answered, so the rest of its head is waited for.
+    if head.has_begun() {
+        tokio::select! {
+            _ = serving.as_mut() => return,
+            () = head.completed.notified() => {}
+            () = tokio::time::sleep(HEAD_TIME_LIMIT) => {}
+        }
+    }
+    serving.as_mut().graceful_shutdown();
+    let _ = serving.await;
+}
+
+/// Whether bytes have come in since the last request was answered that do not make a request yet.
+#[derive(Default)]
+struct Head {
+    begun: AtomicBool,
+    in_request: AtomicBool,
+    completed: Notify,
+}
+
+impl Head {
+    fn received(&self) {
+        // Bytes during a request are its body.
+        if !self.in_request.load(Ordering::Relaxed) {
+            self.begun.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// A head is complete and its request begins; it ends when the returned value is dropped.
+    fn complete(self: &Arc<Self>) -> InRequest {
+        self.begun.store(false, Ordering::Relaxed);
+        self.in_request.store(true, Ordering::Relaxed);
+        self.completed.notify_one();
+        InRequest(self.clone())
+    }
+}
+
+struct InRequest(Arc<Head>);
+
+impl Drop for InRequest {
+    fn drop(&mut self) {
+        self.0.in_request.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A connection that notes when something comes in.
+struct Listening {
+    stream: TcpStream,
+    head: Arc<Head>,
+}
+
+impl AsyncRead for Listening {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.head.received();
+        }
+        poll
+    }
+}
+
+impl AsyncWrite for Listening {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

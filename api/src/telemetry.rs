@@ -1,0 +1,24 @@
+//! The log: for people where standard error is a terminal, else one JSON object a line. Standard output stays clean.
+//!
+//! Our own events have the target `claviger`. What a line must not contain, at any level: secrets, hashes, cookies, e-mail
+//! addresses, paths (people paste keys into them). Libraries do not know that, so theirs are heard from `info` up only.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing::{Level, Metadata, level_filters::LevelFilter};
+use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Starts the log with a filter that [`crate::config`] has checked.
+pub fn init(filter: &str) {
+    let asked = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse_lossy(filter);
+    let fit = filter_fn(|metadata: &Metadata<'_>| {
+        metadata.target().starts_with("claviger") || *metadata.level() <= Level::INFO
+    });
+    let registry = tracing_subscriber::registry().with(asked);
+    if stderr().is_terminal() {
+        registry.with(fmt::layer().with_writer(stderr).with_filter(fit)).init();
+    } else {
+        let json = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+        registry.with(json.with_writer(stderr).with_filter(fit)).init();
+    }
+}
