@@ -204,6 +204,15 @@ impl Config {
     }
 }
 
+/// Environment variables that look like settings and are none: most likely mistyped, and what was meant is not in force.
+#[must_use]
+pub fn unknown_settings(command: &clap::Command) -> Vec<String> {
+    let known: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_env).collect();
+    let given = std::env::vars_os().map(|(name, _)| name);
+    let unknown = given.filter(|name| !known.contains(&name.as_os_str()));
+    unknown.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with("CLAVIGER_")).collect()
+}
+
 const DURATION: &str = "a duration of at least 1ms, like 500ms, 30s or 2min";
 const RATE: &str = "a number from 1 to 1000000";
 const RATES: std::ops::RangeInclusive<u32> = 1..=1_000_000;

@@ -182,11 +182,43 @@ impl<'a> ApiExtractor<'a> for Credential {
     ) -> Result<Self> {
         Ok(Self {
             shown: shown(request.headers()),
-            address: *request.data::<ClientAddress>().expect("the edge notes the client's address"),
+            address: address(request),
             may_change: ![Method::GET, Method::HEAD].contains(request.method()),
             site: Site::of(request.headers()),
         })
     }
+}
+
+/// Who sends a request to an operation that needs no credential and ignores one.
+pub struct Anyone {
+    /// Where from.
+    pub address: ClientAddress,
+    /// The browser's word about where the request was started from.
+    pub site: Site,
+}
+
+impl<'a> ApiExtractor<'a> for Anyone {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    /// Documents "no credential" as the only alternative; without it the operation would look forgotten.
+    fn has_security_fallback() -> bool {
+        true
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<Self::ParamType>,
+    ) -> Result<Self> {
+        Ok(Self { address: address(request), site: Site::of(request.headers()) })
+    }
+}
+
+fn address(request: &Request) -> ClientAddress {
+    *request.data().expect("the edge notes the client's address")
 }
 
 #[cfg(test)]

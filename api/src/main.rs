@@ -10,10 +10,10 @@ use std::{
 use api::{
     app,
     compose::{self, World},
-    config::{Arguments, Config},
+    config::{self, Arguments, Config},
     lifecycle, probe, telemetry,
 };
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// API keys that a company can run itself.
 #[derive(Parser)]
@@ -53,6 +53,9 @@ fn main() -> ExitCode {
         }
     };
     telemetry::init(&config.log);
+    for name in config::unknown_settings(&Line::command()) {
+        tracing::warn!(target: "claviger", name, "there is no such setting; it is ignored");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("the operating system gives us threads");
     match runtime.block_on(run(line.command.unwrap_or(Command::Serve), &config)) {

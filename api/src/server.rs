@@ -119,11 +119,12 @@ where
     }
     // hyper closes a kept-alive connection between requests at once, also in the middle of a head. A request whose first
     // byte has been read is to be answered, so the rest of its head is waited for.
-    if head.has_begun() {
+    let mut too_long = std::pin::pin!(tokio::time::sleep(HEAD_TIME_LIMIT));
+    while head.has_begun() {
         tokio::select! {
             _ = serving.as_mut() => return,
             () = head.completed.notified() => {}
-            () = tokio::time::sleep(HEAD_TIME_LIMIT) => {}
+            () = too_long.as_mut() => break,
         }
     }
     serving.as_mut().graceful_shutdown();

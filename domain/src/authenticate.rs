@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    caller::Caller, clock::Timestamp, error::Error, keys::Keys, permission::Grants, ports::Found, secret::Secret,
+    caller::Caller, clock::Timestamp, error::Error, grants::Grants, keys::Keys, ports::Found, secret::Secret,
     verdict::Refusal,
 };
 

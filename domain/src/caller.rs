@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    api_key::ApiKey,
-    error::Error,
-    id::OrganizationId,
-    organization::OrganizationKind,
-    permission::{Grants, Permission},
+    api_key::ApiKey, error::Error, grants::Grants, id::OrganizationId, organization::OrganizationKind,
+    permission::Permission,
 };
 
 /// An authenticated caller: the holder of a key that is good.

@@ -2,7 +2,7 @@
 //!
 //! An [organization](organization::Organization) owns [API keys](api_key::ApiKey).
 //! A key carries a [permission set](permission::PermissionSet); the holder of its [secret](secret::Secret) is a
-//! [caller](caller::Caller) with [grants](permission::Grants) in that organization.
+//! [caller](caller::Caller) with [grants](grants::Grants) in that organization.
 //! The use cases ([`keys`], [`authenticate`], [`enroll`], [`bootstrap`]) reach the world only through [`ports`].
 //!
 //! What is not here: no I/O, no async runtime, no serialization, no HTTP, no SQL. Time and randomness come in as
@@ -16,6 +16,7 @@ pub mod caller;
 pub mod clock;
 pub mod enroll;
 pub mod error;
+pub mod grants;
 pub mod id;
 pub mod keys;
 pub mod organization;

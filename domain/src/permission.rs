@@ -54,7 +54,7 @@ impl Permission {
     }
 
     /// The permission that both include and that includes every other such, if there is any.
-    fn meet(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn meet(&self, other: &Self) -> Option<Self> {
         let narrower = |left: &Cow<'static, str>, right: &Cow<'static, str>| {
             if left == ANY || left == right {
                 Some(right.clone())
@@ -162,6 +162,11 @@ impl PermissionSet {
         map
     }
 
+    /// The permissions, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Permission> {
+        self.0.iter()
+    }
+
     /// Whether this set holds `permission`.
     #[must_use]
     pub fn allows(&self, permission: &Permission) -> bool {
@@ -175,49 +180,8 @@ impl PermissionSet {
     }
 }
 
-/// What a caller or a key may do in one organization: its own set and, for a user's key, also what the user may do there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grants {
-    own: PermissionSet,
-    user: Option<PermissionSet>,
-}
-
-impl Grants {
-    /// The grants of an organization's own key.
-    #[must_use]
-    pub fn of_organization(own: PermissionSet) -> Self {
-        Self { own, user: None }
-    }
-
-    /// The grants of a user's key: what both the key and the user hold.
-    #[must_use]
-    pub fn of_user(own: PermissionSet, user: PermissionSet) -> Self {
-        Self { own, user: Some(user) }
-    }
-
-    /// Whether the grants hold `permission`.
-    #[must_use]
-    pub fn allows(&self, permission: &Permission) -> bool {
-        self.own.allows(permission) && self.user.as_ref().is_none_or(|user| user.allows(permission))
-    }
-
-    /// Whether these grants hold all that `other` holds.
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        match &other.user {
-            None => other.own.0.iter().all(|permission| self.allows(permission)),
-            // Not collected: two sets of 256 can have 65,536 permissions in common.
-            Some(user) => other
-                .own
-                .0
-                .iter()
-                .all(|own| user.0.iter().all(|user| own.meet(user).is_none_or(|both| self.allows(&both)))),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -228,16 +192,12 @@ mod tests {
         (token(), token()).prop_map(|(resource, action)| Permission::new(resource, action).expect("valid"))
     }
 
-    fn any_set() -> impl Strategy<Value = PermissionSet> {
+    pub(crate) fn any_set() -> impl Strategy<Value = PermissionSet> {
         vec(any_permission(), 0..6).prop_map(|list| PermissionSet::new(list).expect("few"))
     }
 
-    fn any_grants() -> impl Strategy<Value = Grants> {
-        (any_set(), prop::option::of(any_set())).prop_map(|(own, user)| Grants { own, user })
-    }
-
     /// Every permission without wildcard that the sets above can tell apart: their tokens and one that none names.
-    fn concrete() -> Vec<Permission> {
+    pub(crate) fn concrete() -> Vec<Permission> {
         let tokens = ["a", "b", "c", "other"];
         tokens
             .iter()
@@ -283,24 +243,6 @@ mod tests {
         fn not_covering_shows_in_some_permission(a in any_set(), b in any_set()) {
             // A wildcard is only held by a wildcard, so the witness is one of the set's own permissions.
             prop_assert_eq!(a.covers(&b), !b.0.iter().any(|permission| !a.allows(permission)));
-        }
-
-        #[test]
-        fn grants_are_the_intersection(own in any_set(), user in any_set()) {
-            let grants = Grants::of_user(own.clone(), user.clone());
-            for permission in concrete() {
-                prop_assert_eq!(grants.allows(&permission), own.allows(&permission) && user.allows(&permission));
-            }
-        }
-
-        #[test]
-        fn covered_grants_allow_nothing_more(a in any_grants(), b in any_grants()) {
-            prop_assert!(a.covers(&a));
-            if a.covers(&b) {
-                for permission in concrete() {
-                    prop_assert!(!b.allows(&permission) || a.allows(&permission), "{permission}");
-                }
-            }
         }
     }
 

@@ -40,7 +40,7 @@ impl Store {
     /// # Errors
     /// A statement failed, or the database is newer than this program.
     pub async fn migrate(&self) -> Result<(), SchemaError> {
-        schema::migrate(&self.pools.write).await
+        schema::migrate(self.begin().await?).await
     }
 
     /// The name of the newest schema that this program knows.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use migration::{Migrator, MigratorTrait, seaql_migrations};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait};
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug)]
@@ -41,20 +41,16 @@ pub(crate) fn newest() -> String {
     Migrator::migrations().last().map_or_else(String::new, |step| step.name().to_owned())
 }
 
-/// Runs the steps that are missing. Nodes that start together take turns.
-pub(crate) async fn migrate(db: &DatabaseConnection) -> Result<(), SchemaError> {
-    if db.get_database_backend() == DbBackend::Postgres {
-        // Held until the end of the transaction, which is also how the steps become visible: all or none.
+/// Runs the steps that are missing, in one transaction: all or none. Processes that start together take turns; on SQLite
+/// the transaction itself sees to it, which must be one that writes from its beginning.
+pub(crate) async fn migrate(transaction: DatabaseTransaction) -> Result<(), SchemaError> {
+    if transaction.get_database_backend() == DbBackend::Postgres {
         const LOCK: &str = "SELECT pg_advisory_xact_lock(7161747672652101)";
-        let transaction = db.begin().await?;
         transaction.execute_unprepared(LOCK).await?;
-        refuse_newer(&transaction).await?;
-        Migrator::up(&transaction, None).await?;
-        transaction.commit().await?;
-    } else {
-        refuse_newer(db).await?;
-        Migrator::up(db, None).await?;
     }
+    refuse_newer(&transaction).await?;
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await?;
     Ok(())
 }
 

@@ -1,1 +1,20 @@
-//! stub
+//! The harness: start the service, make an organization, be a caller.
+//!
+//! Every test has a service of its own, on a port and a database of its own, with a clock that stands still until the test
+//! moves it. `CLAVIGER_TEST_POSTGRES_URL` in the environment puts the databases on that PostgreSQL server (its user must
+//! be allowed to create databases); without it they are SQLite files.
+
+mod aging;
+mod app;
+mod caller;
+mod database;
+mod process;
+mod proxy;
+mod world;
+
+pub use app::{KeySpec, Tenant, TestApp, test_config};
+pub use caller::{Answer, Caller, Scheme};
+pub use database::TestDatabase;
+pub use process::{Process, binary};
+pub use proxy::Proxy;
+pub use world::TestClock;

@@ -6,7 +6,6 @@ mod error;
 use std::sync::Arc;
 
 use domain::{clock::Clock, enroll::Enroll, keys::Keys};
-use poem::Request;
 use poem_openapi::OpenApi;
 
 use self::{
@@ -15,10 +14,9 @@ use self::{
 };
 use super::{Failed, Shape, Success};
 use crate::{
-    address::ClientAddress,
     app::Tag,
     body::Deferred,
-    credentials::{Credential, Site},
+    credentials::{Anyone, Credential},
     failure::Failure,
     gate::Gate,
     limiter::{Limiter, RetryAfter},
@@ -58,11 +56,11 @@ impl LiveKit {
     #[oai(path = "/auth/create-key", method = "post", operation_id = "createKey")]
     async fn create_key(
         &self,
-        request: &Request,
+        anyone: Anyone,
         /// Who signs up.
         body: Deferred<SignUpBody>,
     ) -> Result<Success<CreatedKeyReply>, Failed<SigningUp>> {
-        self.admit(request)?;
+        self.admit(&anyone)?;
         let sign_up = body.read().await?.into_domain()?;
         let (enrolment, secret) = self.enroll.enroll(sign_up).await?;
         Ok(Success(CreatedKeyReply::new(&enrolment, &secret)))
@@ -80,14 +78,13 @@ impl LiveKit {
 }
 
 impl LiveKit {
-    fn admit(&self, request: &Request) -> Result<(), Failure> {
-        if Site::of(request.headers()).fetch_site.as_deref() == Some("cross-site") {
+    fn admit(&self, anyone: &Anyone) -> Result<(), Failure> {
+        if anyone.site.fetch_site.as_deref() == Some("cross-site") {
             return Err(Failure::CrossSite);
         }
         let SignUp::Open(limiter) = &self.sign_up else { return Err(Failure::SignUpClosed) };
-        let address = *request.data::<ClientAddress>().expect("the edge notes the client's address");
         limiter
-            .count(address, self.clock.now())
+            .count(anyone.address, self.clock.now())
             .map_err(|RetryAfter(retry_after)| Failure::TooManyAttempts { retry_after })
     }
 }

@@ -6,8 +6,9 @@ use crate::{
     caller::{Authority, Caller},
     clock::Timestamp,
     error::Error,
+    grants::Grants,
     id::KeyId,
-    permission::{Grants, PermissionSet},
+    permission::PermissionSet,
     secret::{KeyPrefix, Secret},
 };
 

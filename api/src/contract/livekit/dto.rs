@@ -10,6 +10,7 @@ use domain::{
     user::{Email, UserName},
 };
 use poem_openapi::Object;
+use uuid::Uuid;
 
 use crate::{
     body::Document,
@@ -65,7 +66,6 @@ pub(super) struct CreatedKeyReply {
     success: bool,
     /// A sentence for people.
     message: String,
-    /// The key and whom it belongs to.
     data: CreatedKeyData,
 }
 
@@ -81,12 +81,12 @@ struct CreatedKeyData {
     org_name: Nullable<String>,
     /// The user's e-mail address, as given.
     user_email: String,
-    /// The user (a UUID).
-    user_id: String,
-    /// The organization (a UUID).
-    org_id: String,
-    /// The key (a UUID).
-    key_id: String,
+    /// The user.
+    user_id: Uuid,
+    /// The organization.
+    org_id: Uuid,
+    /// The key.
+    key_id: Uuid,
 }
 
 impl CreatedKeyReply {
@@ -100,9 +100,9 @@ impl CreatedKeyReply {
                 user_name: user.name.as_str().to_owned(),
                 org_name: organization_name(organization),
                 user_email: user.email.given().to_owned(),
-                user_id: user.id.to_string(),
-                org_id: organization.id.to_string(),
-                key_id: key.id.to_string(),
+                user_id: user.id.uuid(),
+                org_id: organization.id.uuid(),
+                key_id: key.id.uuid(),
             },
         }
     }
@@ -116,7 +116,6 @@ pub(super) struct CheckedKeyReply {
     success: bool,
     /// A sentence for people.
     message: String,
-    /// Whom the key belongs to.
     data: CheckedKeyData,
 }
 
@@ -132,12 +131,12 @@ struct CheckedKeyData {
     user_email: Nullable<String>,
     /// When the key was made: `YYYY-MM-DDTHH:MM:SS.ffffff`, UTC, without a zone.
     created_at: String,
-    /// The user (a UUID); null for an organization's own key.
-    user_id: Nullable<String>,
-    /// The organization (a UUID).
-    org_id: String,
-    /// The key (a UUID).
-    key_id: String,
+    /// The user; null for an organization's own key.
+    user_id: Nullable<Uuid>,
+    /// The organization.
+    org_id: Uuid,
+    /// The key.
+    key_id: Uuid,
 }
 
 impl CheckedKeyReply {
@@ -151,9 +150,9 @@ impl CheckedKeyReply {
                 org_name: organization_name(&profile.organization),
                 user_email: Nullable(user.map(|user| user.email.given().to_owned())),
                 created_at: zoneless(key.created_at),
-                user_id: Nullable(user.map(|user| user.id.to_string())),
-                org_id: key.organization.to_string(),
-                key_id: key.id.to_string(),
+                user_id: Nullable(user.map(|user| user.id.uuid())),
+                org_id: key.organization.uuid(),
+                key_id: key.id.uuid(),
             },
         }
     }

@@ -10,6 +10,7 @@ use domain::{
 };
 use poem_openapi::{Enum, Object, registry::MetaSchema};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     body::Document,
@@ -22,18 +23,18 @@ use crate::{
 #[derive(Object)]
 #[oai(rename = "ApiKey")]
 pub(super) struct KeyView {
-    /// Its identifier (a UUID).
-    id: String,
+    /// Its identifier.
+    id: Uuid,
     /// Its name; empty for a key that has none.
     name: String,
     /// When it was made.
     created_at: Seconds,
     /// What it may do: `read` is that action on every resource, `files:read` on one, `*` is everything.
     permissions: Vec<String>,
-    /// The organization that owns it (a UUID).
-    org_id: String,
-    /// The user it belongs to, whose own permissions bound it (a UUID); null for the organization's own key.
-    user_id: Nullable<String>,
+    /// The organization that owns it.
+    org_id: Uuid,
+    /// The user it belongs to, whose own permissions bound it; null for the organization's own key.
+    user_id: Nullable<Uuid>,
     /// What stands in front of its text.
     prefix: String,
     /// The first characters of its text, to recognize it by.
@@ -44,7 +45,6 @@ pub(super) struct KeyView {
     expires_at: Nullable<Moment>,
     /// What its maker keeps with it.
     metadata: Nullable<JsonObject>,
-    /// Who made it.
     created_by: CreatorView,
     /// When its settings last changed.
     updated_at: Moment,
@@ -54,13 +54,12 @@ pub(super) struct KeyView {
 #[derive(Object)]
 #[oai(rename = "Creator")]
 pub(super) struct CreatorView {
-    /// What kind of maker.
     r#type: CreatorType,
-    /// The key's or user's identifier (a UUID); null for the operator.
-    id: Nullable<String>,
+    /// The key's or user's identifier; null for the operator.
+    id: Nullable<Uuid>,
 }
 
-/// The kinds of makers.
+/// What kind of maker.
 #[derive(Enum)]
 #[oai(rename = "CreatorType", rename_all = "lowercase")]
 enum CreatorType {
@@ -75,17 +74,17 @@ enum CreatorType {
 impl From<&ApiKey> for KeyView {
     fn from(key: &ApiKey) -> Self {
         let (r#type, id) = match key.created_by {
-            Creator::Key(id) => (CreatorType::Key, Some(id.to_string())),
-            Creator::User(id) => (CreatorType::User, Some(id.to_string())),
+            Creator::Key(id) => (CreatorType::Key, Some(id.uuid())),
+            Creator::User(id) => (CreatorType::User, Some(id.uuid())),
             Creator::Operator => (CreatorType::Operator, None),
         };
         Self {
-            id: key.id.to_string(),
+            id: key.id.uuid(),
             name: key.name.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()),
             created_at: Seconds(key.created_at),
             permissions: key.permissions.flat(),
-            org_id: key.organization.to_string(),
-            user_id: Nullable(key.user.as_ref().map(UserId::to_string)),
+            org_id: key.organization.uuid(),
+            user_id: Nullable(key.user.map(UserId::uuid)),
             prefix: key.prefix.as_str().to_owned(),
             start: key.start.clone(),
             enabled: key.enabled,

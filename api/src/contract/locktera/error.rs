@@ -18,7 +18,7 @@ pub(super) struct ErrorBody {
     /// A sentence for people.
     message: String,
     /// The HTTP status.
-    code: u16,
+    code: i32,
     /// What is wrong with which field; with status 400 only.
     fields: Option<JsonObject>,
     /// Names the request in the log of the service.
@@ -65,7 +65,7 @@ pub(super) fn render(failure: &Failure, request_id: &str) -> (StatusCode, Value)
     let (status, message) = words(failure);
     let body = ErrorBody {
         message,
-        code: status.as_u16(),
+        code: status.as_u16().into(),
         fields: match failure {
             Failure::Invalid(fields) => {
                 let fields = fields.iter().map(|(name, wrong)| (name.to_owned(), Value::from(wrong)));

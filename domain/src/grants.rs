@@ -1,0 +1,76 @@
+//! What a caller or a key may do in one organization, when all that bounds it is counted in.
+
+use crate::permission::{Permission, PermissionSet};
+
+/// Its own set and, for a user's key, also what the user may do there: only what both hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grants {
+    own: PermissionSet,
+    user: Option<PermissionSet>,
+}
+
+impl Grants {
+    /// The grants of an organization's own key.
+    #[must_use]
+    pub fn of_organization(own: PermissionSet) -> Self {
+        Self { own, user: None }
+    }
+
+    /// The grants of a user's key: what both the key and the user hold.
+    #[must_use]
+    pub fn of_user(own: PermissionSet, user: PermissionSet) -> Self {
+        Self { own, user: Some(user) }
+    }
+
+    /// Whether the grants hold `permission`.
+    #[must_use]
+    pub fn allows(&self, permission: &Permission) -> bool {
+        self.own.allows(permission) && self.user.as_ref().is_none_or(|user| user.allows(permission))
+    }
+
+    /// Whether these grants hold all that `other` holds.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match &other.user {
+            None => other.own.iter().all(|permission| self.allows(permission)),
+            // Not collected: two sets of 256 can have 65,536 permissions in common.
+            Some(user) => other
+                .own
+                .iter()
+                .flat_map(|own| user.iter().filter_map(|user| own.meet(user)))
+                .all(|both| self.allows(&both)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::permission::tests::{any_set, concrete};
+
+    fn any_grants() -> impl Strategy<Value = Grants> {
+        (any_set(), prop::option::of(any_set())).prop_map(|(own, user)| Grants { own, user })
+    }
+
+    proptest! {
+        #[test]
+        fn grants_are_the_intersection(own in any_set(), user in any_set()) {
+            let grants = Grants::of_user(own.clone(), user.clone());
+            for permission in concrete() {
+                prop_assert_eq!(grants.allows(&permission), own.allows(&permission) && user.allows(&permission));
+            }
+        }
+
+        #[test]
+        fn covered_grants_allow_nothing_more(a in any_grants(), b in any_grants()) {
+            prop_assert!(a.covers(&a));
+            if a.covers(&b) {
+                for permission in concrete() {
+                    prop_assert!(!b.allows(&permission) || a.allows(&permission), "{permission}");
+                }
+            }
+        }
+    }
+}

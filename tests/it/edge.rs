@@ -1,0 +1,225 @@
+//! What holds for every answer: headers, request ids, sizes, and failures outside of any operation.
+
+use std::time::Duration;
+
+use harness::{KeySpec, TestApp};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+async fn raw(app: &TestApp, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(app.address()).await.expect("a connection");
+    stream.write_all(request).await.expect("sent");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn every_answer_has_the_headers() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let keys = format!("/orgs/{}/api_keys", tenant.org_id);
+    for (path, status) in [
+        (keys.as_str(), 200),
+        ("/auth/check-key", 200),
+        ("/orgs/x/api_keys", 404),
+        ("/nothing", 404),
+        ("/health/live", 200),
+    ] {
+        let answer = tenant.admin.get(path).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(
+            answer.header("content-type"),
+            if path == "/health/live" { "application/json; charset=utf-8" } else { "application/json" }
+        );
+        assert_eq!(answer.header("x-request-id").len(), 32, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_is_taken_over_where_it_is_fit() {
+    let app = TestApp::start().await;
+    let long = "x".repeat(65);
+    for (given, taken) in [("abc-1._Z", true), (&long[..64], true), (long.as_str(), false), ("a b", false), ("", false)]
+    {
+        let answer = app.anyone().with("x-request-id", given).get("/nothing").await;
+        assert_eq!(answer.header("x-request-id") == given, taken, "{given}");
+        assert_eq!(answer.json()["request_id"], answer.header("x-request-id"));
+    }
+}
+
+#[tokio::test]
+async fn failures_outside_of_operations_have_the_shape_of_their_prefix() {
+    let app = TestApp::start().await;
+    for path in ["/", "/nothing", "/orgs", "/orgs/x", "/orgs/x/api_keys/y/z", "/authentic"] {
+        let answer = app.anyone().get(path).await;
+        assert_eq!(
+            (answer.status, answer.failure()),
+            (404, json!({"message": "Resource not found", "code": 404})),
+            "{path}"
+        );
+    }
+    let answer = app.anyone().get("/auth/create-key/").await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (404, json!({"success": false, "message": "Resource not found", "data": null}))
+    );
+    for (method, path, allow) in [
+        ("PUT", "/orgs/x/api_keys", "GET, POST, HEAD"),
+        ("GET", "/orgs/x/api_keys/y", "DELETE"),
+        ("PATCH", "/orgs/x/api_keys/y", "DELETE"),
+        ("GET", "/auth/create-key", "POST"),
+        ("OPTIONS", "/auth/check-key", "GET, HEAD"),
+        ("POST", "/health/live", "GET, HEAD"),
+    ] {
+        let answer = app.anyone().send(method, path, None).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, allow), "{method} {path}");
+    }
+    let answer = app.anyone().send("HEAD", "/health/live", None).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_and_declared() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let keys = format!("/orgs/{}/api_keys", tenant.org_id);
+    let body = |size: usize| {
+        let mut body = json!({"name": "n", "permissions": []}).to_string();
+        body.push_str(&" ".repeat(size - body.len()));
+        body.into_bytes()
+    };
+    for (size, status) in [(65_536, 200), (65_537, 413), (1_000_000, 413)] {
+        let answer = tenant.admin.send("POST", &keys, Some(body(size))).await;
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_i64()),
+            (status, (status != 200).then_some(i64::from(status))),
+            "{size}"
+        );
+    }
+    let key = tenant.admin.post(&keys, &json!({"name": "n", "permissions": ["*"]})).await.json()["key"].clone();
+    let head = format!(
+        "POST {keys} HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\nconnection: close\r\n",
+        key.as_str().expect("text")
+    );
+    let chunk = body(65_537);
+    let chunked = [
+        format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n", chunk.len()).as_bytes(),
+        &chunk[..],
+        b"\r\n0\r\n\r\n",
+    ]
+    .concat();
+    let answer = raw(&app, &chunked).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    for (content_type, status) in [
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("application/jsonx", 415),
+        ("", 415),
+    ] {
+        let caller = tenant.admin.with("content-type", content_type);
+        assert_eq!(caller.send("POST", &keys, Some(body(100))).await.status, status, "{content_type}");
+    }
+    let none = tenant.admin.send("POST", &keys, Some(body(100))).await;
+    assert_eq!(none.status, 200, "no content type: taken as JSON");
+    let empty = tenant.admin.send("POST", &keys, None).await;
+    assert_eq!(empty.status, 400);
+}
+
+#[tokio::test]
+async fn broken_json_is_told() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let keys = format!("/orgs/{}/api_keys", tenant.org_id);
+    for body in ["{", "[]", "null", "\"x\"", r#"{"name":"n","permissions":[],"name":"m"}"#, "{} {}", "\u{feff}{}"] {
+        let answer = tenant.admin.send("POST", &keys, Some(body.into())).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!(400)), "{body}");
+        assert!(answer.json()["message"].as_str().is_some_and(|text| text.starts_with("The body ")), "{body}");
+    }
+    let deep = "[".repeat(30_000);
+    assert_eq!(tenant.admin.send("POST", &keys, Some(deep.into())).await.status, 400);
+    assert_eq!(tenant.admin.send("POST", &keys, Some(vec![b'"', 0xff, b'"'])).await.status, 400);
+}
+
+#[tokio::test]
+async fn heads_are_bounded() {
+    let app = TestApp::start().await;
+    let request = format!("GET /health/live HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(100_000));
+    assert!(raw(&app, request.as_bytes()).await.starts_with("HTTP/1.1 431 "));
+    assert!(raw(&app, b"NONSENSE\r\n\r\n").await.starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_told() {
+    let app = TestApp::start_with(|config| config.request_timeout = Duration::from_millis(50)).await;
+    let mut stream = TcpStream::connect(app.address()).await.expect("a connection");
+    let head = "POST /auth/create-key HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    assert!(answer.contains("\"success\":false"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_are_limited() {
+    let app = TestApp::start_with(|config| config.max_connections = 1).await;
+    let request = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut first = TcpStream::connect(app.address()).await.expect("a connection");
+    let mut buffer = [0; 4_096];
+    first.write_all(request).await.expect("sent");
+    assert!(first.read(&mut buffer).await.expect("answered") > 0);
+    let mut second = TcpStream::connect(app.address()).await.expect("it waits in the backlog");
+    second.write_all(request).await.expect("sent");
+    // The second request was sent before each of these, so without the limit it would have been answered before.
+    for _ in 0..20 {
+        first.write_all(request).await.expect("sent");
+        assert!(first.read(&mut buffer).await.expect("answered") > 0);
+    }
+    let nothing = second.try_read(&mut buffer).expect_err("nothing is answered while the first is open");
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    drop(first);
+    assert!(second.read(&mut buffer).await.expect("answered") > 0);
+}
+
+#[tokio::test]
+async fn health_and_documents() {
+    let app = TestApp::start().await;
+    assert_eq!(app.anyone().get("/health/live").await.json(), json!({"status": "live"}));
+    assert_eq!(app.anyone().get("/health/ready").await.json(), json!({"status": "ready"}));
+    let document = app.anyone().get("/openapi.json").await.json();
+    assert_eq!(document["info"]["title"], "Claviger");
+    let page = app.anyone().get("/docs").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("http"), "{policy}");
+    for attribute in ["src=\"http", "href=\"http", "src=\"//", "@import"] {
+        let loads = page.text.split("<script").next().expect("the head").contains(attribute);
+        assert!(!loads, "the page loads something from elsewhere: {attribute}");
+    }
+}
+
+#[tokio::test]
+async fn a_defect_is_a_fixed_sentence_with_the_request_id() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    app.key(&tenant.org_id, KeySpec::with(&["*"])).await;
+    app.break_keys().await;
+    let answer = tenant.admin.get(&format!("/orgs/{}/api_keys", tenant.org_id)).await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.failure(), json!({"message": "An error occurred on the server", "code": 500}));
+    let answer = tenant.admin.get("/auth/check-key").await;
+    let message = format!("An error occurred on the server (request {})", answer.header("x-request-id"));
+    assert_eq!(
+        (answer.status, answer.json()),
+        (500, json!({"success": false, "message": message, "data": Value::Null}))
+    );
+}

@@ -1,0 +1,185 @@
+//! The rules of the house that a program can check, so that nobody has to remember them.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All Rust files below a folder of the workspace, with their path from its root.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut folders = vec![root().join(folder)];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).expect("below").display().to_string();
+                sources.push((name, read(&path)));
+            }
+        }
+    }
+    assert!(!sources.is_empty(), "{folder} has sources");
+    sources
+}
+
+const CRATES: [&str; 4] = ["domain", "migration", "persistence", "api"];
+
+fn every_source() -> Vec<(String, String)> {
+    CRATES.iter().chain(&["tests"]).flat_map(|name| sources(name)).collect()
+}
+
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().expect("the first part")
+}
+
+fn code_lines(text: &str) -> impl Iterator<Item = &str> {
+    without_tests(text).lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn the_top_level_is_fixed() {
+    let allowed: BTreeSet<&str> = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "CHANGELOG.md",
+        "Dockerfile",
+        "LICENSE",
+        "README.md",
+        "api",
+        "docs",
+        "domain",
+        "migration",
+        "persistence",
+        "tests",
+    ]
+    .into();
+    for entry in fs::read_dir(root()).expect("the workspace") {
+        let name = entry.expect("an entry").file_name().into_string().expect("text");
+        let made_by_use = name == "target" || name.starts_with("claviger.db");
+        assert!(allowed.contains(name.as_str()) || name.starts_with('.') || made_by_use, "{name} at the top");
+    }
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    for (name, text) in every_source() {
+        let lines = text.lines().count();
+        assert!(lines <= 320, "{name} has {lines} lines: it is two files");
+        assert!(text.starts_with("//!"), "{name} does not begin by saying what it is");
+    }
+}
+
+#[test]
+fn crates_depend_in_one_direction() {
+    let forbidden: [(&str, &[&str]); 4] = [
+        ("domain", &["serde", "sea-orm", "poem", "tokio", "tracing", "persistence", "migration", "claviger"]),
+        ("migration", &["domain", "persistence", "api", "poem"]),
+        ("persistence", &["api", "poem", "serde_json"]),
+        ("api", &["sea-orm", "migration"]),
+    ];
+    for (name, forbidden) in forbidden {
+        let manifest = read(&root().join(name).join("Cargo.toml"));
+        let dependencies = manifest.split("[dependencies]").nth(1).expect("dependencies");
+        for line in dependencies.lines() {
+            let dependency = line.split(['.', ' ', '=']).next().expect("a name");
+            assert!(!forbidden.contains(&dependency), "{name} depends on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn only_compose_names_persistence() {
+    for (name, text) in sources("api") {
+        if name != "api/src/compose.rs" {
+            for line in code_lines(&text) {
+                assert!(!line.contains("persistence::") && !line.contains("sea_orm"), "{name}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let words = ["async_runtime", "serde", "sea_orm", "poem", "tokio", "std::env", "SystemTime", "Utc::now", "http"];
+    for (name, text) in sources("domain") {
+        for line in code_lines(&text) {
+            for word in words {
+                assert!(!line.contains(word), "{name}: {word} in {line}");
+            }
+        }
+    }
+    for (name, text) in sources("persistence") {
+        assert!(!text.contains("StatusCode"), "{name} knows HTTP");
+    }
+    for (name, text) in sources("migration") {
+        for line in code_lines(&text) {
+            assert!(!line.contains("entity") && !line.contains("domain"), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn contracts_do_not_know_each_other() {
+    let contracts = ["locktera", "livekit"];
+    for (name, text) in sources("api/src/contract") {
+        for other in contracts.iter().filter(|contract| !name.contains(*contract)) {
+            assert!(!text.contains(&format!("{other}::")), "{name} names {other}");
+        }
+    }
+    for contract in contracts {
+        let folder = root().join("api/src/contract").join(contract);
+        for file in ["dto.rs", "error.rs"] {
+            assert!(folder.join(file).exists(), "{contract} has the shape of the others: {file}");
+        }
+        let words = read(&folder.join("error.rs"));
+        assert!(
+            !words.contains("_ =>") || contract == "locktera",
+            "{contract} says what each failure means, one by one"
+        );
+    }
+}
+
+#[test]
+fn lints_are_expected_never_allowed() {
+    let allow = ["#[allow", "(", "#![allow"];
+    for (name, text) in every_source() {
+        for line in code_lines(&text) {
+            assert!(!line.contains(&format!("{}{}", allow[0], allow[1])), "{name}: {line}");
+            assert!(!line.contains(&format!("{}{}", allow[2], allow[1])), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn sql_of_the_tests_is_in_its_two_places() {
+    for (name, text) in sources("tests") {
+        if !["tests/src/aging.rs", "tests/src/database.rs", "tests/it/house.rs"].contains(&name.as_str()) {
+            for word in ["SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM"] {
+                assert!(!text.contains(word), "{name}: {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_setting_is_in_the_readme() {
+    let readme = read(&root().join("README.md"));
+    let config = read(&root().join("api/src/config.rs"));
+    let mut settings = 0;
+    for name in config.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
+        settings += 1;
+    }
+    assert!(settings > 10);
+}

@@ -1,0 +1,190 @@
+//! A running service with everything that a test needs beside it.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{
+    address::TrustedProxies,
+    compose::World,
+    config::{Config, SignUp},
+    lifecycle::{self, Running},
+    system::SystemEntropy,
+};
+use domain::{
+    api_key::{ApiKey, Creator},
+    clock::{Clock, Timestamp},
+    id::{KeyId, OrganizationId, UserId},
+    permission::PermissionSet,
+    ports::ApiKeys,
+    secret::{KeyPrefix, Secret},
+};
+use serde_json::json;
+
+use crate::{Caller, TestClock, TestDatabase};
+
+/// A service that answers on a port of its own.
+pub struct TestApp {
+    /// Its database.
+    pub database: TestDatabase,
+    /// Its clock.
+    pub clock: Arc<TestClock>,
+    running: Running,
+}
+
+/// An organization that signed up, with its first key.
+pub struct Tenant {
+    /// The organization.
+    pub org_id: String,
+    /// Its first user.
+    pub user_id: String,
+    /// The first key.
+    pub key_id: String,
+    /// The caller with the first key, which may do everything.
+    pub admin: Caller,
+}
+
+/// A key in a state that a test wants.
+pub struct KeySpec {
+    /// In flat form.
+    pub permissions: Vec<String>,
+    /// Whether it is in use.
+    pub enabled: bool,
+    /// Seconds from now; negative: already expired.
+    pub expires_in: Option<i64>,
+    /// The user it belongs to.
+    pub user_id: Option<String>,
+}
+
+impl KeySpec {
+    /// A good key of the organization itself with these permissions.
+    #[must_use]
+    pub fn with(permissions: &[&str]) -> Self {
+        let permissions = permissions.iter().map(ToString::to_string).collect();
+        Self { permissions, enabled: true, expires_in: None, user_id: None }
+    }
+}
+
+/// The settings of a test: the defaults, on any port, with high limits for what is not being tested.
+#[must_use]
+pub fn test_config(database_url: &str) -> Config {
+    Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        database_url: database_url.to_owned(),
+        database_connections: 5,
+        database_timeout: Duration::from_secs(10),
+        sign_up: SignUp::Open,
+        sign_up_rate: 1_000_000,
+        auth_failure_rate: 1_000_000,
+        trusted_proxies: TrustedProxies::default(),
+        public_origin: "https://keys.example".to_owned(),
+        request_timeout: Duration::from_secs(30),
+        max_connections: 1_000,
+        shutdown_timeout: Duration::from_secs(10),
+        log: "info".to_owned(),
+    }
+}
+
+impl TestApp {
+    /// A service with the settings of [`test_config`].
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// A service with changed settings.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(TestDatabase::fresh().await, change).await
+    }
+
+    /// A service on a given database.
+    pub async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = test_config(database.url());
+        change(&mut config);
+        let clock = Arc::new(TestClock::default());
+        let world = World { clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
+        let running = lifecycle::start(&config, world).await.unwrap_or_else(|error| panic!("{error}"));
+        Self { database, clock, running }
+    }
+
+    /// Where it answers: `http://127.0.0.1:…`.
+    #[must_use]
+    pub fn base(&self) -> String {
+        format!("http://{}", self.running.address)
+    }
+
+    /// The address that it answers on.
+    #[must_use]
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.running.address
+    }
+
+    /// A caller without a credential.
+    #[must_use]
+    pub fn anyone(&self) -> Caller {
+        Caller::anyone(self.base())
+    }
+
+    /// A caller with this key as a bearer token.
+    #[must_use]
+    pub fn caller(&self, key: &str) -> Caller {
+        self.anyone().with_bearer(key)
+    }
+
+    /// A new organization, signed up as anyone would.
+    pub async fn tenant(&self, name: &str) -> Tenant {
+        let email = format!("{}@example.com", name.to_lowercase());
+        let body = json!({"user_name": name, "org_name": name, "user_email": email});
+        let answer = self.anyone().post("/auth/create-key", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let data = &answer.json()["data"];
+        let text = |name: &str| data[name].as_str().expect("a text").to_owned();
+        Tenant {
+            org_id: text("org_id"),
+            user_id: text("user_id"),
+            key_id: text("key_id"),
+            admin: self.caller(&text("api_key")),
+        }
+    }
+
+    /// The caller with the root key of the platform.
+    pub async fn platform(&self) -> Caller {
+        let store = Arc::new(self.database.store().await);
+        let entropy = Arc::new(SystemEntropy);
+        let bootstrap = domain::bootstrap::Bootstrap::new(store.clone(), store, self.clock.clone(), entropy);
+        self.caller(bootstrap.first().await.expect("the first platform").expose())
+    }
+
+    /// A key in any state, put into the database beside the service. Answers its id and text.
+    pub async fn key(&self, org_id: &str, spec: KeySpec) -> (String, String) {
+        let (key, secret) = self.make(org_id, spec);
+        let store = self.database.store().await;
+        store.create(&key, &secret.hash()).await.expect("the key is stored");
+        store.close().await;
+        (key.id.to_string(), secret.expose().to_owned())
+    }
+
+    fn make(&self, org_id: &str, spec: KeySpec) -> (ApiKey, Secret) {
+        let now = self.clock.now();
+        let prefix = KeyPrefix::standard();
+        let secret = Secret::generate(&prefix, &SystemEntropy);
+        let key = ApiKey {
+            id: KeyId::generate(&*self.clock, &SystemEntropy),
+            organization: org_id.parse::<OrganizationId>().expect("an id"),
+            user: spec.user_id.map(|id| id.parse::<UserId>().expect("an id")),
+            name: None,
+            prefix,
+            start: secret.start().to_owned(),
+            enabled: spec.enabled,
+            expires_at: spec.expires_in.map(|seconds| Timestamp::from_millis(now.millis() + seconds * 1_000)),
+            metadata: None,
+            permissions: PermissionSet::from_flat(spec.permissions.iter().map(String::as_str)).expect("permissions"),
+            created_by: Creator::Operator,
+            created_at: now,
+            updated_at: now,
+        };
+        (key, secret)
+    }
+
+    /// Ends the service as a signal would. `false`: requests were cut off.
+    pub async fn stop(self) -> (bool, TestDatabase) {
+        (self.running.stop().await, self.database)
+    }
+}

@@ -1,0 +1,149 @@
+//! A fresh database for each test. The SQL here makes and drops whole databases.
+
+use std::{
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use persistence::{Settings, Store};
+use sea_orm::{ConnectionTrait, Database};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+/// A database that goes when this value is dropped.
+pub struct TestDatabase {
+    url: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Sqlite { _directory: TempDir },
+    Postgres { server: String, name: String },
+}
+
+impl TestDatabase {
+    /// A new, empty database with the current schema.
+    pub async fn fresh() -> Self {
+        match server() {
+            Some(server) => {
+                let template = TEMPLATE.get_or_init(|| template(&server)).await;
+                let name = unique_name();
+                run(&server, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+                Self { url: at(&server, &name), kind: Kind::Postgres { server, name } }
+            }
+            None => Self::sqlite(),
+        }
+    }
+
+    /// A new database without a schema.
+    pub async fn empty() -> Self {
+        match server() {
+            Some(server) => {
+                let name = unique_name();
+                run(&server, &format!("CREATE DATABASE {name}")).await;
+                Self { url: at(&server, &name), kind: Kind::Postgres { server, name } }
+            }
+            None => Self::sqlite(),
+        }
+    }
+
+    /// A new, empty SQLite database without a schema, whatever the other tests run on.
+    #[must_use]
+    pub fn sqlite() -> Self {
+        let directory = TempDir::with_prefix("claviger-test-").expect("a directory for the database");
+        Self {
+            url: format!("sqlite://{}/claviger.db", directory.path().display()),
+            kind: Kind::Sqlite { _directory: directory },
+        }
+    }
+
+    /// Whether it is on PostgreSQL.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        matches!(self.kind, Kind::Postgres { .. })
+    }
+
+    /// For `CLAVIGER_DATABASE_URL`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The same database by another address of its server.
+    #[must_use]
+    pub fn url_by(&self, address: std::net::SocketAddr) -> String {
+        let mut url = url::Url::parse(&self.url).expect("a URL");
+        url.set_ip_host(address.ip()).expect("a host");
+        url.set_port(Some(address.port())).expect("a port");
+        url.into()
+    }
+
+    /// Where its server listens.
+    #[must_use]
+    pub fn server_address(&self) -> std::net::SocketAddr {
+        let url = url::Url::parse(&self.url).expect("a URL");
+        url.socket_addrs(|| Some(5432)).expect("an address")[0]
+    }
+
+    /// Runs one statement of [`crate::aging`].
+    pub(crate) async fn execute(&self, statement: &str) {
+        run(&self.url, statement).await;
+    }
+
+    /// The ports on this database, beside those of the service.
+    pub async fn store(&self) -> Store {
+        let settings = Settings { url: self.url.clone(), connections: 2, timeout: Duration::from_secs(10) };
+        Store::connect(&settings).await.expect("the database is there")
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if let Kind::Postgres { server, name } = &self.kind {
+            let statement = format!("DROP DATABASE {name} WITH (FORCE)");
+            let server = server.clone();
+            // Dropping is not async, and the test's own runtime may be ending.
+            let dropping = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.expect("a runtime").block_on(run(&server, &statement));
+            });
+            let _ = dropping.join();
+        }
+    }
+}
+
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+
+/// Copying a migrated database is faster than migrating each one.
+async fn template(server: &str) -> String {
+    let name = unique_name();
+    run(server, &format!("CREATE DATABASE {name}")).await;
+    let settings = Settings { url: at(server, &name), connections: 1, timeout: Duration::from_secs(10) };
+    let store = Store::connect(&settings).await.expect("the new database is there");
+    store.migrate().await.expect("the new database is migrated");
+    store.close().await;
+    name
+}
+
+fn unique_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("claviger_test_{}_{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests' own setting")]
+fn server() -> Option<String> {
+    std::env::var("CLAVIGER_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty())
+}
+
+fn at(server: &str, database: &str) -> String {
+    let mut url = url::Url::parse(server).expect("CLAVIGER_TEST_POSTGRES_URL is a URL");
+    url.set_path(database);
+    url.into()
+}
+
+async fn run(url: &str, statement: &str) {
+    let database = Database::connect(url).await.expect("the database server is there");
+    database.execute_unprepared(statement).await.expect("the statement runs");
+    database.close().await.expect("the connection ends");
+}

@@ -1,0 +1,28 @@
+//! Time that the test moves.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use domain::clock::{Clock, Timestamp};
+
+/// A clock that stands at 2026-11-21T08:00:00.250Z until it is moved.
+#[derive(Debug)]
+pub struct TestClock(AtomicI64);
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self(AtomicI64::new(1_795_248_000_250))
+    }
+}
+
+impl TestClock {
+    /// Moves the clock on by so many seconds.
+    pub fn advance_seconds(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
