@@ -15,8 +15,15 @@ use serde_json::Value;
 pub fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let output = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "claviger", "--bin", "claviger", "--message-format=json"])
+        let mut cargo = Command::new(env!("CARGO"));
+        // What cargo sets for a running test would make build scripts that look at it run again, and half the tree rebuild.
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for name in names.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+        let output = cargo
+            // The whole workspace, so that features are unified as for the tests and nothing is built twice.
+            .args(["build", "--quiet", "--workspace", "--bin", "claviger", "--message-format=json"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stderr(Stdio::inherit())
             .output()
