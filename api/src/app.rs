@@ -63,7 +63,7 @@ pub fn document(services: &Services, config: &Config) -> String {
 pub fn endpoint(services: &Services, config: &Config) -> impl Endpoint<Output = Response> + 'static {
     let service = service(services, config);
     let document = Document(service.spec());
-    let reference = Reference(service.swagger_ui_html());
+    let reference = Reference(service.swagger_ui_html().replacen("<title>Swagger UI", "<title>Claviger", 1));
     let routes = Route::new()
         .at("/health/live", get(Live))
         .at("/health/ready", get(Ready(services.readiness.clone())))
