@@ -7,6 +7,7 @@ use crate::{
     compose::Services,
     config::{self, Config},
     contract::{
+        athena::Athena,
         livekit::{LiveKit, SignUp},
         locktera::Locktera,
     },
@@ -26,16 +27,19 @@ pub enum Tag {
     /// Sign-up and check of a key (the contract of the LiveKit agents API).
     #[oai(rename = "LiveKit")]
     LiveKit,
+    /// The whole life of a key, and verify (the contract of Athena, which is better-auth's API key plugin).
+    Athena,
 }
 
 /// All operations.
-type Api = (Locktera, LiveKit);
+type Api = (Locktera, LiveKit, Athena);
 
 fn service(services: &Services, config: &Config) -> OpenApiService<Api, ()> {
     let failures = Limiter::new(config.auth_failure_rate);
     let gate = Gate::new(services.keys.clone(), services.clock.clone(), failures, config.public_origin.clone());
     let gate = std::sync::Arc::new(gate);
     let locktera = Locktera { gate: gate.clone(), keys: services.keys.clone() };
+    let athena = Athena { gate: gate.clone(), keys: services.keys.clone() };
     let livekit = LiveKit {
         gate,
         keys: services.keys.clone(),
@@ -46,7 +50,7 @@ fn service(services: &Services, config: &Config) -> OpenApiService<Api, ()> {
         },
         clock: services.clock.clone(),
     };
-    OpenApiService::new((locktera, livekit), "Claviger", env!("CARGO_PKG_VERSION"))
+    OpenApiService::new((locktera, livekit, athena), "Claviger", env!("CARGO_PKG_VERSION"))
         .description("API keys that a company can run itself: organizations own keys, services verify them.")
         .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))
         .server(ServerObject::new("/").description("This service."))

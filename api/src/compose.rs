@@ -8,7 +8,7 @@ use domain::{
     bootstrap::Bootstrap,
     clock::{Clock, Entropy},
     enroll::Enroll,
-    keys::Keys,
+    keys::{Keys, Ports},
 };
 use persistence::{Claim, Settings, Store};
 
@@ -25,13 +25,15 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Makes secrets and identifiers unguessable.
     pub entropy: Arc<dyn Entropy>,
+    /// Whether limits go by PostgreSQL's time, so that nodes agree, and not by `clock`. SQLite has none of its own.
+    pub has_database_time: bool,
 }
 
 impl World {
     /// The real ones.
     #[must_use]
     pub fn real() -> Self {
-        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), has_database_time: true }
     }
 }
 
@@ -53,7 +55,12 @@ pub struct Services {
 }
 
 impl Services {
-    /// Lets go of the database, after what runs on it.
+    /// Waits until something behind the services has ended, which only a defect brings about.
+    pub async fn broken(&self) {
+        self.database.0.ended().await;
+    }
+
+    /// Writes what is queued and lets go of the database, after what runs on it.
     pub async fn close(&self) {
         self.database.0.close().await;
     }
@@ -76,14 +83,23 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
     let settings = Settings {
         url: config.database_url.clone(),
         connections: config.database_connections,
+        ledger_clock: (!world.has_database_time || config.database_url.starts_with("sqlite:"))
+            .then(|| world.clock.clone()),
         timeout: config.database_timeout,
     };
     let failed = |error: &dyn fmt::Display| DatabaseError(format!("{}: {error}", config.database_shown()));
     let store = Store::connect(&settings).await.map_err(|error| failed(&error))?;
     store.migrate().await.map_err(|error| failed(&error))?;
-    let World { clock, entropy } = world;
+    let World { clock, entropy, has_database_time: _ } = world;
     let ports = Arc::new(store.clone());
-    let keys = Keys::new(ports.clone(), ports.clone(), clock.clone(), entropy.clone());
+    let keys = Keys::new(Ports {
+        api_keys: ports.clone(),
+        accounts: ports.clone(),
+        ledger: ports.clone(),
+        usage: ports.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    });
     Ok(Services {
         keys: Arc::new(keys),
         enroll: Arc::new(Enroll::new(ports.clone(), clock.clone(), entropy.clone())),

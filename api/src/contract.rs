@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
+pub mod athena;
 pub mod livekit;
 pub mod locktera;
 
@@ -29,7 +30,7 @@ pub struct Shape {
 }
 
 /// The contracts with a prefix of their own. Everywhere else failures have the shape of the first.
-pub const SHAPES: [Shape; 2] = [locktera::SHAPE, livekit::SHAPE];
+pub const SHAPES: [Shape; 3] = [locktera::SHAPE, livekit::SHAPE, athena::SHAPE];
 
 /// The contract that answers for `path`.
 #[must_use]

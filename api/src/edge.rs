@@ -104,7 +104,8 @@ impl<E> Edge<E> {
         let (status, body) = (contract::shape_of(path).render)(failure, request_id);
         let mut response = Response::builder().status(status).content_type("application/json").body(body.to_string());
         let headers = response.headers_mut();
-        if let Some(challenge) = failure.challenge() {
+        let denies = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
+        if let Some(challenge) = failure.challenge().filter(|_| denies) {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = failure.retry_after() {

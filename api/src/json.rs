@@ -96,6 +96,12 @@ impl Members {
         }
     }
 
+    /// The members themselves, for a contract that reads them in its own way.
+    #[must_use]
+    pub fn into_map(self) -> Map<String, Value> {
+        self.left
+    }
+
     /// Takes a member that must be there.
     pub fn required<T: FromMember>(&mut self, name: &str) -> Option<T> {
         let value = self.left.remove(name);

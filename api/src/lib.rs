@@ -16,6 +16,7 @@ pub mod failure;
 pub mod gate;
 pub mod health;
 pub mod json;
+pub mod key_stream;
 pub mod lifecycle;
 pub mod limiter;
 pub mod methods;

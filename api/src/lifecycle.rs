@@ -90,9 +90,12 @@ impl Running {
         drained
     }
 
-    /// Waits for the end of the server itself, which only a defect brings about.
+    /// Waits for the end of the server, or of a worker behind it, which only a defect brings about.
     async fn broken(&mut self) {
-        let _ = (&mut self.server).await;
+        tokio::select! {
+            _ = &mut self.server => {}
+            () = self.services.broken() => {}
+        }
     }
 }
 
@@ -105,7 +108,7 @@ pub async fn run(config: &Config, world: World) -> Result<bool, StartError> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = running.broken() => {
-            tracing::error!(target: "claviger", "the server ended by itself");
+            tracing::error!(target: "claviger", "a part of the service ended by itself");
             return Ok(false);
         }
     }

@@ -27,7 +27,15 @@ impl<T: Type> Type for Nullable<T> {
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        T::schema_ref().merge(MetaSchema { nullable: true, ..MetaSchema::ANY })
+        match T::schema_ref() {
+            // Beside a reference nothing else counts, so it has to be one part of a schema.
+            reference @ MetaSchemaRef::Reference(_) => MetaSchemaRef::Inline(Box::new(MetaSchema {
+                nullable: true,
+                all_of: vec![reference],
+                ..MetaSchema::new("object")
+            })),
+            inline => inline.merge(MetaSchema { nullable: true, ..MetaSchema::ANY }),
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -133,6 +141,25 @@ impl FromMember for Moment {
     }
 }
 
+/// A moment as RFC 3339 in UTC, always with three digits: `2026-11-21T08:00:00.250Z`.
+#[derive(Clone, Copy, Debug)]
+pub struct Millis(pub Timestamp);
+
+plain_type!([] Millis, "date_time_millis", MetaSchema::new_with_format("string", "date-time"));
+
+impl ToJSON for Millis {
+    fn to_json(&self) -> Option<Value> {
+        Some(Value::String(utc(self.0).to_rfc3339_opts(SecondsFormat::Millis, true)))
+    }
+}
+
+impl ParseFromJSON for Millis {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let Moment(timestamp) = Moment::parse_from_json(value).map_err(ParseError::propagate)?;
+        Ok(Self(timestamp))
+    }
+}
+
 /// The moment as a calendar date and time.
 #[must_use]
 pub fn utc(timestamp: Timestamp) -> DateTime<Utc> {
@@ -174,6 +201,8 @@ pub struct Unread<S> {
     text: String,
     schema: PhantomData<fn() -> S>,
 }
+
+pub(crate) use plain_type;
 
 /// What a parameter should be, for the document.
 pub trait ParameterSchema {

@@ -4,6 +4,7 @@ use crate::{
     clock::Timestamp,
     id::{KeyId, OrganizationId, UserId},
     permission::PermissionSet,
+    quota::Quota,
     secret::KeyPrefix,
     text::{Invalid, name, text},
     verdict::Refusal,
@@ -59,6 +60,14 @@ pub struct ApiKey {
     pub metadata: Option<Metadata>,
     /// What it may do, before its user's grants bound it.
     pub permissions: PermissionSet,
+    /// How often it may be used, and how far that is used.
+    pub quota: Quota,
+    /// Verifies that found it good. Up to a second late, but for a metered key.
+    pub request_count: u64,
+    /// The last verify or authentication that found it good. Up to a second late, but for a metered key.
+    pub last_request_at: Option<Timestamp>,
+    /// Counts changes of the settings; use does not move it.
+    pub version: u64,
     /// Who made it.
     pub created_by: Creator,
     /// When it was made.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    caller::Caller, clock::Timestamp, error::Error, grants::Grants, keys::Keys, ports::Found, secret::Secret,
-    verdict::Refusal,
+    api_key::ApiKey, caller::Caller, clock::Timestamp, error::Error, grants::Grants, keys::Keys,
+    organization::OrganizationKind, ports::Found, secret::Secret, verdict::Refusal,
 };
 
 impl Keys {
@@ -14,14 +14,28 @@ impl Keys {
     /// [`Error::Unauthenticated`] with the first reason that holds; [`Error::Outage`].
     pub async fn authenticate(&self, text: &str) -> Result<Caller, Error> {
         let secret = Secret::parse(text).ok_or(Error::Unauthenticated(Refusal::InvalidApiKey))?;
-        let found =
-            self.api_keys.find_by_hash(&secret.hash()).await?.ok_or(Error::Unauthenticated(Refusal::InvalidApiKey))?;
-        admit(found, self.clock.now()).map_err(Error::Unauthenticated)
+        let found = self
+            .ports
+            .api_keys
+            .find_by_hash(&secret.hash())
+            .await?
+            .ok_or(Error::Unauthenticated(Refusal::InvalidApiKey))?;
+        let now = self.now();
+        let Holder { key, kind, grants } = hold(found, now).map_err(Error::Unauthenticated)?;
+        self.ports.usage.authenticated(key.id, now);
+        Ok(Caller { key: Arc::new(key), kind, grants })
     }
 }
 
-/// The decision, on values alone.
-fn admit(found: Found, now: Timestamp) -> Result<Caller, Refusal> {
+/// A key that is fit for use, and what its holder may do.
+pub(crate) struct Holder {
+    pub(crate) key: ApiKey,
+    pub(crate) kind: OrganizationKind,
+    pub(crate) grants: Grants,
+}
+
+/// The decision, on values alone. The order of the reasons is that of [`Refusal`].
+pub(crate) fn hold(found: Found, now: Timestamp) -> Result<Holder, Refusal> {
     if found.secret_expires_at.is_some_and(|end| now >= end) {
         return Err(Refusal::InvalidApiKey);
     }
@@ -32,5 +46,5 @@ fn admit(found: Found, now: Timestamp) -> Result<Caller, Refusal> {
         (Some(_), None) => return Err(Refusal::KeyDisabled),
     };
     key.check(now)?;
-    Ok(Caller { key: Arc::new(key), kind: found.kind, grants })
+    Ok(Holder { key, kind: found.kind, grants })
 }

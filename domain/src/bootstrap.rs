@@ -10,6 +10,7 @@ use crate::{
     organization::{Organization, OrganizationKind, OrganizationName},
     permission::PermissionSet,
     ports::{Accounts, ApiKeys},
+    quota::Quota,
     secret::{KeyPrefix, Secret},
 };
 
@@ -78,6 +79,10 @@ impl Bootstrap {
             expires_at: None,
             metadata: None,
             permissions: PermissionSet::all(),
+            quota: Quota::default(),
+            request_count: 0,
+            last_request_at: None,
+            version: 0,
             created_by: Creator::Operator,
             created_at: now,
             updated_at: now,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     api_key::ApiKey, error::Error, grants::Grants, id::OrganizationId, organization::OrganizationKind,
-    permission::Permission,
+    permission::Permission, reach::Reach,
 };
 
 /// An authenticated caller: the holder of a key that is good.
@@ -31,18 +31,18 @@ impl Caller {
     }
 }
 
-/// A caller who was found to hold a permission in an organization.
+/// A caller who was found to hold a permission over some keys.
 ///
-/// Use cases take one of these, so they cannot be reached without [`crate::keys::Keys::authorize`].
+/// Use cases take one of these, so they cannot be reached without [`crate::keys::Keys`] having been asked.
 #[derive(Clone, Debug)]
 pub struct Authority {
     caller: Caller,
-    organization: OrganizationId,
+    reach: Reach,
 }
 
 impl Authority {
-    pub(crate) fn new(caller: Caller, organization: OrganizationId) -> Self {
-        Self { caller, organization }
+    pub(crate) fn new(caller: Caller, reach: Reach) -> Self {
+        Self { caller, reach }
     }
 
     /// Who it is.
@@ -51,9 +51,15 @@ impl Authority {
         &self.caller
     }
 
-    /// Where they may act.
+    /// The keys in reach.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// The organization of these keys.
     #[must_use]
     pub fn organization(&self) -> OrganizationId {
-        self.organization
+        self.reach.organization
     }
 }

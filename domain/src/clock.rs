@@ -19,6 +19,13 @@ impl Timestamp {
         self.0
     }
 
+    /// Milliseconds from `earlier` to here; 0 where it is not earlier.
+    #[must_use]
+    pub const fn millis_since(self, earlier: Self) -> u64 {
+        let millis = self.0.saturating_sub(earlier.0);
+        if millis < 0 { 0 } else { millis.unsigned_abs() }
+    }
+
     /// The moment `millis` milliseconds later; stops at the end of time instead of wrapping.
     #[must_use]
     pub const fn plus_millis(self, millis: i64) -> Self {

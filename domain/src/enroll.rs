@@ -10,6 +10,7 @@ use crate::{
     organization::{Organization, OrganizationKind, OrganizationName},
     permission::PermissionSet,
     ports::{Accounts, Enrolment},
+    quota::Quota,
     secret::{KeyPrefix, Secret},
     user::{Email, Membership, User, UserName},
 };
@@ -77,6 +78,10 @@ impl Enroll {
             expires_at: None,
             metadata: None,
             permissions: PermissionSet::all(),
+            quota: Quota::default(),
+            request_count: 0,
+            last_request_at: None,
+            version: 0,
             created_by: Creator::User(user.id),
             created_at: now,
             updated_at: now,

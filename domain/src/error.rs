@@ -17,12 +17,27 @@ pub enum Error {
     ExceedsExpiry,
     /// No such thing, or not in the caller's reach: the two are not told apart.
     NotFound,
+    /// The user who is to own a key is not a member of the organization.
+    UserNotFound,
+    /// A refill needs both an amount and an interval; this one is missing.
+    RefillWithout(RefillPart),
+    /// An update that changes nothing.
+    NothingToChange,
     /// A user with this e-mail address exists.
     EmailTaken,
     /// There is a platform organization already.
     PlatformExists,
     /// The world failed.
     Outage(Outage),
+}
+
+/// The two parts of a refill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefillPart {
+    /// How much.
+    Amount,
+    /// How often.
+    Interval,
 }
 
 /// The world failed us: nothing is known about the question that was asked.
@@ -49,6 +64,9 @@ impl fmt::Display for Error {
             Self::ExceedsGrants => f.write_str("the caller would hand out more than they hold"),
             Self::ExceedsExpiry => f.write_str("the new key would outlive the key that makes it"),
             Self::NotFound => f.write_str("no such thing in the caller's reach"),
+            Self::UserNotFound => f.write_str("no such member"),
+            Self::RefillWithout(part) => write!(f, "a refill without its {part:?}"),
+            Self::NothingToChange => f.write_str("an update that changes nothing"),
             Self::EmailTaken => f.write_str("a user with this email address exists"),
             Self::PlatformExists => f.write_str("there is a platform organization already"),
             Self::Outage(outage) => outage.fmt(f),

@@ -1,11 +1,14 @@
-//! The use cases on keys: what they need, and the one door to them.
+//! The use cases on keys: what they need, and the doors to them.
 
 mod create;
 mod manage;
+mod update;
+mod verify;
 
 use std::sync::Arc;
 
-pub use create::NewKey;
+pub use create::{NewKey, Owner};
+pub use update::{KeyPatch, RateLimitPatch};
 
 use crate::{
     caller::{Authority, Caller},
@@ -14,34 +17,43 @@ use crate::{
     id::OrganizationId,
     organization::OrganizationKind,
     permission::Permission,
-    ports::{Accounts, ApiKeys},
+    ports::{Accounts, ApiKeys, Ledger, Usage},
+    reach::Reach,
 };
 
+/// What the use cases ask of the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// The keys.
+    pub api_keys: Arc<dyn ApiKeys>,
+    /// Organizations and users.
+    pub accounts: Arc<dyn Accounts>,
+    /// Uses that are counted before they are answered.
+    pub ledger: Arc<dyn Ledger>,
+    /// Uses that are noted afterwards.
+    pub usage: Arc<dyn Usage>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
 /// Keys, their holders and their keepers.
-#[expect(clippy::struct_field_names, reason = "`api_keys` is the name of the port")]
 pub struct Keys {
-    pub(crate) api_keys: Arc<dyn ApiKeys>,
-    pub(crate) accounts: Arc<dyn Accounts>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) ports: Ports,
 }
 
 impl Keys {
     /// The use cases over these ports.
     #[must_use]
-    pub fn new(
-        api_keys: Arc<dyn ApiKeys>,
-        accounts: Arc<dyn Accounts>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
-        Self { api_keys, accounts, clock, entropy }
+    pub fn new(ports: Ports) -> Self {
+        Self { ports }
     }
 
     /// The time by which the use cases decide.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.ports.clock.now()
     }
 
     /// Finds that `caller` may do `permission` in `organization` (`None`: a text that names none).
@@ -60,8 +72,22 @@ impl Keys {
         let reachable = caller.organization() == organization
             || match caller.kind {
                 OrganizationKind::Tenant => false,
-                OrganizationKind::Platform => self.accounts.has_organization(organization).await?,
+                OrganizationKind::Platform => self.ports.accounts.has_organization(organization).await?,
             };
-        if reachable { Ok(Authority::new(caller, organization)) } else { Err(Error::NotFound) }
+        if reachable { Ok(Authority::new(caller, Reach::whole(organization))) } else { Err(Error::NotFound) }
+    }
+
+    /// Finds that `caller` may do `whole` in their own organization, or at least `own` to the keys of their own user.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] with neither, or with `own` alone where the caller's key belongs to no user.
+    pub fn authorize_at_home(&self, caller: Caller, whole: &Permission, own: &Permission) -> Result<Authority, Error> {
+        let organization = caller.organization();
+        let user = match caller.require(whole) {
+            Ok(()) => None,
+            Err(forbidden) if caller.key.user.is_none() || !caller.grants.allows(own) => return Err(forbidden),
+            Err(_) => caller.key.user,
+        };
+        Ok(Authority::new(caller, Reach { organization, user }))
     }
 }

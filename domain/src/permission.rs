@@ -21,6 +21,15 @@ impl Permission {
     /// Create, update, rotate and delete keys in the whole organization.
     pub const API_KEYS_WRITE: Self = Self::reserved("api_keys", "write");
 
+    /// Verify keys of the whole organization.
+    pub const API_KEYS_VERIFY: Self = Self::reserved("api_keys", "verify");
+    /// Read the keys of the caller's own user.
+    pub const OWN_API_KEYS_READ: Self = Self::reserved("own_api_keys", "read");
+    /// Create, update, rotate and delete the keys of the caller's own user.
+    pub const OWN_API_KEYS_WRITE: Self = Self::reserved("own_api_keys", "write");
+    /// Administer the organization: among others the limits of keys and whom they belong to.
+    pub const ORG_ADMIN: Self = Self::reserved("org", "admin");
+
     const fn reserved(resource: &'static str, action: &'static str) -> Self {
         Self { resource: Cow::Borrowed(resource), action: Cow::Borrowed(action) }
     }

@@ -4,14 +4,18 @@
 use async_trait::async_trait;
 
 use crate::{
-    api_key::ApiKey,
+    api_key::{ApiKey, KeyName, Metadata},
+    change::Change,
     clock::Timestamp,
     error::Outage,
     id::{KeyId, OrganizationId, UserId},
     organization::{Organization, OrganizationKind},
     permission::PermissionSet,
+    quota::{RateLimit, Refill},
+    reach::Reach,
     secret::SecretHash,
     user::{Membership, User},
+    verdict::Spent,
 };
 
 /// A key found by its secret, with everything that decides whether it is good.
@@ -36,25 +40,85 @@ pub struct Position {
     pub id: KeyId,
 }
 
-/// The keys of all organizations. Every method but the lookup by hash is bound to one organization.
+/// Where a list begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// After so many keys.
+    Skip(u64),
+    /// After this place.
+    After(Position),
+}
+
+/// The keys of all organizations. Every method but the lookup by hash is bound to a [`Reach`].
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
     /// The key with this secret, in one read.
     async fn find_by_hash(&self, hash: &SecretHash) -> Result<Option<Found>, Outage>;
 
-    /// At most `limit` keys of `organization` after `after`, ordered by (`created_at`, `id`).
-    async fn list(
-        &self,
-        organization: OrganizationId,
-        after: Option<Position>,
-        limit: u64,
-    ) -> Result<Vec<ApiKey>, Outage>;
+    /// The key with this identifier.
+    async fn find(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage>;
+
+    /// At most `limit` keys from `start` on, ordered by (`created_at`, `id`).
+    async fn list(&self, reach: Reach, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage>;
 
     /// Stores a new key with its first secret, both or neither.
     async fn create(&self, key: &ApiKey, secret: &SecretHash) -> Result<(), Outage>;
 
-    /// Removes a key and its secrets. `false`: the organization has no such key.
-    async fn delete(&self, organization: OrganizationId, key: KeyId) -> Result<bool, Outage>;
+    /// Stores the changed settings of a key, if it still has `version`; answers it as it is then. `None`: it has another
+    /// version or is gone; nothing was changed.
+    async fn update(
+        &self,
+        reach: Reach,
+        key: KeyId,
+        version: u64,
+        changes: &KeyChanges,
+        now: Timestamp,
+    ) -> Result<Option<ApiKey>, Outage>;
+
+    /// Removes a key and its secrets. `false`: there is no such key in reach.
+    async fn delete(&self, reach: Reach, key: KeyId) -> Result<bool, Outage>;
+
+    /// Removes the keys that are expired at `now`. Answers how many.
+    async fn delete_expired(&self, reach: Reach, now: Timestamp) -> Result<u64, Outage>;
+}
+
+/// Settings of a key that change. What is not named here is not written, so that uses which are counted at
+/// the same moment are not lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyChanges {
+    /// The name.
+    pub name: Change<KeyName>,
+    /// In use or not.
+    pub enabled: Option<bool>,
+    /// The expiry.
+    pub expires_at: Change<Timestamp>,
+    /// What its maker keeps with it.
+    pub metadata: Change<Metadata>,
+    /// What it may do.
+    pub permissions: Option<PermissionSet>,
+    /// What remains.
+    pub remaining: Change<u64>,
+    /// The refill.
+    pub refill: Change<Refill>,
+    /// The window's rule; the running window goes on.
+    pub rate_limit: Change<RateLimit>,
+}
+
+/// Counts uses of metered keys, exactly and durably.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Counts one use of `key`, which was decided on its `version`. When this answers [`Spent::Admitted`] the use is
+    /// stored and survives the end of the process. An outage may have counted the use or not.
+    async fn spend(&self, key: KeyId, version: u64) -> Result<Spent, Outage>;
+}
+
+/// Notes uses that need not be counted before they are answered. Never waits and never fails.
+pub trait Usage: Send + Sync {
+    /// A verify of an unmetered key found it good.
+    fn verified(&self, key: KeyId, at: Timestamp);
+
+    /// A caller was authenticated with the key.
+    fn authenticated(&self, key: KeyId, at: Timestamp);
 }
 
 /// A user with an organization of their own and its first key.
@@ -87,6 +151,13 @@ pub trait Accounts: Send + Sync {
 
     /// Whether there is such an organization.
     async fn has_organization(&self, organization: OrganizationId) -> Result<bool, Outage>;
+
+    /// What a user may do in an organization. `None`: not a member.
+    async fn find_membership(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+    ) -> Result<Option<PermissionSet>, Outage>;
 
     /// The platform organization, if there is one yet.
     async fn find_platform(&self) -> Result<Option<OrganizationId>, Outage>;

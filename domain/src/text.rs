@@ -28,6 +28,13 @@ pub enum Invalid {
     ExpiryTooFar,
     /// Not an e-mail address that we take.
     Email,
+    /// A number outside of its range.
+    Range {
+        /// The smallest that is allowed.
+        min: u64,
+        /// The largest that is allowed.
+        max: u64,
+    },
 }
 
 impl fmt::Display for Invalid {
@@ -46,6 +53,7 @@ impl fmt::Display for Invalid {
             Self::ExpiryPassed => f.write_str("must be in the future"),
             Self::ExpiryTooFar => f.write_str("must be at most ten years ahead"),
             Self::Email => f.write_str("must be an email address"),
+            Self::Range { min, max } => write!(f, "must be a whole number from {min} to {max}"),
         }
     }
 }

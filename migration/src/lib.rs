@@ -12,6 +12,7 @@ pub use sea_orm_migration::{MigratorTrait, seaql_migrations};
 
 mod m20261121_000001_accounts;
 mod m20261121_000002_api_keys;
+mod m20261121_000003_limits;
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_accounts::Migration), Box::new(m20261121_000002_api_keys::Migration)]
+        vec![
+            Box::new(m20261121_000001_accounts::Migration),
+            Box::new(m20261121_000002_api_keys::Migration),
+            Box::new(m20261121_000003_limits::Migration),
+        ]
     }
 }

@@ -6,6 +6,7 @@ use domain::{
     api_key::ApiKey,
     id::{OrganizationId, UserId},
     organization::{Organization, OrganizationKind},
+    permission::PermissionSet,
     ports::{Accounts, Enrolment, Profile},
     secret::SecretHash,
 };
@@ -21,7 +22,7 @@ use crate::{
 impl Accounts for Store {
     async fn enroll(&self, enrolment: &Enrolment, secret: &SecretHash) -> Result<bool, Outage> {
         let enroll = async {
-            let transaction = self.begin().await?;
+            let transaction = self.pools.begin().await?;
             user::Entity::insert(convert::user_row(&enrolment.user)).exec_without_returning(&transaction).await?;
             organization::Entity::insert(convert::organization_row(&enrolment.organization))
                 .exec_without_returning(&transaction)
@@ -46,6 +47,21 @@ impl Accounts for Store {
         Ok(found.is_some())
     }
 
+    async fn find_membership(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+    ) -> Result<Option<PermissionSet>, Outage> {
+        let find = async {
+            let id = (organization.uuid(), user.uuid());
+            let row = membership::Entity::find_by_id(id).one(&self.pools.read).await?;
+            Ok::<_, Failure>(
+                row.map(|row| convert::permissions(&row.permissions, "memberships", row.user_id)).transpose()?,
+            )
+        };
+        Ok(find.await?)
+    }
+
     async fn find_platform(&self) -> Result<Option<OrganizationId>, Outage> {
         let platform = organization::Entity::find()
             .filter(organization::Column::Kind.eq(convert::kind_text(OrganizationKind::Platform)))
@@ -62,7 +78,7 @@ impl Accounts for Store {
         secret: &SecretHash,
     ) -> Result<bool, Outage> {
         let create = async {
-            let transaction = self.begin().await?;
+            let transaction = self.pools.begin().await?;
             organization::Entity::insert(convert::organization_row(organization))
                 .exec_without_returning(&transaction)
                 .await?;

@@ -5,13 +5,14 @@ use domain::{
     Outage,
     api_key::ApiKey,
     clock::Timestamp,
-    id::{KeyId, OrganizationId},
-    ports::{ApiKeys, Found, Position},
+    id::KeyId,
+    ports::{ApiKeys, Found, KeyChanges, Start},
+    reach::Reach,
     secret::SecretHash,
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, JoinType,
-    QueryFilter, QueryOrder, QuerySelect, RelationDef, Select, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult,
+    JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef, sea_query::Expr,
 };
 
 use crate::{
@@ -20,9 +21,11 @@ use crate::{
     outage::Failure,
 };
 
-/// The keys of one organization: the only way to a key's row, but for the lookup by hash.
-fn keys_of(organization: OrganizationId) -> Select<api_key::Entity> {
-    api_key::Entity::find().filter(api_key::Column::OrganizationId.eq(organization.uuid()))
+/// The keys in reach: the only way to a key's row, but for the lookup by hash.
+fn in_reach(reach: Reach) -> Condition {
+    let organization = api_key::Column::OrganizationId.eq(reach.organization.uuid());
+    let user = reach.user.map(|user| api_key::Column::UserId.eq(user.uuid()));
+    Condition::all().add(organization).add_option(user)
 }
 
 /// Stores a key with its first secret; part of a transaction.
@@ -67,33 +70,75 @@ impl ApiKeys for Store {
         Ok(self.find_by_hash_or_fail(hash).await?)
     }
 
-    async fn list(
-        &self,
-        organization: OrganizationId,
-        after: Option<Position>,
-        limit: u64,
-    ) -> Result<Vec<ApiKey>, Outage> {
-        Ok(self.list_or_fail(organization, after, limit).await?)
+    async fn find(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage> {
+        Ok(find(&self.pools.read, reach, key).await?)
+    }
+
+    async fn list(&self, reach: Reach, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage> {
+        Ok(self.list_or_fail(reach, start, limit).await?)
     }
 
     async fn create(&self, key: &ApiKey, secret: &SecretHash) -> Result<(), Outage> {
         let create = async {
-            let transaction = self.begin().await?;
+            let transaction = self.pools.begin().await?;
             insert(&transaction, key, secret).await?;
             transaction.commit().await
         };
         create.await.map_err(|error| Failure::from(error).into())
     }
 
-    async fn delete(&self, organization: OrganizationId, key: KeyId) -> Result<bool, Outage> {
+    async fn update(
+        &self,
+        reach: Reach,
+        key: KeyId,
+        version: u64,
+        changes: &KeyChanges,
+        now: Timestamp,
+    ) -> Result<Option<ApiKey>, Outage> {
+        let update = async {
+            let transaction = self.pools.begin().await?;
+            let updated = api_key::Entity::update_many()
+                .set(convert::changes_row(changes, version, now))
+                .filter(in_reach(reach))
+                .filter(api_key::Column::Id.eq(key.uuid()))
+                .filter(api_key::Column::Version.eq(convert::number(version)))
+                .exec(&transaction)
+                .await?;
+            if updated.rows_affected == 0 {
+                transaction.rollback().await?;
+                return Ok(None);
+            }
+            let key = find(&transaction, reach, key).await?;
+            transaction.commit().await?;
+            Ok::<_, Failure>(key)
+        };
+        Ok(update.await?)
+    }
+
+    async fn delete(&self, reach: Reach, key: KeyId) -> Result<bool, Outage> {
         let deleted = api_key::Entity::delete_many()
-            .filter(api_key::Column::OrganizationId.eq(organization.uuid()))
+            .filter(in_reach(reach))
             .filter(api_key::Column::Id.eq(key.uuid()))
             .exec(&self.pools.write)
             .await
             .map_err(Failure::from)?;
         Ok(deleted.rows_affected == 1)
     }
+
+    async fn delete_expired(&self, reach: Reach, now: Timestamp) -> Result<u64, Outage> {
+        let deleted = api_key::Entity::delete_many()
+            .filter(in_reach(reach))
+            .filter(api_key::Column::ExpiresAt.lte(now.millis()))
+            .exec(&self.pools.write)
+            .await
+            .map_err(Failure::from)?;
+        Ok(deleted.rows_affected)
+    }
+}
+
+async fn find<C: ConnectionTrait>(db: &C, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Failure> {
+    let row = api_key::Entity::find_by_id(key.uuid()).filter(in_reach(reach)).one(db).await?;
+    Ok(row.map(convert::api_key).transpose()?)
 }
 
 impl Store {
@@ -124,21 +169,19 @@ impl Store {
         row.map(FoundRow::into_found).transpose()
     }
 
-    async fn list_or_fail(
-        &self,
-        organization: OrganizationId,
-        after: Option<Position>,
-        limit: u64,
-    ) -> Result<Vec<ApiKey>, Failure> {
-        let mut keys = keys_of(organization)
+    async fn list_or_fail(&self, reach: Reach, start: Start, limit: u64) -> Result<Vec<ApiKey>, Failure> {
+        let keys = api_key::Entity::find()
+            .filter(in_reach(reach))
             .order_by_asc(api_key::Column::CreatedAt)
             .order_by_asc(api_key::Column::Id)
             .limit(limit);
-        if let Some(after) = after {
-            let place = Expr::tuple([Expr::col(api_key::Column::CreatedAt), Expr::col(api_key::Column::Id)]);
-            let after = Expr::tuple([after.created_at.millis().into(), after.id.uuid().into()]);
-            keys = keys.filter(place.gt(after));
-        }
+        let keys = match start {
+            Start::Skip(count) => keys.offset(count),
+            Start::After(after) => {
+                let place = Expr::tuple([Expr::col(api_key::Column::CreatedAt), Expr::col(api_key::Column::Id)]);
+                keys.filter(place.gt(Expr::tuple([after.created_at.millis().into(), after.id.uuid().into()])))
+            }
+        };
         let rows = keys.all(&self.pools.read).await?;
         rows.into_iter().map(|row| Ok(convert::api_key(row)?)).collect()
     }

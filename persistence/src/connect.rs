@@ -9,10 +9,12 @@
 //! PostgreSQL: one pool for everything; its size is a setting, because the server's `max_connections` is shared by all
 //! nodes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use domain::clock::Clock;
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DbErr,
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -23,6 +25,8 @@ pub struct Settings {
     pub url: String,
     /// Connections to PostgreSQL. On SQLite there are always one writer and four readers.
     pub connections: u32,
+    /// Whose time the ledger takes; `None`: PostgreSQL's own, so that nodes agree. On SQLite it must be given.
+    pub ledger_clock: Option<Arc<dyn Clock>>,
     /// How long to wait for a connection or for SQLite's lock before the database counts as away.
     pub timeout: Duration,
 }
@@ -32,6 +36,17 @@ pub struct Settings {
 pub(crate) struct Pools {
     pub(crate) write: DatabaseConnection,
     pub(crate) read: DatabaseConnection,
+}
+
+impl Pools {
+    /// A transaction that will write.
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        self.write.begin_with_options(options).await
+    }
 }
 
 const SQLITE_READERS: u32 = 4;

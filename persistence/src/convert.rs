@@ -3,15 +3,18 @@
 
 use domain::{
     api_key::{ApiKey, Creator, KeyName, Metadata},
+    change::Change,
     clock::Timestamp,
     id::{KeyId, OrganizationId, UserId},
     organization::{Organization, OrganizationKind, OrganizationName},
     permission::PermissionSet,
+    ports::KeyChanges,
+    quota::{Quota, RateLimit, Refill},
     secret::KeyPrefix,
     text::Invalid,
     user::{Email, Membership, User, UserName},
 };
-use sea_orm::{ActiveValue::Set, prelude::Uuid};
+use sea_orm::{ActiveValue, ActiveValue::Set, Value, prelude::Uuid};
 
 use crate::entity::{api_key, membership, organization, user};
 
@@ -116,6 +119,7 @@ pub(crate) fn api_key(model: api_key::Model) -> Result<ApiKey, BrokenRow> {
             return Err(BrokenRow { table: "api_keys", column: "created_by_user", row: model.id });
         }
     };
+    let quota = quota(&model)?;
     Ok(ApiKey {
         id: KeyId::from_uuid(model.id),
         organization: OrganizationId::from_uuid(model.organization_id),
@@ -127,6 +131,14 @@ pub(crate) fn api_key(model: api_key::Model) -> Result<ApiKey, BrokenRow> {
         expires_at: model.expires_at.map(Timestamp::from_millis),
         metadata: model.metadata.as_deref().map(Metadata::parse).transpose().map_err(broken("metadata"))?,
         permissions: permissions(&model.permissions, "api_keys", model.id)?,
+        quota,
+        request_count: count(model.request_count).ok_or(BrokenRow {
+            table: "api_keys",
+            column: "request_count",
+            row: model.id,
+        })?,
+        last_request_at: model.last_request_at.map(Timestamp::from_millis),
+        version: count(model.version).ok_or(BrokenRow { table: "api_keys", column: "version", row: model.id })?,
         created_by,
         created_at: Timestamp::from_millis(model.created_at),
         updated_at: Timestamp::from_millis(model.updated_at),
@@ -150,9 +162,95 @@ pub(crate) fn api_key_row(key: &ApiKey) -> api_key::ActiveModel {
         expires_at: Set(key.expires_at.map(Timestamp::millis)),
         metadata: Set(key.metadata.as_ref().map(|metadata| metadata.as_str().to_owned())),
         permissions: Set(permissions_text(&key.permissions)),
+        remaining: Set(key.quota.remaining.map(number)),
+        refill_amount: Set(key.quota.refill.map(|refill| number(refill.amount))),
+        refill_interval: Set(key.quota.refill.map(|refill| number(refill.interval))),
+        refill_since: Set(key.quota.refill.map(|refill| refill.since.millis())),
+        last_refill_at: Set(key.quota.last_refill_at.map(Timestamp::millis)),
+        rate_limit_max: Set(key.quota.rate_limit.map(|limit| number(limit.max))),
+        rate_limit_window: Set(key.quota.rate_limit.map(|limit| number(limit.window))),
+        window_start: Set(key.quota.window_start.map(Timestamp::millis)),
+        window_count: Set(number(key.quota.window_count)),
+        request_count: Set(number(key.request_count)),
+        last_request_at: Set(key.last_request_at.map(Timestamp::millis)),
+        version: Set(number(key.version)),
         created_by_key: Set(created_by_key),
         created_by_user: Set(created_by_user),
         created_at: Set(key.created_at.millis()),
         updated_at: Set(key.updated_at.millis()),
     }
+}
+
+/// The columns that changed settings write, with the next version.
+pub(crate) fn changes_row(changes: &KeyChanges, version: u64, now: Timestamp) -> api_key::ActiveModel {
+    let refill = |part: fn(Refill) -> i64| column(changes.refill.map(part));
+    let rate_limit = |part: fn(RateLimit) -> i64| column(changes.rate_limit.map(part));
+    api_key::ActiveModel {
+        name: column(changes.name.clone().map(|name| name.as_str().to_owned())),
+        enabled: changes.enabled.map_or(ActiveValue::NotSet, Set),
+        expires_at: column(changes.expires_at.map(Timestamp::millis)),
+        metadata: column(changes.metadata.clone().map(|metadata| metadata.as_str().to_owned())),
+        permissions: changes.permissions.as_ref().map(permissions_text).map_or(ActiveValue::NotSet, Set),
+        remaining: column(changes.remaining.map(number)),
+        refill_amount: refill(|refill| number(refill.amount)),
+        refill_interval: refill(|refill| number(refill.interval)),
+        refill_since: refill(|refill| refill.since.millis()),
+        rate_limit_max: rate_limit(|limit| number(limit.max)),
+        rate_limit_window: rate_limit(|limit| number(limit.window)),
+        version: Set(number(version.saturating_add(1))),
+        updated_at: Set(now.millis()),
+        ..api_key::ActiveModel::default()
+    }
+}
+
+fn column<T>(change: Change<T>) -> ActiveValue<Option<T>>
+where
+    Option<T>: Into<Value>,
+{
+    match change {
+        Change::Keep => ActiveValue::NotSet,
+        Change::Clear => Set(None),
+        Change::Set(value) => Set(Some(value)),
+    }
+}
+
+/// The limits in a row, and how far they are used.
+pub(crate) fn quota(model: &api_key::Model) -> Result<Quota, BrokenRow> {
+    let broken = |column| BrokenRow { table: "api_keys", column, row: model.id };
+    let optional = |column, value: Option<i64>| value.map(|value| count(value).ok_or(broken(column))).transpose();
+    let refill = match (
+        optional("refill_amount", model.refill_amount)?,
+        optional("refill_interval", model.refill_interval)?,
+        model.refill_since.map(Timestamp::from_millis),
+    ) {
+        (Some(amount), Some(interval), Some(since)) => Some(Refill { amount, interval, since }),
+        (None, None, None) => None,
+        _ => return Err(broken("refill_amount")),
+    };
+    let rate_limit = match (
+        optional("rate_limit_max", model.rate_limit_max)?,
+        optional("rate_limit_window", model.rate_limit_window)?,
+    ) {
+        (Some(max), Some(window)) => Some(RateLimit { max, window }),
+        (None, None) => None,
+        _ => return Err(broken("rate_limit_max")),
+    };
+    Ok(Quota {
+        remaining: optional("remaining", model.remaining)?,
+        refill,
+        last_refill_at: model.last_refill_at.map(Timestamp::from_millis),
+        rate_limit,
+        window_start: model.window_start.map(Timestamp::from_millis),
+        window_count: count(model.window_count).ok_or(broken("window_count"))?,
+    })
+}
+
+/// A number of the database as one of the domain.
+fn count(value: i64) -> Option<u64> {
+    u64::try_from(value).ok()
+}
+
+/// A number of the domain as one of the database. The domain's end at 2^53.
+pub(crate) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,7 @@
 //! What a failed statement means: the database is away (ask again later), or something is broken.
 
+use std::{fmt, sync::Arc};
+
 use domain::Outage;
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
@@ -40,6 +42,29 @@ impl From<Failure> for Outage {
         }
     }
 }
+
+/// One failure of a batch, told to one of those who waited for it.
+pub(crate) fn shared(failure: &Arc<Failure>) -> Outage {
+    let source = Box::new(Shared(failure.clone()));
+    match &**failure {
+        Failure::Database(error) if is_away(error) => Outage::Unavailable(source),
+        Failure::Database(_) | Failure::Row(_) => Outage::Broken(source),
+    }
+}
+
+#[derive(Debug)]
+struct Shared(Arc<Failure>);
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Failure::Database(error) => error.fmt(f),
+            Failure::Row(row) => row.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Shared {}
 
 fn is_away(error: &DbErr) -> bool {
     match error {

@@ -44,6 +44,50 @@ const PROTECTED: &[Operation] = &[
         is_tenant_bound: false,
         request: |_, _| ("GET", "/auth/check-key".to_owned(), None),
     },
+    Operation {
+        id: "athenaCreateApiKey",
+        permission: Some("api_keys:write"),
+        is_tenant_bound: false,
+        request: |_, _| ("POST", "/api/auth/api-key/create".to_owned(), Some(json!({}))),
+    },
+    Operation {
+        id: "athenaGetApiKey",
+        permission: Some("api_keys:read"),
+        is_tenant_bound: true,
+        request: |_, key_id| ("GET", format!("/api/auth/api-key/get?id={key_id}"), None),
+    },
+    Operation {
+        id: "athenaUpdateApiKey",
+        permission: Some("api_keys:write"),
+        is_tenant_bound: true,
+        request: |_, key_id| {
+            ("POST", "/api/auth/api-key/update".to_owned(), Some(json!({"keyId": key_id, "name": "n"})))
+        },
+    },
+    Operation {
+        id: "athenaDeleteApiKey",
+        permission: Some("api_keys:write"),
+        is_tenant_bound: true,
+        request: |_, key_id| ("POST", "/api/auth/api-key/delete".to_owned(), Some(json!({"keyId": key_id}))),
+    },
+    Operation {
+        id: "athenaListApiKeys",
+        permission: Some("api_keys:read"),
+        is_tenant_bound: false,
+        request: |_, _| ("GET", "/api/auth/api-key/list".to_owned(), None),
+    },
+    Operation {
+        id: "athenaVerifyApiKey",
+        permission: Some("api_keys:verify"),
+        is_tenant_bound: false,
+        request: |_, _| ("POST", "/api/auth/api-key/verify".to_owned(), Some(json!({"key": "x"}))),
+    },
+    Operation {
+        id: "athenaDeleteExpiredApiKeys",
+        permission: Some("api_keys:write"),
+        is_tenant_bound: false,
+        request: |_, _| ("POST", "/api/auth/api-key/delete-all-expired-api-keys".to_owned(), Some(json!({}))),
+    },
 ];
 
 /// Operations that need no credential.

@@ -131,7 +131,7 @@ fn the_domain_is_pure() {
 
 #[test]
 fn contracts_do_not_know_each_other() {
-    let contracts = ["locktera", "livekit"];
+    let contracts = ["locktera", "livekit", "athena"];
     for (name, text) in sources("api/src/contract") {
         for other in contracts.iter().filter(|contract| !name.contains(*contract)) {
             assert!(!text.contains(&format!("{other}::")), "{name} names {other}");

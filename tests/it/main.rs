@@ -1,14 +1,18 @@
 //! The integration tests: the service as its callers see it. Every test runs on SQLite and on PostgreSQL.
 
+mod athena;
 mod binary;
 mod clients;
 mod credentials;
+mod crossing;
 mod edge;
 mod grants;
 mod house;
 mod isolation;
+mod limits;
 mod livekit;
 mod locktera;
 mod outage;
 mod paging;
 mod shutdown;
+mod verify;

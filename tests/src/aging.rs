@@ -45,6 +45,11 @@ impl TestApp {
         self.database.execute("UPDATE api_keys SET permissions = 'a:b:c'").await;
     }
 
+    /// A key as the database has it: what remains, uses in the window, and good verifies.
+    pub async fn counts(&self, key_id: &str) -> (Option<i64>, i64, i64) {
+        self.database.counts(key_id).await
+    }
+
     /// The database was migrated by a newer version.
     pub async fn pretend_newer_schema(&self) {
         self.database

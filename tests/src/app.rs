@@ -15,6 +15,7 @@ use domain::{
     id::{KeyId, OrganizationId, UserId},
     permission::PermissionSet,
     ports::ApiKeys,
+    quota::Quota,
     secret::{KeyPrefix, Secret},
 };
 use serde_json::json;
@@ -52,6 +53,8 @@ pub struct KeySpec {
     pub expires_in: Option<i64>,
     /// The user it belongs to.
     pub user_id: Option<String>,
+    /// Its limits.
+    pub quota: Quota,
 }
 
 impl KeySpec {
@@ -59,7 +62,7 @@ impl KeySpec {
     #[must_use]
     pub fn with(permissions: &[&str]) -> Self {
         let permissions = permissions.iter().map(ToString::to_string).collect();
-        Self { permissions, enabled: true, expires_in: None, user_id: None }
+        Self { permissions, enabled: true, expires_in: None, user_id: None, quota: Quota::default() }
     }
 }
 
@@ -99,7 +102,7 @@ impl TestApp {
         let mut config = test_config(database.url());
         change(&mut config);
         let clock = Arc::new(TestClock::default());
-        let world = World { clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
+        let world = World { clock: clock.clone(), entropy: Arc::new(SystemEntropy), has_database_time: false };
         let running = lifecycle::start(&config, world).await.unwrap_or_else(|error| panic!("{error}"));
         Self { database, clock, running }
     }
@@ -114,6 +117,12 @@ impl TestApp {
     #[must_use]
     pub fn address(&self) -> std::net::SocketAddr {
         self.running.address
+    }
+
+    /// The time of its clock, for names that are used once.
+    #[must_use]
+    pub fn clock_millis(&self) -> i64 {
+        self.clock.now().millis()
     }
 
     /// A caller without a credential.
@@ -176,6 +185,10 @@ impl TestApp {
             expires_at: spec.expires_in.map(|seconds| Timestamp::from_millis(now.millis() + seconds * 1_000)),
             metadata: None,
             permissions: PermissionSet::from_flat(spec.permissions.iter().map(String::as_str)).expect("permissions"),
+            quota: spec.quota,
+            request_count: 0,
+            last_request_at: None,
+            version: 0,
             created_by: Creator::Operator,
             created_at: now,
             updated_at: now,

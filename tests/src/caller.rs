@@ -94,6 +94,13 @@ impl Caller {
         }
     }
 
+    /// The key that it sends as a bearer token.
+    #[must_use]
+    pub fn bearer(&self) -> &str {
+        let header = self.headers.iter().find(|(name, _)| name == "authorization");
+        header.and_then(|(_, value)| value.strip_prefix("Bearer ")).expect("a bearer token")
+    }
+
     /// GET.
     pub async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, None).await

@@ -1,4 +1,4 @@
-//! A fresh database for each test. The SQL here makes and drops whole databases.
+//! A fresh database for each test. The SQL here makes and drops whole databases, and looks into a key.
 
 use std::{
     process,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use persistence::{Settings, Store};
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, Statement};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -91,9 +91,22 @@ impl TestDatabase {
         run(&self.url, statement).await;
     }
 
+    /// A key as it is stored: what remains, uses in the window, and good verifies.
+    pub async fn counts(&self, key_id: &str) -> (Option<i64>, i64, i64) {
+        let id = if self.is_postgres() { format!("'{key_id}'") } else { format!("X'{}'", key_id.replace('-', "")) };
+        let sql = format!("SELECT remaining, window_count, request_count FROM api_keys WHERE id = {id}");
+        let database = Database::connect(&self.url).await.expect("the database server is there");
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let row = database.query_one_raw(statement).await.expect("a row").expect("the key is there");
+        database.close().await.expect("the connection ends");
+        let number = |name: &str| row.try_get::<i64>("", name).expect("a number");
+        (row.try_get("", "remaining").expect("a number"), number("window_count"), number("request_count"))
+    }
+
     /// The ports on this database, beside those of the service.
     pub async fn store(&self) -> Store {
-        let settings = Settings { url: self.url.clone(), connections: 2, timeout: Duration::from_secs(10) };
+        let settings =
+            Settings { url: self.url.clone(), connections: 2, ledger_clock: None, timeout: Duration::from_secs(10) };
         Store::connect(&settings).await.expect("the database is there")
     }
 }
@@ -119,7 +132,8 @@ static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 async fn template(server: &str) -> String {
     let name = unique_name();
     run(server, &format!("CREATE DATABASE {name}")).await;
-    let settings = Settings { url: at(server, &name), connections: 1, timeout: Duration::from_secs(10) };
+    let settings =
+        Settings { url: at(server, &name), connections: 1, ledger_clock: None, timeout: Duration::from_secs(10) };
     let store = Store::connect(&settings).await.expect("the new database is there");
     store.migrate().await.expect("the new database is migrated");
     store.close().await;

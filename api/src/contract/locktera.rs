@@ -7,7 +7,7 @@ mod list;
 
 use std::sync::Arc;
 
-use domain::{keys::Keys, permission::Permission};
+use domain::{keys::Keys, permission::Permission, ports::Start};
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
@@ -60,10 +60,13 @@ impl Locktera {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_READ, org_id.id()).await?;
         let limit = limit.0.as_ref().map(PageSize::read).transpose()?;
-        let after = cursor.0.as_ref().map(|text| Cursor::read(text, authority.organization())).transpose()?;
+        let start = match &cursor.0 {
+            Some(text) => Start::After(Cursor::read(text, authority.organization())?),
+            None => Start::Skip(0),
+        };
         Ok(match limit {
-            Some(limit) => list::page(&self.keys, &authority, after, limit).await?,
-            None => list::all(self.keys.clone(), authority, after).await?,
+            Some(limit) => list::page(&self.keys, &authority, start, limit).await?,
+            None => list::all(self.keys.clone(), authority, start).await?,
         })
     }
 

@@ -1,4 +1,4 @@
-//! Making a key for an organization, by a caller who hands out no more than they hold.
+//! Making a key, by a caller who hands out no more than they hold.
 
 use super::Keys;
 use crate::{
@@ -7,14 +7,28 @@ use crate::{
     clock::Timestamp,
     error::Error,
     grants::Grants,
-    id::KeyId,
+    id::{KeyId, UserId},
     permission::PermissionSet,
+    quota::Quota,
     secret::{KeyPrefix, Secret},
 };
+
+/// Whom a new key belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The organization itself.
+    Organization,
+    /// The caller's user, where the caller's key has one, else the organization.
+    Caller,
+    /// This user (`None`: a text that names none).
+    User(Option<UserId>),
+}
 
 /// What the maker of a key decides.
 #[derive(Clone, Debug)]
 pub struct NewKey {
+    /// Whom it belongs to.
+    pub owner: Owner,
     /// Its name.
     pub name: Option<KeyName>,
     /// What stands in front of its secret.
@@ -25,27 +39,53 @@ pub struct NewKey {
     pub expires_at: Option<Timestamp>,
     /// What to keep with it.
     pub metadata: Option<Metadata>,
+    /// Its limits. A refill without `remaining` starts `remaining` at the refill's amount.
+    pub quota: Quota,
 }
 
 impl Keys {
-    /// Makes a key that belongs to the organization itself. The secret is in this return value and nowhere else.
+    /// Makes a key. The secret is in this return value and nowhere else.
     ///
     /// # Errors
-    /// [`Error::ExceedsGrants`] where the caller does not hold what the key would; [`Error::ExceedsExpiry`] where the key
-    /// would outlive the caller's own; [`Error::Outage`].
+    /// [`Error::UserNotFound`] where the owner is no member; [`Error::ExceedsGrants`] where the caller does not hold what
+    /// the key would, or its owner does not; [`Error::ExceedsExpiry`] where the key would outlive the caller's own;
+    /// [`Error::Outage`].
     pub async fn create(&self, authority: &Authority, new: NewKey) -> Result<(ApiKey, Secret), Error> {
         let caller = authority.caller();
-        let grants = Grants::of_organization(new.permissions.clone());
+        let user = match new.owner {
+            Owner::Organization => None,
+            Owner::Caller => caller.key.user,
+            Owner::User(user) => Some(user.ok_or(Error::UserNotFound)?),
+        };
+        if authority.reach().user.is_some_and(|own| user != Some(own)) {
+            return Err(Error::UserNotFound);
+        }
+        let own = Grants::of_organization(new.permissions.clone());
+        let grants = match user {
+            None => own,
+            Some(user) => {
+                let membership = self.ports.accounts.find_membership(authority.organization(), user).await?;
+                let membership = membership.ok_or(Error::UserNotFound)?;
+                if !Grants::of_organization(membership.clone()).covers(&own) {
+                    return Err(Error::ExceedsGrants);
+                }
+                Grants::of_user(new.permissions.clone(), membership)
+            }
+        };
         if !caller.grants.covers(&grants) {
             return Err(Error::ExceedsGrants);
         }
         let expires_at = bounded_expiry(caller, new.expires_at)?;
-        let now = self.clock.now();
-        let secret = Secret::generate(&new.prefix, &*self.entropy);
+        let now = self.now();
+        let mut quota = new.quota;
+        if let (Some(refill), None) = (quota.refill, quota.remaining) {
+            quota.remaining = Some(refill.amount);
+        }
+        let secret = Secret::generate(&new.prefix, &*self.ports.entropy);
         let key = ApiKey {
-            id: KeyId::generate(&*self.clock, &*self.entropy),
+            id: KeyId::generate(&*self.ports.clock, &*self.ports.entropy),
             organization: authority.organization(),
-            user: None,
+            user,
             name: new.name,
             prefix: new.prefix,
             start: secret.start().to_owned(),
@@ -53,11 +93,15 @@ impl Keys {
             expires_at,
             metadata: new.metadata,
             permissions: new.permissions,
+            quota,
+            request_count: 0,
+            last_request_at: None,
+            version: 0,
             created_by: Creator::Key(caller.key.id),
             created_at: now,
             updated_at: now,
         };
-        self.api_keys.create(&key, &secret.hash()).await?;
+        self.ports.api_keys.create(&key, &secret.hash()).await?;
         Ok((key, secret))
     }
 }

@@ -6,25 +6,42 @@ use crate::{
     caller::{Authority, Caller},
     error::Error,
     id::KeyId,
-    ports::{Position, Profile},
+    ports::{Profile, Start},
 };
 
 impl Keys {
-    /// At most `limit` keys of the organization after `after`, oldest first.
+    /// One key (`None`: a text that names none).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Outage`].
+    pub async fn get(&self, authority: &Authority, key: Option<KeyId>) -> Result<ApiKey, Error> {
+        let key = key.ok_or(Error::NotFound)?;
+        self.ports.api_keys.find(authority.reach(), key).await?.ok_or(Error::NotFound)
+    }
+
+    /// At most `limit` keys from `start` on, oldest first.
     ///
     /// # Errors
     /// [`Error::Outage`].
-    pub async fn list(&self, authority: &Authority, after: Option<Position>, limit: u64) -> Result<Vec<ApiKey>, Error> {
-        Ok(self.api_keys.list(authority.organization(), after, limit).await?)
+    pub async fn list(&self, authority: &Authority, start: Start, limit: u64) -> Result<Vec<ApiKey>, Error> {
+        Ok(self.ports.api_keys.list(authority.reach(), start, limit).await?)
     }
 
-    /// Ends a key for good (`None`: a text that names none). A caller may end any key of the organization, their own too.
+    /// Ends a key for good (`None`: a text that names none). A caller may end any key in reach, their own too.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Outage`].
     pub async fn delete(&self, authority: &Authority, key: Option<KeyId>) -> Result<(), Error> {
         let key = key.ok_or(Error::NotFound)?;
-        if self.api_keys.delete(authority.organization(), key).await? { Ok(()) } else { Err(Error::NotFound) }
+        if self.ports.api_keys.delete(authority.reach(), key).await? { Ok(()) } else { Err(Error::NotFound) }
+    }
+
+    /// Ends all keys in reach that are expired. Answers how many.
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn delete_expired(&self, authority: &Authority) -> Result<u64, Error> {
+        Ok(self.ports.api_keys.delete_expired(authority.reach(), self.now()).await?)
     }
 
     /// The names behind the caller's key.
@@ -32,6 +49,6 @@ impl Keys {
     /// # Errors
     /// [`Error::NotFound`] where the organization or user has gone since the caller was authenticated; [`Error::Outage`].
     pub async fn profile(&self, caller: &Caller) -> Result<Profile, Error> {
-        self.accounts.find_profile(caller.organization(), caller.key.user).await?.ok_or(Error::NotFound)
+        self.ports.accounts.find_profile(caller.organization(), caller.key.user).await?.ok_or(Error::NotFound)
     }
 }

@@ -24,6 +24,21 @@ pub struct Model {
     pub created_by_user: Option<Uuid>,
     pub created_at: i64,
     pub updated_at: i64,
+    pub remaining: Option<i64>,
+    /// The three parts of a refill come and go together.
+    pub refill_amount: Option<i64>,
+    pub refill_interval: Option<i64>,
+    pub refill_since: Option<i64>,
+    pub last_refill_at: Option<i64>,
+    /// As do the two of a rate limit.
+    pub rate_limit_max: Option<i64>,
+    pub rate_limit_window: Option<i64>,
+    pub window_start: Option<i64>,
+    pub window_count: i64,
+    pub request_count: i64,
+    pub last_request_at: Option<i64>,
+    /// Counts changes of the settings.
+    pub version: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -65,6 +65,9 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
             Error::Forbidden(_) | Error::ExceedsGrants | Error::ExceedsExpiry => {
                 (StatusCode::FORBIDDEN, "The API key may not do this")
             }
+            Error::UserNotFound => (StatusCode::NOT_FOUND, "Resource not found"),
+            Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
+            Error::NothingToChange => (StatusCode::BAD_REQUEST, "There is nothing to change"),
             Error::EmailTaken => (StatusCode::BAD_REQUEST, "User with this email already exists"),
             Error::PlatformExists => (StatusCode::CONFLICT, "There is a platform organization already"),
             Error::Outage(Outage::Unavailable(_)) => UNAVAILABLE,

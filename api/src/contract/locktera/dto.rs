@@ -4,8 +4,9 @@ use domain::{
     api_key::{self, ApiKey, Creator, KeyName, Metadata},
     clock::Timestamp,
     id::UserId,
-    keys::NewKey,
+    keys::{NewKey, Owner},
     permission::PermissionSet,
+    quota::Quota,
     secret::{KeyPrefix, Secret},
 };
 use poem_openapi::{Enum, Object, registry::MetaSchema};
@@ -48,6 +49,22 @@ pub(super) struct KeyView {
     created_by: CreatorView,
     /// When its settings last changed.
     updated_at: Moment,
+    /// Uses that are left; null: any number.
+    remaining: Nullable<u64>,
+    /// What a refill sets `remaining` to; null: there is none.
+    refill_amount: Nullable<u64>,
+    /// Milliseconds between two refills, at least.
+    refill_interval: Nullable<u64>,
+    /// When it was last refilled.
+    last_refill_at: Nullable<Moment>,
+    /// The most uses in a window; null: any number.
+    rate_limit_max: Nullable<u64>,
+    /// Milliseconds of a window.
+    rate_limit_window: Nullable<u64>,
+    /// Verifies that found it good.
+    request_count: u64,
+    /// The last verify or authentication that found it good.
+    last_used_at: Nullable<Moment>,
 }
 
 /// Who made a key.
@@ -92,6 +109,14 @@ impl From<&ApiKey> for KeyView {
             metadata: Nullable(key.metadata.as_ref().map(|text| JsonObject(stored_object(text.as_str())))),
             created_by: CreatorView { r#type, id: Nullable(id) },
             updated_at: Moment(key.updated_at),
+            remaining: Nullable(key.quota.remaining),
+            refill_amount: Nullable(key.quota.refill.map(|refill| refill.amount)),
+            refill_interval: Nullable(key.quota.refill.map(|refill| refill.interval)),
+            last_refill_at: Nullable(key.quota.last_refill_at.map(Moment)),
+            rate_limit_max: Nullable(key.quota.rate_limit.map(|limit| limit.max)),
+            rate_limit_window: Nullable(key.quota.rate_limit.map(|limit| limit.window)),
+            request_count: key.request_count,
+            last_used_at: Nullable(key.last_request_at.map(Moment)),
         }
     }
 }
@@ -165,7 +190,8 @@ impl CreateKey {
         let prefix = fields.check("prefix", prefix);
         match (permissions, prefix) {
             (Some(permissions), Some(prefix)) if fields.is_empty() => {
-                Ok(NewKey { name, prefix, permissions, expires_at, metadata })
+                let (owner, quota) = (Owner::Organization, Quota::default());
+                Ok(NewKey { owner, name, prefix, permissions, expires_at, metadata, quota })
             }
             _ => Err(Failure::Invalid(fields)),
         }

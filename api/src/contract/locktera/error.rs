@@ -88,7 +88,9 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             }
             Error::ExceedsGrants => (StatusCode::FORBIDDEN, "Nobody can grant more than they hold"),
             Error::ExceedsExpiry => (StatusCode::FORBIDDEN, "A key cannot make a key that expires later than itself"),
-            Error::NotFound => (StatusCode::NOT_FOUND, "Resource not found"),
+            Error::NotFound | Error::UserNotFound => (StatusCode::NOT_FOUND, "Resource not found"),
+            Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
+            Error::NothingToChange => (StatusCode::BAD_REQUEST, "There is nothing to change"),
             Error::EmailTaken => (StatusCode::CONFLICT, "A user with this email already exists"),
             Error::PlatformExists => (StatusCode::CONFLICT, "There is a platform organization already"),
             Error::Outage(Outage::Unavailable(_)) => UNAVAILABLE,

@@ -1,0 +1,82 @@
+//! Any number of keys as one JSON array, read page by page as the client takes them. No transaction is held while a client
+//! is slow, and memory holds one page.
+
+use std::{io, sync::Arc};
+
+use domain::{
+    Error,
+    api_key::ApiKey,
+    caller::Authority,
+    keys::Keys,
+    ports::{Position, Start},
+};
+use futures_util::stream;
+use poem::Body;
+
+/// Keys in one read.
+const PAGE: u64 = 1_000;
+
+/// What one list of keys is.
+struct Source {
+    keys: Arc<Keys>,
+    authority: Authority,
+    render: fn(&ApiKey) -> String,
+}
+
+/// What the stream does next.
+enum Next {
+    Begin(Vec<ApiKey>),
+    GoOn(Position),
+    End,
+}
+
+/// The place of a key in the lists that it is in.
+#[must_use]
+pub fn position(key: &ApiKey) -> Position {
+    Position { created_at: key.created_at, id: key.id }
+}
+
+/// The elements of a JSON array.
+pub fn elements(page: &[ApiKey], render: fn(&ApiKey) -> String) -> String {
+    page.iter().map(render).collect::<Vec<_>>().join(",")
+}
+
+/// At most `most` keys from `start` on. The first page is read before the answer begins, so that a database that is away is
+/// told as such. A failure on the way breaks the connection off: a list that ends early must not look whole.
+pub async fn array(
+    keys: Arc<Keys>,
+    authority: Authority,
+    start: Start,
+    most: u64,
+    render: fn(&ApiKey) -> String,
+) -> Result<Body, Error> {
+    let first = keys.list(&authority, start, PAGE.min(most)).await?;
+    let source = Arc::new(Source { keys, authority, render });
+    let state = (Next::Begin(first), most);
+    let chunks = stream::try_unfold(state, move |(next, left)| chunk(source.clone(), next, left));
+    Ok(Body::from_bytes_stream(chunks))
+}
+
+async fn chunk(source: Arc<Source>, next: Next, left: u64) -> io::Result<Option<(String, (Next, u64))>> {
+    let (before, page) = match next {
+        Next::Begin(page) => ("[", page),
+        Next::GoOn(after) => {
+            let page = source.keys.list(&source.authority, Start::After(after), PAGE.min(left)).await;
+            let page = page.map_err(broken_off)?;
+            (if page.is_empty() { "" } else { "," }, page)
+        }
+        Next::End => return Ok(None),
+    };
+    let count = page.len() as u64;
+    let left = left - count;
+    let (after, next) = match page.last() {
+        Some(last) if count == PAGE && left > 0 => ("", Next::GoOn(position(last))),
+        _ => ("]", Next::End),
+    };
+    Ok(Some((format!("{before}{}{after}", elements(&page, source.render)), (next, left))))
+}
+
+fn broken_off(error: Error) -> io::Error {
+    tracing::error!(target: "claviger", cause = %error, "a list of keys was broken off");
+    io::Error::other(error)
+}

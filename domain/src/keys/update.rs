@@ -1,0 +1,184 @@
+//! Changing the settings of a key, by a caller who could have made it as it was and as it will be.
+
+use super::Keys;
+use crate::{
+    api_key::{ApiKey, KeyName, Metadata},
+    caller::{Authority, Caller},
+    change::Change,
+    clock::Timestamp,
+    error::{Error, Outage, RefillPart},
+    grants::Grants,
+    id::KeyId,
+    permission::PermissionSet,
+    ports::KeyChanges,
+    quota::{RateLimit, Refill},
+};
+
+/// What changes of the window's rule. On the resulting key it is whole or not there.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimitPatch {
+    /// Whether there is a rule at all; `None`: where one of its parts is.
+    pub enabled: Option<bool>,
+    /// The most uses in a window.
+    pub max: Change<u64>,
+    /// Milliseconds of a window.
+    pub window: Change<u64>,
+    /// Stands in for a part that the rule does not have yet.
+    pub default: RateLimit,
+}
+
+impl RateLimitPatch {
+    fn against(self, current: Option<RateLimit>) -> Change<RateLimit> {
+        if self.enabled.is_none() && self.max.is_keep() && self.window.is_keep() {
+            return Change::Keep;
+        }
+        let max = self.max.apply(current.map(|limit| limit.max));
+        let window = self.window.apply(current.map(|limit| limit.window));
+        let is_there = self.enabled.unwrap_or(max.is_some() || window.is_some());
+        if !is_there {
+            return Change::Clear;
+        }
+        Change::Set(RateLimit { max: max.unwrap_or(self.default.max), window: window.unwrap_or(self.default.window) })
+    }
+}
+
+/// What changes of a key.
+#[derive(Clone, Debug)]
+pub struct KeyPatch {
+    /// The name.
+    pub name: Change<KeyName>,
+    /// In use or not.
+    pub enabled: Option<bool>,
+    /// The expiry.
+    pub expires_at: Change<Timestamp>,
+    /// What its maker keeps with it.
+    pub metadata: Change<Metadata>,
+    /// What it may do; cleared, it may do nothing.
+    pub permissions: Change<PermissionSet>,
+    /// What remains; cleared, any number, and there is no refill either.
+    pub remaining: Change<u64>,
+    /// How much a refill sets.
+    pub refill_amount: Change<u64>,
+    /// Milliseconds between refills.
+    pub refill_interval: Change<u64>,
+    /// The window's rule.
+    pub rate_limit: RateLimitPatch,
+}
+
+/// How often an update is tried anew because the key changed meanwhile, before that counts as busy.
+const ATTEMPTS: usize = 8;
+
+impl Keys {
+    /// Changes a key (`None`: a text that names none), and answers it as it is then.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NothingToChange`]; [`Error::RefillWithout`]; [`Error::ExceedsGrants`] where the caller
+    /// does not hold what the key holds, before or after, or is the key itself and would become more than it is;
+    /// [`Error::ExceedsExpiry`]; [`Error::Outage`].
+    pub async fn update(&self, authority: &Authority, key: Option<KeyId>, patch: KeyPatch) -> Result<ApiKey, Error> {
+        let id = key.ok_or(Error::NotFound)?;
+        for _ in 0..ATTEMPTS {
+            let current = self.ports.api_keys.find(authority.reach(), id).await?.ok_or(Error::NotFound)?;
+            let changes = patch.clone().against(&current, self.now())?;
+            if changes == KeyChanges::default() {
+                return Err(Error::NothingToChange);
+            }
+            self.check_update(authority.caller(), &current, &changes).await?;
+            let update = self.ports.api_keys.update(authority.reach(), id, current.version, &changes, self.now());
+            if let Some(updated) = update.await? {
+                return Ok(updated);
+            }
+        }
+        Err(Outage::Unavailable("the key changed again and again while it was updated".into()).into())
+    }
+
+    async fn check_update(&self, caller: &Caller, current: &ApiKey, changes: &KeyChanges) -> Result<(), Error> {
+        // Disabling takes away and is always allowed.
+        if *changes == (KeyChanges { enabled: Some(false), ..KeyChanges::default() }) {
+            return Ok(());
+        }
+        let after = changes.permissions.as_ref().unwrap_or(&current.permissions);
+        if caller.key.id == current.id && !narrows(current, changes) {
+            return Err(Error::ExceedsGrants);
+        }
+        let membership = match current.user {
+            None => None,
+            // A user who is no member any more has nothing, and so have their keys.
+            Some(user) => {
+                Some(self.ports.accounts.find_membership(current.organization, user).await?.unwrap_or_default())
+            }
+        };
+        for permissions in [&current.permissions, after] {
+            let grants = match &membership {
+                None => Grants::of_organization(permissions.clone()),
+                Some(membership) => Grants::of_user(permissions.clone(), membership.clone()),
+            };
+            if !caller.grants.covers(&grants) {
+                return Err(Error::ExceedsGrants);
+            }
+        }
+        match (caller.key.expires_at, changes.expires_at) {
+            (Some(_), Change::Clear) => Err(Error::ExceedsExpiry),
+            (Some(own), Change::Set(wanted)) if wanted > own => Err(Error::ExceedsExpiry),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a key that changes itself only becomes less: fewer permissions, an earlier end, or out of use.
+fn narrows(current: &ApiKey, changes: &KeyChanges) -> bool {
+    let only = KeyChanges {
+        enabled: changes.enabled.filter(|enabled| !enabled),
+        permissions: changes.permissions.clone().filter(|after| current.permissions.covers(after)),
+        expires_at: match changes.expires_at {
+            Change::Set(after) if current.expires_at.is_none_or(|before| after <= before) => Change::Set(after),
+            _ => Change::Keep,
+        },
+        ..KeyChanges::default()
+    };
+    *changes == only
+}
+
+impl KeyPatch {
+    /// The changes that the patch means for the key as it is.
+    fn against(self, current: &ApiKey, now: Timestamp) -> Result<KeyChanges, Error> {
+        let (remaining, refill) = self.quota_changes(current, now)?;
+        Ok(KeyChanges {
+            name: self.name,
+            enabled: self.enabled,
+            expires_at: self.expires_at,
+            metadata: self.metadata,
+            permissions: match self.permissions {
+                Change::Keep => None,
+                Change::Clear => Some(PermissionSet::default()),
+                Change::Set(permissions) => Some(permissions),
+            },
+            remaining,
+            refill,
+            rate_limit: self.rate_limit.against(current.quota.rate_limit),
+        })
+    }
+
+    /// Amount and interval come together on the resulting key; clearing what remains clears the refill; a refill without
+    /// anything remaining starts it at the amount.
+    fn quota_changes(&self, current: &ApiKey, now: Timestamp) -> Result<(Change<u64>, Change<Refill>), Error> {
+        let before = current.quota.refill.filter(|_| self.remaining != Change::Clear);
+        let amount = self.refill_amount.apply(before.map(|refill| refill.amount));
+        let interval = self.refill_interval.apply(before.map(|refill| refill.interval));
+        let after = match (amount, interval) {
+            (None, None) => None,
+            (Some(amount), Some(interval)) => {
+                Some(Refill { amount, interval, since: before.map_or(now, |refill| refill.since) })
+            }
+            (None, Some(_)) => return Err(Error::RefillWithout(RefillPart::Amount)),
+            (Some(_), None) => return Err(Error::RefillWithout(RefillPart::Interval)),
+        };
+        let is_touched = !(self.refill_amount.is_keep() && self.refill_interval.is_keep());
+        let refill = if is_touched || after != current.quota.refill { Change::to(after) } else { Change::Keep };
+        let remaining = match (self.remaining.apply(current.quota.remaining), after) {
+            (None, Some(refill)) => Change::Set(refill.amount),
+            _ => self.remaining,
+        };
+        Ok((remaining, refill))
+    }
+}
