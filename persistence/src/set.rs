@@ -1,7 +1,8 @@
-//! One UPDATE of many keys, each with values of its own: the rows come in as one parameter on SQLite (`json_each`) and as
-//! one array for each column on PostgreSQL (`unnest`).
+//! One UPDATE of many keys, each with values of its own, which come in as one JSON parameter: `json_each` on SQLite,
+//! `jsonb_to_recordset` on PostgreSQL. (Arrays of columns would do on PostgreSQL, but the driver's layer takes none with
+//! nulls in them.)
 
-use sea_orm::{DbBackend, Statement, Value, prelude::Uuid, sea_query::ArrayType};
+use sea_orm::{DbBackend, Statement, Value, prelude::Uuid};
 
 /// Whole numbers for many keys.
 pub(crate) struct Set {
@@ -24,40 +25,41 @@ impl Set {
     }
 
     fn postgres(self, assignments: &str) -> Statement {
-        let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
-        let arrays: Vec<String> = (2..names.len() + 2).map(|n| format!("${n}::bigint[]")).collect();
+        let names: Vec<String> = self.columns.iter().map(|(name, _)| format!("{name} bigint")).collect();
         // The rows are locked in the order of their ids, as the ledger does, so that the two never wait in a circle.
         let sql = format!(
-            "WITH s AS (SELECT * FROM unnest($1::uuid[], {}) AS s(id, {})), \
-             locked AS (SELECT id FROM api_keys WHERE id = ANY($1) ORDER BY id FOR UPDATE) \
+            "WITH s AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS s(id uuid, {})), \
+             locked AS (SELECT id FROM api_keys WHERE id IN (SELECT id FROM s) ORDER BY id FOR UPDATE) \
              UPDATE api_keys SET {assignments} FROM s JOIN locked ON locked.id = s.id WHERE api_keys.id = s.id",
-            arrays.join(", "),
             names.join(", "),
         );
-        let ids = self.ids.into_iter().map(Value::from).collect();
-        let mut values = vec![Value::Array(ArrayType::Uuid, Some(Box::new(ids)))];
-        values.extend(self.columns.into_iter().map(|(_, column)| {
-            Value::Array(ArrayType::BigInt, Some(Box::new(column.into_iter().map(Value::BigInt).collect())))
-        }));
-        Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
+        Statement::from_sql_and_values(DbBackend::Postgres, sql, [Value::from(self.json())])
     }
 
     fn sqlite(self, assignments: &str) -> Statement {
-        let names = self.columns.iter().enumerate();
-        let names: Vec<String> = names.map(|(n, (name, _))| format!("value ->> {} AS {name}", n + 1)).collect();
+        let names: Vec<String> =
+            self.columns.iter().map(|(name, _)| format!("value ->> '$.{name}' AS {name}")).collect();
         let sql = format!(
-            "WITH s AS (SELECT unhex(value ->> 0) AS id, {} FROM json_each(?)) \
+            "WITH s AS (SELECT unhex(value ->> '$.id') AS id, {} FROM json_each(?)) \
              UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id",
             names.join(", "),
         );
+        Statement::from_sql_and_values(DbBackend::Sqlite, sql, [Value::from(self.json())])
+    }
+
+    /// An array of objects, the identifiers as 32 hexadecimal digits.
+    fn json(&self) -> String {
         let rows: Vec<String> = self.ids.iter().enumerate().map(|(n, id)| self.row(n, *id)).collect();
-        let json = format!("[{}]", rows.join(","));
-        Statement::from_sql_and_values(DbBackend::Sqlite, sql, [Value::from(json)])
+        format!("[{}]", rows.join(","))
     }
 
     fn row(&self, n: usize, id: Uuid) -> String {
-        let values =
-            self.columns.iter().map(|(_, column)| column[n].map_or("null".to_owned(), |value| value.to_string()));
-        format!("[\"{}\",{}]", id.simple(), values.collect::<Vec<_>>().join(","))
+        let mut row = format!("{{\"id\":\"{}\"", id.simple());
+        for (name, column) in &self.columns {
+            let value = column[n].map_or_else(|| "null".to_owned(), |value| value.to_string());
+            row.extend([",\"", name, "\":", &value]);
+        }
+        row.push('}');
+        row
     }
 }

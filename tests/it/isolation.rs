@@ -91,3 +91,31 @@ async fn the_platform_acts_everywhere_within_its_grants() {
         "a tenant does not see the platform"
     );
 }
+
+#[tokio::test]
+async fn athena_knows_no_foreign_keys_either() {
+    let app = TestApp::start().await;
+    let (mine, other) = (app.tenant("Mine").await, app.tenant("Other").await);
+    let (foreign_id, foreign_key) = app.key(&other.org_id, KeySpec::with(&[])).await;
+    let unknown_key = app.key(&mine.org_id, KeySpec::with(&[])).await;
+    let deleted = json!({"keyId": unknown_key.0});
+    assert_eq!(mine.admin.post("/api/auth/api-key/delete", &deleted).await.status, 200);
+    let post = async |operation: &str, body: serde_json::Value| {
+        let answer = mine.admin.post(&format!("/api/auth/api-key/{operation}"), &body).await;
+        (answer.status, answer.json())
+    };
+    let gone = (404, json!({"message": "API Key not found", "code": "KEY_NOT_FOUND"}));
+    for id in [foreign_id.as_str(), unknown_key.0.as_str(), MADE_UP, "api_key_id"] {
+        let got = mine.admin.get(&format!("/api/auth/api-key/get?id={id}")).await;
+        assert_eq!((got.status, got.json()), gone, "{id}");
+        assert_eq!(post("update", json!({"keyId": id, "name": "x", "remaining": 1})).await, gone, "{id}");
+        assert_eq!(post("delete", json!({"keyId": id})).await, gone, "{id}");
+    }
+    let refused = post("verify", json!({"key": unknown_key.1, "permissions": {"a": ["b"]}})).await;
+    assert_eq!(post("verify", json!({"key": foreign_key, "permissions": {"a": ["b"]}})).await, refused);
+    assert_eq!(post("verify", json!({"key": "nonsense"})).await, refused);
+    let nobody = post("create", json!({"userId": MADE_UP})).await;
+    assert_eq!(post("create", json!({"userId": other.user_id})).await, nobody);
+    let listed = mine.admin.get("/api/auth/api-key/list").await.text;
+    assert!(!listed.contains(&foreign_id) && !listed.contains(&other.org_id));
+}

@@ -39,13 +39,13 @@ async fn a_storm_gets_exactly_what_there_is() {
     let tenant = app.tenant("Acme").await;
     let quota = Quota { remaining: Some(500), ..Quota::default() };
     let (id, key) = app.key(&tenant.org_id, KeySpec { quota, ..KeySpec::with(&[]) }).await;
-    assert_eq!(storm(&[tenant.admin.clone()], &key, 64, 20).await, 500);
+    assert_eq!(storm(std::slice::from_ref(&tenant.admin), &key, 64, 20).await, 500);
     assert_eq!(app.counts(&id).await, (Some(0), 0, 500));
 
     let rate_limit = Some(RateLimit { max: 300, window: 3_600_000 });
     let quota = Quota { rate_limit, ..Quota::default() };
     let (id, key) = app.key(&tenant.org_id, KeySpec { quota, ..KeySpec::with(&[]) }).await;
-    assert_eq!(storm(&[tenant.admin.clone()], &key, 64, 20).await, 300);
+    assert_eq!(storm(std::slice::from_ref(&tenant.admin), &key, 64, 20).await, 300);
     assert_eq!(app.counts(&id).await, (None, 300, 300));
 }
 

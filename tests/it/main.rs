@@ -1,6 +1,8 @@
 //! The integration tests: the service as its callers see it. Every test runs on SQLite and on PostgreSQL.
 
 mod athena;
+mod athena_leniency;
+mod athena_rules;
 mod binary;
 mod clients;
 mod credentials;

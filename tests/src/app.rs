@@ -18,7 +18,9 @@ use domain::{
     quota::Quota,
     secret::{KeyPrefix, Secret},
 };
+use persistence::Store;
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::{Caller, TestClock, TestDatabase};
 
@@ -29,6 +31,7 @@ pub struct TestApp {
     /// Its clock.
     pub clock: Arc<TestClock>,
     running: Running,
+    beside: OnceCell<Store>,
 }
 
 /// An organization that signed up, with its first key.
@@ -104,7 +107,7 @@ impl TestApp {
         let clock = Arc::new(TestClock::default());
         let world = World { clock: clock.clone(), entropy: Arc::new(SystemEntropy), has_database_time: false };
         let running = lifecycle::start(&config, world).await.unwrap_or_else(|error| panic!("{error}"));
-        Self { database, clock, running }
+        Self { database, clock, running, beside: OnceCell::new() }
     }
 
     /// Where it answers: `http://127.0.0.1:…`.
@@ -155,7 +158,7 @@ impl TestApp {
 
     /// The caller with the root key of the platform.
     pub async fn platform(&self) -> Caller {
-        let store = Arc::new(self.database.store().await);
+        let store = Arc::new(self.beside().await.clone());
         let entropy = Arc::new(SystemEntropy);
         let bootstrap = domain::bootstrap::Bootstrap::new(store.clone(), store, self.clock.clone(), entropy);
         self.caller(bootstrap.first().await.expect("the first platform").expose())
@@ -164,10 +167,13 @@ impl TestApp {
     /// A key in any state, put into the database beside the service. Answers its id and text.
     pub async fn key(&self, org_id: &str, spec: KeySpec) -> (String, String) {
         let (key, secret) = self.make(org_id, spec);
-        let store = self.database.store().await;
-        store.create(&key, &secret.hash()).await.expect("the key is stored");
-        store.close().await;
+        self.beside().await.create(&key, &secret.hash()).await.expect("the key is stored");
         (key.id.to_string(), secret.expose().to_owned())
+    }
+
+    /// The ports on the same database, beside the service.
+    async fn beside(&self) -> &Store {
+        self.beside.get_or_init(|| self.database.store()).await
     }
 
     fn make(&self, org_id: &str, spec: KeySpec) -> (ApiKey, Secret) {
@@ -198,6 +204,9 @@ impl TestApp {
 
     /// Ends the service as a signal would. `false`: requests were cut off.
     pub async fn stop(self) -> (bool, TestDatabase) {
+        if let Some(store) = self.beside.get() {
+            store.close().await;
+        }
         (self.running.stop().await, self.database)
     }
 }
