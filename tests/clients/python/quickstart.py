@@ -3,9 +3,10 @@
 import sys
 
 from claviger_client import AuthenticatedClient, Client
+from claviger_client.api.athena import athena_create_api_key, athena_verify_api_key
 from claviger_client.api.live_kit import check_key, create_key
 from claviger_client.api.organizations import create_api_key, delete_api_key, list_api_keys
-from claviger_client.models import ApiKey, CreateApiKey, EnvelopeError, Error, SignUp
+from claviger_client.models import ApiKey, AthenaCreate, AthenaVerify, CreateApiKey, EnvelopeError, Error, SignUp
 
 
 def main(base_url: str) -> None:
@@ -29,6 +30,10 @@ def main(base_url: str) -> None:
     assert deleted.message == "API key deleted successfully"
     gone = check_key.sync(client=reader)
     assert isinstance(gone, EnvelopeError) and gone.success is False
+
+    metered = athena_create_api_key.sync(client=admin, body=AthenaCreate(remaining=2, rate_limit_max="5"))
+    verdict = athena_verify_api_key.sync(client=admin, body=AthenaVerify(key=metered.key))
+    assert verdict.valid and verdict.key.remaining == 1 and verdict.error is None
     print("Python client: the quick start works")
 
 

@@ -44,4 +44,12 @@ const deleted = await admin.DELETE("/orgs/{org_id}/api_keys/{key_id}", {
 check(deleted.data?.message === "API key deleted successfully", "delete");
 const gone = await reader.GET("/auth/check-key");
 check(gone.response.status === 401 && gone.error?.success === false, "the deleted key is refused");
+
+// Both written forms of a number are in the types, and so is what null means.
+const metered = await admin.POST("/api/auth/api-key/create", { body: { remaining: "2", rateLimitMax: 5, name: null } });
+check(metered.data?.remaining === 2 && metered.data.rateLimitTimeWindow === 86_400_000, "limits");
+const verdict = await admin.POST("/api/auth/api-key/verify", { body: { key: metered.data.key } });
+check(verdict.data?.valid === true && verdict.data.key?.remaining === 1, "verify");
+const unknown = await admin.POST("/api/auth/api-key/verify", { body: { key: "nonsense" } });
+check(unknown.data?.error?.code === "INVALID_API_KEY" && unknown.data.key === null, "a refusal");
 console.log("TypeScript client: the quick start works");
