@@ -1,7 +1,7 @@
 //! Services → endpoint: every path of the service.
 
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get};
-use poem_openapi::{LicenseObject, OpenApiService, ServerObject, Tags};
+use poem_openapi::{LicenseObject, OpenApiService, ServerObject};
 
 use crate::{
     compose::Services,
@@ -18,18 +18,6 @@ use crate::{
     limiter::Limiter,
     methods::Methods,
 };
-
-/// The chapters of the document, one for each contract.
-#[derive(Tags)]
-pub enum Tag {
-    /// Keys of an organization (the contract of Locktera's API key management).
-    Organizations,
-    /// Sign-up and check of a key (the contract of the LiveKit agents API).
-    #[oai(rename = "LiveKit")]
-    LiveKit,
-    /// The whole life of a key, and verify (the contract of Athena, which is better-auth's API key plugin).
-    Athena,
-}
 
 /// All operations.
 type Api = (Locktera, LiveKit, Athena);

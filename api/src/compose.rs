@@ -10,7 +10,8 @@ use domain::{
     enroll::Enroll,
     keys::{Keys, Ports},
 };
-use persistence::{Claim, Settings, Store};
+pub use persistence::Claim;
+use persistence::{Settings, Store};
 
 use crate::{
     config::Config,

@@ -1,15 +1,15 @@
 //! The published contracts: translators between HTTP and the domain.
 //!
 //! Each is a folder of the same shape: operations, `dto` (JSON ↔ domain), `error` (its words and statuses). They do not
-//! know each other and share nothing but the edge. If one were deleted, its folder, its tests and its two mentions in
-//! [`SHAPES`] and [`crate::app`] would go. Every operation has the same order: admit the caller, authorize, read the
+//! know each other and share nothing but the edge. If one were deleted, its folder, its tests and its mentions here
+//! and in [`crate::app`] would go. Every operation has the same order: admit the caller, authorize, read the
 //! body, check it, act.
 
 use std::marker::PhantomData;
 
 use poem::{IntoResponse, Response, http::StatusCode};
 use poem_openapi::{
-    ApiResponse,
+    ApiResponse, Tags,
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::{ToJSON, Type},
 };
@@ -66,6 +66,18 @@ impl<T: ToJSON> ApiResponse for Success<T> {
     fn register(registry: &mut Registry) {
         T::register(registry);
     }
+}
+
+/// The chapters of the document, one for each contract.
+#[derive(Tags)]
+pub enum Tag {
+    /// Keys of an organization (the contract of Locktera's API key management).
+    Organizations,
+    /// Sign-up and check of a key (the contract of the LiveKit agents API).
+    #[oai(rename = "LiveKit")]
+    LiveKit,
+    /// The whole life of a key, and verify (the contract of Athena, which is better-auth's API key plugin).
+    Athena,
 }
 
 /// Which failures an operation documents.

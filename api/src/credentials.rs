@@ -99,8 +99,11 @@ fn header(text: &str) -> Shown {
 fn cookie(headers: &HeaderMap) -> Shown {
     let mut found = Shown::Nothing;
     for line in headers.get_all(COOKIE) {
-        let Ok(line) = line.to_str() else { return Shown::Malformed };
-        for cookie in cookie::Cookie::split_parse(line).flatten().filter(|cookie| cookie.name() == API_KEY_COOKIE) {
+        // Other cookies of the site may hold anything; ours holds no byte that this would change.
+        let line = String::from_utf8_lossy(line.as_bytes());
+        for cookie in
+            cookie::Cookie::split_parse(line.as_ref()).flatten().filter(|cookie| cookie.name() == API_KEY_COOKIE)
+        {
             if found != Shown::Nothing || !is_plausible(cookie.value()) {
                 return Shown::Malformed;
             }
@@ -249,6 +252,7 @@ mod tests {
         let cases: &[(&[(&str, &str)], &str)] = &[
             (&[], "nothing"),
             (&[("cookie", "other=K")], "nothing"),
+            (&[("cookie", "ü=ö; apiKeyCookie=K")], "cookie K"),
             (&[("authorization", "Bearer K")], "header K"),
             (&[("authorization", "bEaReR    K")], "header K"),
             (&[("x-api-key", "K")], "header K"),

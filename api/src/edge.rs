@@ -10,7 +10,7 @@ use domain::clock::Entropy;
 use futures_util::FutureExt;
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
-    error::{MethodNotAllowedError, NotFoundError},
+    error::{MethodNotAllowedError, NotFoundError, ParsePathError},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{ALLOW, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
@@ -123,7 +123,8 @@ fn outcome_of(error: poem::Error) -> Result<Response, Failure> {
     match error.downcast::<Failure>() {
         Ok(failure) => Err(failure),
         Err(error) if error.is_from_response() => Ok(error.into_response()),
-        Err(error) if error.is::<NotFoundError>() => Err(Failure::UnknownPath),
+        // A path that is not UTF-8 names nothing; the router finds that out before any operation is asked.
+        Err(error) if error.is::<NotFoundError>() || error.is::<ParsePathError>() => Err(Failure::UnknownPath),
         Err(error) if error.is::<MethodNotAllowedError>() => Err(Failure::MethodNotAllowed),
         Err(error) if error.status().is_client_error() => {
             Err(Failure::MalformedBody("The request is malformed".to_owned()))

@@ -11,18 +11,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app,
-    compose::{self, DatabaseError, Services, World},
+    compose::{self, Claim, DatabaseError, Services, World},
     config::{Config, SignUp},
     server,
 };
+
+/// How long the last writes may take once the requests have ended; a database that is away must not keep the process.
+const CLOSE_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// A service that runs.
 pub struct Running {
     /// Where it serves.
     pub address: SocketAddr,
     stop: CancellationToken,
+    abort: CancellationToken,
     server: JoinHandle<()>,
     services: Services,
+    /// Let go of last: until then this process writes.
+    claim: Claim,
     shutdown_timeout: Duration,
 }
 
@@ -67,27 +73,26 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
     };
     tracing::info!(target: "claviger", mode, "sign-up");
     let endpoint = app::endpoint(&services, config);
-    let stop = CancellationToken::new();
-    let serving = server::serve(listener, endpoint, config.max_connections, stop.clone());
+    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+    let serving = server::serve(listener, endpoint, config.max_connections, stop.clone(), abort.clone());
     #[expect(clippy::disallowed_methods, reason = "the handle is kept, and waited for at the end")]
-    let server = tokio::spawn(async move {
-        serving.await;
-        drop(claim);
-    });
-    Ok(Running { address, stop, server, services, shutdown_timeout: config.shutdown_timeout })
+    let server = tokio::spawn(serving);
+    Ok(Running { address, stop, abort, server, services, claim, shutdown_timeout: config.shutdown_timeout })
 }
 
 impl Running {
     /// Ends the service: what has begun is answered, then the database is let go. `false`: some requests did not end in
-    /// time and were cut off.
+    /// time and were cut off, or the last writes were not made.
     pub async fn stop(mut self) -> bool {
         self.stop.cancel();
         let drained = tokio::time::timeout(self.shutdown_timeout, &mut self.server).await.is_ok();
         if !drained {
-            self.server.abort();
+            self.abort.cancel();
+            let _ = (&mut self.server).await;
         }
-        self.services.close().await;
-        drained
+        let closed = tokio::time::timeout(CLOSE_TIME_LIMIT, self.services.close()).await.is_ok();
+        drop(self.claim);
+        drained && closed
     }
 
     /// Waits for the end of the server, or of a worker behind it, which only a defect brings about.

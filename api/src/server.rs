@@ -42,9 +42,15 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Requests that one HTTP/2 connection may have at once.
 const MAX_STREAMS: u32 = 250;
 
-/// Serves until `stop`, then waits for the requests that have begun. No new connection is accepted meanwhile.
-pub async fn serve<E>(listener: TcpListener, endpoint: E, max_connections: usize, stop: CancellationToken)
-where
+/// Serves until `stop`, then waits for the requests that have begun. No new connection is accepted meanwhile. With
+/// `abort`, what still runs is cut off.
+pub async fn serve<E>(
+    listener: TcpListener,
+    endpoint: E,
+    max_connections: usize,
+    stop: CancellationToken,
+    abort: CancellationToken,
+) where
     E: Endpoint<Output = Response> + 'static,
 {
     let endpoint = Arc::new(endpoint);
@@ -62,9 +68,13 @@ where
         match accepted {
             Ok((stream, peer)) => {
                 let connection = connection(stream, peer, endpoint.clone(), stop.clone());
+                let abort = abort.clone();
                 connections.spawn(async move {
-                    connection.await;
-                    drop(place);
+                    let _place = place;
+                    tokio::select! {
+                        () = connection => {}
+                        () = abort.cancelled() => {}
+                    }
                 });
             }
             // For example: no file descriptor left. Without a pause this would be a busy loop.
@@ -115,6 +125,7 @@ where
     // An error here is a client that went away or does not speak HTTP; it was answered as far as that was possible.
     tokio::select! {
         _ = serving.as_mut() => return,
+        () = head.none_in_time() => return,
         () = stop.cancelled() => {}
     }
     // hyper closes a kept-alive connection between requests at once, also in the middle of a head. A request whose first
@@ -136,14 +147,30 @@ where
 struct Head {
     begun: AtomicBool,
     in_request: AtomicBool,
+    /// Whether there was any request on this connection.
+    seen: AtomicBool,
+    /// Whether it speaks HTTP/2, which has bytes of its own between requests and ends in order by itself.
+    is_http2: AtomicBool,
     completed: Notify,
 }
 
 impl Head {
-    fn received(&self) {
+    fn received(&self, bytes: &[u8]) {
+        // How every HTTP/2 connection begins (RFC 9113 §3.4).
+        if bytes.starts_with(b"PRI * HTTP/2") {
+            self.is_http2.store(true, Ordering::Relaxed);
+        }
         // Bytes during a request are its body.
-        if !self.in_request.load(Ordering::Relaxed) {
+        if !self.in_request.load(Ordering::Relaxed) && !self.is_http2.load(Ordering::Relaxed) {
             self.begun.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends where the first request has not come in time. hyper's own limit begins only after it knows the protocol.
+    async fn none_in_time(&self) {
+        tokio::time::sleep(HEAD_TIME_LIMIT).await;
+        if self.seen.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -154,6 +181,7 @@ impl Head {
     /// A head is complete and its request begins; it ends when the returned value is dropped.
     fn complete(self: &Arc<Self>) -> InRequest {
         self.begun.store(false, Ordering::Relaxed);
+        self.seen.store(true, Ordering::Relaxed);
         self.in_request.store(true, Ordering::Relaxed);
         self.completed.notify_one();
         InRequest(self.clone())
@@ -179,7 +207,7 @@ impl AsyncRead for Listening {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.head.received();
+            self.head.received(&buffer.filled()[before..]);
         }
         poll
     }

@@ -5,9 +5,9 @@ use crate::{
     id::{KeyId, OrganizationId, UserId},
     permission::PermissionSet,
     quota::Quota,
-    secret::KeyPrefix,
+    refusal::Refusal,
+    secret::{KeyPrefix, Secret},
     text::{Invalid, name, text},
-    verdict::Refusal,
 };
 
 text!(
@@ -77,6 +77,31 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
+    /// A key of the organization itself with this secret: in use, and without name, expiry, metadata, permissions and
+    /// limits until it is given them.
+    #[must_use]
+    pub fn new(id: KeyId, organization: OrganizationId, secret: &Secret, created_by: Creator, now: Timestamp) -> Self {
+        Self {
+            id,
+            organization,
+            user: None,
+            name: None,
+            prefix: secret.prefix(),
+            start: secret.start().to_owned(),
+            enabled: true,
+            expires_at: None,
+            metadata: None,
+            permissions: PermissionSet::default(),
+            quota: Quota::default(),
+            request_count: 0,
+            last_request_at: None,
+            version: 0,
+            created_by,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// Whether the key itself is fit for use at `now`; who holds it and what for is not looked at.
     pub fn check(&self, now: Timestamp) -> Result<(), Refusal> {
         if !self.enabled {

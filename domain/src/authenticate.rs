@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     api_key::ApiKey, caller::Caller, clock::Timestamp, error::Error, grants::Grants, keys::Keys,
-    organization::OrganizationKind, ports::Found, secret::Secret, verdict::Refusal,
+    organization::OrganizationKind, ports::Found, refusal::Refusal, secret::Secret,
 };
 
 impl Keys {

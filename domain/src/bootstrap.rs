@@ -10,7 +10,6 @@ use crate::{
     organization::{Organization, OrganizationKind, OrganizationName},
     permission::PermissionSet,
     ports::{Accounts, ApiKeys},
-    quota::Quota,
     secret::{KeyPrefix, Secret},
 };
 
@@ -65,27 +64,12 @@ impl Bootstrap {
     }
 
     fn root_key(&self, organization: OrganizationId) -> (ApiKey, Secret) {
-        let now = self.clock.now();
-        let prefix = KeyPrefix::standard();
-        let secret = Secret::generate(&prefix, &*self.entropy);
+        let secret = Secret::generate(&KeyPrefix::standard(), &*self.entropy);
+        let id = KeyId::generate(&*self.clock, &*self.entropy);
         let key = ApiKey {
-            id: KeyId::generate(&*self.clock, &*self.entropy),
-            organization,
-            user: None,
             name: Some(KeyName::parse("root").expect("a short plain name")),
-            prefix,
-            start: secret.start().to_owned(),
-            enabled: true,
-            expires_at: None,
-            metadata: None,
             permissions: PermissionSet::all(),
-            quota: Quota::default(),
-            request_count: 0,
-            last_request_at: None,
-            version: 0,
-            created_by: Creator::Operator,
-            created_at: now,
-            updated_at: now,
+            ..ApiKey::new(id, organization, &secret, Creator::Operator, self.clock.now())
         };
         (key, secret)
     }

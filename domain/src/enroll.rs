@@ -10,7 +10,6 @@ use crate::{
     organization::{Organization, OrganizationKind, OrganizationName},
     permission::PermissionSet,
     ports::{Accounts, Enrolment},
-    quota::Quota,
     secret::{KeyPrefix, Secret},
     user::{Email, Membership, User, UserName},
 };
@@ -65,26 +64,12 @@ impl Enroll {
             permissions: PermissionSet::all(),
             created_at: now,
         };
-        let prefix = KeyPrefix::sign_up();
-        let secret = Secret::generate(&prefix, entropy);
+        let secret = Secret::generate(&KeyPrefix::sign_up(), entropy);
+        let id = KeyId::generate(clock, entropy);
         let key = ApiKey {
-            id: KeyId::generate(clock, entropy),
-            organization: organization.id,
             user: Some(user.id),
-            name: None,
-            prefix,
-            start: secret.start().to_owned(),
-            enabled: true,
-            expires_at: None,
-            metadata: None,
             permissions: PermissionSet::all(),
-            quota: Quota::default(),
-            request_count: 0,
-            last_request_at: None,
-            version: 0,
-            created_by: Creator::User(user.id),
-            created_at: now,
-            updated_at: now,
+            ..ApiKey::new(id, organization.id, &secret, Creator::User(user.id), now)
         };
         let enrolment = Enrolment { user, organization, membership, key };
         if self.accounts.enroll(&enrolment, &secret.hash()).await? {

@@ -2,7 +2,7 @@
 
 use std::{error, fmt};
 
-use crate::{permission::Permission, verdict::Refusal};
+use crate::{permission::Permission, refusal::Refusal};
 
 /// A use case did not happen. Closed on purpose: every contract says in its own words what each one means.
 #[derive(Debug)]

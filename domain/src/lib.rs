@@ -25,6 +25,7 @@ pub mod permission;
 pub mod ports;
 pub mod quota;
 pub mod reach;
+pub mod refusal;
 pub mod secret;
 pub mod text;
 pub mod user;

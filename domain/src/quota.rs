@@ -1,7 +1,7 @@
 //! How often a key may be used: what remains, how it refills, and a window in which uses are counted. Arithmetic on values
 //! and a `now`, without a clock or a store; the ledger does nothing but apply it.
 
-use crate::{clock::Timestamp, text::Invalid, verdict::Refusal};
+use crate::{clock::Timestamp, refusal::Refusal, text::Invalid};
 
 /// Sets what remains to `amount` with the first use after every `interval`. Missed intervals do not add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -91,6 +91,12 @@ impl Secret {
         &self.text
     }
 
+    /// What stands in front.
+    #[must_use]
+    pub fn prefix(&self) -> KeyPrefix {
+        KeyPrefix(self.text[..self.prefix_len].to_owned())
+    }
+
     /// What may be shown for ever, so that people recognize the key: the prefix and the first 6 characters of the body.
     #[must_use]
     pub fn start(&self) -> &str {

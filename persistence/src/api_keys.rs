@@ -12,7 +12,7 @@ use domain::{
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult,
-    JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef, sea_query::Expr,
+    JoinType, QueryFilter, QueryOrder, QuerySelect, QueryTrait, RelationDef, sea_query::Expr,
 };
 
 use crate::{
@@ -126,9 +126,17 @@ impl ApiKeys for Store {
     }
 
     async fn delete_expired(&self, reach: Reach, now: Timestamp) -> Result<u64, Outage> {
-        let deleted = api_key::Entity::delete_many()
+        // Locked in the order of their ids, as the workers lock.
+        let expired = api_key::Entity::find()
+            .select_only()
+            .column(api_key::Column::Id)
             .filter(in_reach(reach))
             .filter(api_key::Column::ExpiresAt.lte(now.millis()))
+            .order_by_asc(api_key::Column::Id)
+            .lock_exclusive()
+            .into_query();
+        let deleted = api_key::Entity::delete_many()
+            .filter(api_key::Column::Id.in_subquery(expired))
             .exec(&self.pools.write)
             .await
             .map_err(Failure::from)?;

@@ -36,6 +36,8 @@ pub struct Settings {
 pub(crate) struct Pools {
     pub(crate) write: DatabaseConnection,
     pub(crate) read: DatabaseConnection,
+    /// How long a worker's transaction may take.
+    pub(crate) timeout: Duration,
 }
 
 impl Pools {
@@ -54,16 +56,16 @@ const SQLITE_READERS: u32 = 4;
 pub(crate) async fn connect(settings: &Settings) -> Result<Pools, DbErr> {
     if is_in_memory(&settings.url) {
         let only = Database::connect(sqlite(settings, 1, false)).await?;
-        Ok(Pools { write: only.clone(), read: only })
+        Ok(Pools { write: only.clone(), read: only, timeout: settings.timeout })
     } else if settings.url.starts_with("sqlite:") {
         let write = Database::connect(sqlite(settings, 1, false)).await?;
         let read = Database::connect(sqlite(settings, SQLITE_READERS, true)).await?;
-        Ok(Pools { write, read })
+        Ok(Pools { write, read, timeout: settings.timeout })
     } else {
         let mut options = common(settings, settings.connections);
         options.test_before_acquire(true);
         let both = Database::connect(options).await?;
-        Ok(Pools { write: both.clone(), read: both })
+        Ok(Pools { write: both.clone(), read: both, timeout: settings.timeout })
     }
 }
 

@@ -246,7 +246,7 @@ pub(crate) fn quota(model: &api_key::Model) -> Result<Quota, BrokenRow> {
 }
 
 /// A number of the database as one of the domain.
-fn count(value: i64) -> Option<u64> {
+pub(crate) fn count(value: i64) -> Option<u64> {
     u64::try_from(value).ok()
 }
 

@@ -11,7 +11,8 @@ use domain::{
     clock::{Clock, Timestamp},
     id::KeyId,
     quota::Quota,
-    verdict::{Refusal, Spent},
+    refusal::Refusal,
+    verdict::Spent,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
@@ -93,7 +94,9 @@ impl Ledger {
         for ask in batch {
             keys.entry(ask.key.uuid()).or_default().push(ask);
         }
-        match self.count(&keys).await {
+        // A connection that died silently must not hold up every verify behind it.
+        let counted = tokio::time::timeout(self.pools.timeout, self.count(&keys)).await;
+        match counted.unwrap_or(Err(Failure::Timeout)) {
             Ok(answers) => {
                 for (ask, answer) in keys.into_values().flatten().zip(answers) {
                     // A verify that does not wait any more has been counted all the same.
@@ -162,6 +165,7 @@ impl LockedRow {
         if spend.admitted > 0 {
             uses.add(self.key.id, &spend.after, spend.admitted, now);
         }
+        let requests = convert::count(self.key.request_count).unwrap_or(0);
         let mut served = 0;
         let answer = |ask| {
             if !is_current(&ask) {
@@ -176,7 +180,11 @@ impl LockedRow {
                 _ => {
                     let later = spend.admitted - served;
                     let remaining = spend.after.remaining.map(|remaining| remaining + later);
-                    Spent::Admitted(Quota { remaining, ..spend.after })
+                    Spent::Admitted {
+                        quota: Quota { remaining, ..spend.after },
+                        request_count: requests + served,
+                        at: now,
+                    }
                 }
             }
         };
@@ -212,7 +220,8 @@ impl Uses {
         Set::new(self.ids, names.into_iter().zip(self.columns).collect()).update(
             backend,
             "remaining = s.remaining, last_refill_at = s.last_refill_at, window_start = s.window_start, \
-             window_count = s.window_count, request_count = request_count + s.admitted, last_request_at = s.now",
+             window_count = s.window_count, request_count = request_count + s.admitted, \
+             last_request_at = CASE WHEN last_request_at > s.now THEN last_request_at ELSE s.now END",
         )
     }
 }

@@ -12,7 +12,11 @@ use crate::convert::BrokenRow;
 pub(crate) enum Failure {
     Database(DbErr),
     Row(BrokenRow),
+    /// The database has not answered in time.
+    Timeout,
 }
+
+const TIMEOUT: &str = "the database has not answered in time";
 
 impl From<DbErr> for Failure {
     fn from(error: DbErr) -> Self {
@@ -37,6 +41,7 @@ impl From<Failure> for Outage {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Row(row) => Self::Broken(Box::new(row)),
+            Failure::Timeout => Self::Unavailable(TIMEOUT.into()),
             Failure::Database(error) if is_away(&error) => Self::Unavailable(Box::new(error)),
             Failure::Database(error) => Self::Broken(Box::new(error)),
         }
@@ -47,6 +52,7 @@ impl From<Failure> for Outage {
 pub(crate) fn shared(failure: &Arc<Failure>) -> Outage {
     let source = Box::new(Shared(failure.clone()));
     match &**failure {
+        Failure::Timeout => Outage::Unavailable(source),
         Failure::Database(error) if is_away(error) => Outage::Unavailable(source),
         Failure::Database(_) | Failure::Row(_) => Outage::Broken(source),
     }
@@ -60,6 +66,7 @@ impl fmt::Display for Shared {
         match &*self.0 {
             Failure::Database(error) => error.fmt(f),
             Failure::Row(row) => row.fmt(f),
+            Failure::Timeout => f.write_str(TIMEOUT),
         }
     }
 }

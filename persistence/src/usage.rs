@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use domain::{clock::Timestamp, id::KeyId};
-use sea_orm::{ConnectionTrait, DbErr, prelude::Uuid};
+use domain::{Outage, clock::Timestamp, id::KeyId};
+use sea_orm::{ConnectionTrait, prelude::Uuid};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{connect::Pools, convert, set::Set};
+use crate::{connect::Pools, convert, outage::Failure, set::Set};
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -77,7 +77,7 @@ impl Book {
         }
     }
 
-    async fn flush(&self, pools: &Pools) -> Result<(), DbErr> {
+    async fn flush(&self, pools: &Pools) -> Result<(), Outage> {
         let gathered = std::mem::take(&mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner));
         let gathered: Vec<(Uuid, Uses)> = gathered.into_iter().collect();
         for (n, chunk) in gathered.chunks(CHUNK).enumerate() {
@@ -92,7 +92,7 @@ impl Book {
     }
 }
 
-async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), DbErr> {
+async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), Outage> {
     let ids = chunk.iter().map(|(key, _)| *key).collect();
     let counts = chunk.iter().map(|(_, uses)| Some(convert::number(uses.count))).collect();
     let lasts = chunk.iter().map(|(_, uses)| Some(uses.last.millis())).collect();
@@ -103,6 +103,33 @@ async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), DbErr> {
         "request_count = request_count + s.count, \
          last_request_at = CASE WHEN last_request_at > s.last THEN last_request_at ELSE s.last END",
     );
-    pools.write.execute_raw(statement).await?;
-    Ok(())
+    match tokio::time::timeout(pools.timeout, pools.write.execute_raw(statement)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Failure::from(error).into()),
+        Err(_) => Err(Failure::Timeout.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: usize) -> KeyId {
+        KeyId::from_uuid(Uuid::from_u128(n as u128))
+    }
+
+    #[tokio::test]
+    async fn uses_of_a_key_gather_and_many_keys_are_written_at_once() {
+        let book = Book::default();
+        let at = |millis| Timestamp::from_millis(millis);
+        book.note(key(1), 1, at(5));
+        book.note(key(1), 0, at(9));
+        book.note(key(1), 2, at(7));
+        let uses = book.keys.lock().expect("not poisoned").get(&key(1).uuid()).copied().expect("noted");
+        assert_eq!((uses.count, uses.last), (3, at(9)));
+        for n in 2..=MANY {
+            book.note(key(n), 1, at(0));
+        }
+        book.many.notified().await;
+    }
 }

@@ -62,6 +62,8 @@ async fn rate_limits_take_the_defaults_of_the_plugin() {
         (json!({"rateLimitEnabled": false}), json!([false, null, null])),
         (json!({"rateLimitEnabled": true}), json!([true, 10, 86_400_000])),
         (json!({"rateLimitMax": null, "rateLimitTimeWindow": null}), json!([false, null, null])),
+        (json!({"rateLimitMax": 4}), json!([true, 4, 86_400_000])),
+        (json!({"rateLimitMax": null}), json!([false, null, null])),
     ] {
         patch["keyId"] = key["id"].clone();
         let updated = post(&tenant.admin, "update", patch.clone()).await;
@@ -128,6 +130,7 @@ async fn wrong_fields_are_named() {
             json!({"keyId": MADE_UP, "rateLimitEnabled": null}),
             "[body.rateLimitEnabled] must not be null".to_owned(),
         ),
+        ("update", json!({"keyId": MADE_UP, "userId": null}), "[body.userId] must not be null".to_owned()),
         ("delete", json!({}), "[body.keyId] is required".to_owned()),
         ("verify", json!({}), "[body.key] is required".to_owned()),
         ("verify", json!({"key": 1}), "[body.key] must be a string".to_owned()),

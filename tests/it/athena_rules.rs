@@ -100,6 +100,35 @@ async fn limits_and_owners_are_for_administrators() {
 }
 
 #[tokio::test]
+async fn an_update_takes_the_owner_that_answers_show() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let (id, _) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
+    let shown = get(&tenant.admin, &id).await.json()["userId"].clone();
+    assert_eq!(shown, tenant.org_id.as_str());
+    let update = json!({"keyId": id, "userId": shown, "name": "x"});
+    assert_eq!(post(&tenant.admin, "update", update).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_members_key_is_given_no_more_than_the_member_holds() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let spec = KeySpec { user_id: Some(tenant.user_id.clone()), ..KeySpec::with(&["read"]) };
+    let (id, _) = app.key(&tenant.org_id, spec).await;
+    let (_, caller) = app.key(&tenant.org_id, KeySpec::with(&["api_keys:write", "org:admin", "read"])).await;
+    let caller = app.caller(&caller);
+    app.change_memberships("read").await;
+    let update =
+        async |permissions: Value| post(&caller, "update", json!({"keyId": id, "permissions": permissions})).await;
+    assert_eq!(update(json!({"*": ["*"]})).await.status, 403, "it would hold more once the member does");
+    assert_eq!(update(json!({"files": ["read"]})).await.status, 200);
+    app.end_memberships().await;
+    assert_eq!(update(json!({"*": ["read"]})).await.status, 403);
+    assert_eq!(update(json!({})).await.status, 200, "taking away is allowed");
+}
+
+#[tokio::test]
 async fn own_keys_are_those_of_the_own_user() {
     let app = TestApp::start().await;
     let tenant = app.tenant("Acme").await;

@@ -20,7 +20,7 @@ async fn a_foreign_organization_is_an_unknown_one() {
     let body = json!({"name": "n", "permissions": []});
     let foreign = mine.admin.get(&keys(&other.org_id)).await;
     assert_eq!(foreign.status, 404);
-    for org in [MADE_UP, "not-an-id", "org-123", &MADE_UP.replace('-', ""), &format!("{{{MADE_UP}}}")] {
+    for org in [MADE_UP, "not-an-id", "org-123", "%FF", "%00", &MADE_UP.replace('-', ""), &format!("{{{MADE_UP}}}")] {
         same(&foreign, &mine.admin.get(&keys(org)).await);
         same(&foreign, &mine.admin.post(&keys(org), &body).await);
     }

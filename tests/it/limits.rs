@@ -100,11 +100,13 @@ async fn what_was_acknowledged_survives_a_kill() {
     let (_, database) = app.stop().await;
     let mut acknowledged = 0;
     for round in 0..10 {
-        let process =
-            Process::serve(&[("CLAVIGER_DATABASE_URL", database.url()), ("CLAVIGER_LOG", "warn,claviger=info")]);
-        let caller = Caller::anyone(format!("http://{}", process.address)).with_bearer(&admin);
+        let settings = [("CLAVIGER_DATABASE_URL", database.url()), ("CLAVIGER_LOG", "warn,claviger=info")];
+        // On SQLite one process serves, on PostgreSQL there are two.
+        let nodes: Vec<Process> = (0..=u8::from(database.is_postgres())).map(|_| Process::serve(&settings)).collect();
+        let caller = |node: &Process| Caller::anyone(format!("http://{}", node.address)).with_bearer(&admin);
+        let callers: Vec<Caller> = nodes.iter().map(caller).collect();
         let answered = Arc::new(AtomicU64::new(0));
-        let clients = (0..CLIENTS).map(|_| {
+        let clients = (0..CLIENTS).zip(callers.iter().cycle()).map(|(_, caller)| {
             let (caller, key, answered) = (caller.clone(), key.clone(), answered.clone());
             async move {
                 while is_valid(&caller, &key).await == Some(true) {
@@ -116,10 +118,12 @@ async fn what_was_acknowledged_survives_a_kill() {
             while answered.load(Ordering::SeqCst) < 100 + round * 17 {
                 tokio::task::yield_now().await;
             }
-            process.signal("KILL");
+            for node in &nodes {
+                node.signal("KILL");
+            }
         };
         futures_util::join!(futures_util::future::join_all(clients), kill);
-        drop(process);
+        drop(nodes);
         acknowledged += answered.load(Ordering::SeqCst);
         let (remaining, _, counted) = database.counts(&id).await;
         let spent = granted - remaining.and_then(|remaining| u64::try_from(remaining).ok()).expect("what remains");

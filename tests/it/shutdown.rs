@@ -78,6 +78,35 @@ async fn a_request_in_its_body_is_answered_and_an_idle_connection_closed() {
     assert!(stop.await.0);
 }
 
+#[tokio::test]
+async fn an_idle_http2_connection_holds_up_nothing() {
+    let app = TestApp::start().await;
+    let mut stream = tokio::net::TcpStream::connect(app.address()).await.expect("a connection");
+    // The preface with empty settings, and the acknowledgement of the server's (RFC 9113 §3.4, §6.5).
+    let settings = |flags: u8| [0, 0, 0, 4, flags, 0, 0, 0, 0];
+    stream.write_all(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings(0)].concat()).await.expect("sent");
+    let mut buffer = vec![0; 4_096];
+    assert!(stream.read(&mut buffer).await.expect("the server's settings") > 0);
+    stream.write_all(&settings(1)).await.expect("sent");
+    while !is_read(stream.local_addr().expect("bound"), app.address()) {
+        tokio::task::yield_now().await;
+    }
+    // The server says goodbye and asks with a ping whether that was heard (RFC 9113 §6.8); every client answers.
+    let client = async {
+        let mut frame = [0; 9];
+        while stream.read_exact(&mut frame).await.is_ok() {
+            let mut payload = vec![0; usize::from(frame[1]) << 8 | usize::from(frame[2])];
+            stream.read_exact(&mut payload).await.expect("a whole frame");
+            if frame[3..5] == [6, 0] {
+                frame[4] = 1;
+                stream.write_all(&[&frame[..], &payload].concat()).await.expect("sent");
+            }
+        }
+    };
+    let ((drained, _), ()) = futures_util::join!(app.stop(), client);
+    assert!(drained);
+}
+
 /// Sends requests one after the other on one connection until it ends. Counts whole answers.
 fn load(address: SocketAddr, answers: &AtomicU64) {
     let mut stream = TcpStream::connect(address).expect("a connection");

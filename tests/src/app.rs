@@ -178,26 +178,16 @@ impl TestApp {
 
     fn make(&self, org_id: &str, spec: KeySpec) -> (ApiKey, Secret) {
         let now = self.clock.now();
-        let prefix = KeyPrefix::standard();
-        let secret = Secret::generate(&prefix, &SystemEntropy);
+        let secret = Secret::generate(&KeyPrefix::standard(), &SystemEntropy);
+        let id = KeyId::generate(&*self.clock, &SystemEntropy);
+        let organization = org_id.parse::<OrganizationId>().expect("an id");
         let key = ApiKey {
-            id: KeyId::generate(&*self.clock, &SystemEntropy),
-            organization: org_id.parse::<OrganizationId>().expect("an id"),
             user: spec.user_id.map(|id| id.parse::<UserId>().expect("an id")),
-            name: None,
-            prefix,
-            start: secret.start().to_owned(),
             enabled: spec.enabled,
             expires_at: spec.expires_in.map(|seconds| Timestamp::from_millis(now.millis() + seconds * 1_000)),
-            metadata: None,
             permissions: PermissionSet::from_flat(spec.permissions.iter().map(String::as_str)).expect("permissions"),
             quota: spec.quota,
-            request_count: 0,
-            last_request_at: None,
-            version: 0,
-            created_by: Creator::Operator,
-            created_at: now,
-            updated_at: now,
+            ..ApiKey::new(id, organization, &secret, Creator::Operator, now)
         };
         (key, secret)
     }

@@ -24,10 +24,8 @@ use self::{
     sheet::{Create, Delete, KeyIdText, ListNumber, Sheet, Update, Verify},
     verdict::VerdictView,
 };
-use super::{Failed, Shape, Success};
-use crate::{
-    app::Tag, body::Deferred, credentials::Credential, failure::Failure, gate::Gate, key_stream, wire::Unread,
-};
+use super::{Failed, Shape, Success, Tag};
+use crate::{body::Deferred, credentials::Credential, failure::Failure, gate::Gate, key_stream, wire::Unread};
 
 /// How this contract says that something failed.
 pub const SHAPE: Shape = Shape { prefix: "/api/auth", render: error::render };
@@ -92,8 +90,8 @@ impl Athena {
         require_admin(authority.caller(), update.needs_admin)?;
         let request::Update { key, user, patch } = update.request;
         if let Some(user) = user {
-            let owner = self.keys.get(&authority, key).await?.user;
-            if owner.is_none() || owner != user.parse().ok() {
+            let owner = dto::owner(&self.keys.get(&authority, key).await?);
+            if user.parse() != Ok(owner) {
                 return Err(Error::NotFound.into());
             }
         }

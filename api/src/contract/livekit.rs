@@ -12,9 +12,8 @@ use self::{
     dto::{CheckedKeyReply, CreatedKeyReply, SignUpBody},
     error::{Checking, SigningUp},
 };
-use super::{Failed, Shape, Success};
+use super::{Failed, Shape, Success, Tag};
 use crate::{
-    app::Tag,
     body::Deferred,
     credentials::{Anyone, Credential},
     failure::Failure,

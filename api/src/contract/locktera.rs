@@ -19,9 +19,8 @@ use self::{
     error::{Reading, Writing},
     list::KeyList,
 };
-use super::{Failed, Shape, Success};
+use super::{Failed, Shape, Success, Tag};
 use crate::{
-    app::Tag,
     body::Deferred,
     credentials::Credential,
     gate::Gate,

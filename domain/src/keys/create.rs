@@ -76,30 +76,21 @@ impl Keys {
             return Err(Error::ExceedsGrants);
         }
         let expires_at = bounded_expiry(caller, new.expires_at)?;
-        let now = self.now();
         let mut quota = new.quota;
         if let (Some(refill), None) = (quota.refill, quota.remaining) {
             quota.remaining = Some(refill.amount);
         }
         let secret = Secret::generate(&new.prefix, &*self.ports.entropy);
+        let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
+        let created_by = Creator::Key(caller.key.id);
         let key = ApiKey {
-            id: KeyId::generate(&*self.ports.clock, &*self.ports.entropy),
-            organization: authority.organization(),
             user,
             name: new.name,
-            prefix: new.prefix,
-            start: secret.start().to_owned(),
-            enabled: true,
             expires_at,
             metadata: new.metadata,
             permissions: new.permissions,
             quota,
-            request_count: 0,
-            last_request_at: None,
-            version: 0,
-            created_by: Creator::Key(caller.key.id),
-            created_at: now,
-            updated_at: now,
+            ..ApiKey::new(id, authority.organization(), &secret, created_by, self.now())
         };
         self.ports.api_keys.create(&key, &secret.hash()).await?;
         Ok((key, secret))

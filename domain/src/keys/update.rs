@@ -32,6 +32,11 @@ impl RateLimitPatch {
         if self.enabled.is_none() && self.max.is_keep() && self.window.is_keep() {
             return Change::Keep;
         }
+        let is_set = |part: Change<u64>| matches!(part, Change::Set(_));
+        let is_cleared = self.max == Change::Clear || self.window == Change::Clear;
+        if is_cleared && !is_set(self.max) && !is_set(self.window) && self.enabled != Some(true) {
+            return Change::Clear;
+        }
         let max = self.max.apply(current.map(|limit| limit.max));
         let window = self.window.apply(current.map(|limit| limit.window));
         let is_there = self.enabled.unwrap_or(max.is_some() || window.is_some());
@@ -108,6 +113,10 @@ impl Keys {
                 Some(self.ports.accounts.find_membership(current.organization, user).await?.unwrap_or_default())
             }
         };
+        let more = !current.permissions.covers(after);
+        if more && membership.as_ref().is_some_and(|membership| !membership.covers(after)) {
+            return Err(Error::ExceedsGrants);
+        }
         for permissions in [&current.permissions, after] {
             let grants = match &membership {
                 None => Grants::of_organization(permissions.clone()),

@@ -8,8 +8,9 @@ use crate::{
     error::{Error, Outage},
     organization::OrganizationKind,
     permission::{Permission, PermissionSet},
+    refusal::Refusal,
     secret::{Secret, SecretHash},
-    verdict::{Refusal, Spent, Verdict},
+    verdict::{Spent, Verdict},
 };
 
 /// How often a decision is made anew because the key changed while its use was being counted, before that counts as busy.
@@ -37,10 +38,10 @@ impl Keys {
                 return Ok(Verdict::Valid(Box::new(key)));
             }
             match self.ports.ledger.spend(key.id, key.version).await? {
-                Spent::Admitted(quota) => {
+                Spent::Admitted { quota, request_count, at } => {
                     key.quota = quota;
-                    key.request_count += 1;
-                    key.last_request_at = Some(now);
+                    key.request_count = request_count;
+                    key.last_request_at = key.last_request_at.max(Some(at));
                     return Ok(Verdict::Valid(Box::new(key)));
                 }
                 Spent::Refused(refusal) => return Ok(Verdict::Refused(refusal)),

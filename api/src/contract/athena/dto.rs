@@ -45,7 +45,7 @@ fn permissions(key: &ApiKey) -> Nullable<PermissionMap> {
 }
 
 /// The owner, as better-auth says it: the user, or the organization for its own keys.
-fn owner(key: &ApiKey) -> Uuid {
+pub(super) fn owner(key: &ApiKey) -> Uuid {
     key.user.map_or(key.organization.uuid(), UserId::uuid)
 }
 

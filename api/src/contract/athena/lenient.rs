@@ -46,6 +46,10 @@ impl<T> Sent<T> {
         }
     }
 
+    pub(super) fn is_value(&self) -> bool {
+        matches!(self, Self::Value(_))
+    }
+
     pub(super) fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }

@@ -100,9 +100,16 @@ impl Limits {
         }
     }
 
+    fn integers(&self) -> [&Sent<u64>; 5] {
+        [&self.remaining, &self.refill_amount, &self.refill_interval, &self.window, &self.max]
+    }
+
+    fn have_values(&self) -> bool {
+        self.integers().into_iter().any(Sent::is_value) || self.enabled.is_value()
+    }
+
     fn are_absent(&self) -> bool {
-        let integers = [&self.remaining, &self.refill_amount, &self.refill_interval, &self.window, &self.max];
-        integers.into_iter().all(Sent::is_absent) && self.enabled.is_absent()
+        self.integers().into_iter().all(Sent::is_absent) && self.enabled.is_absent()
     }
 }
 
@@ -116,11 +123,7 @@ pub(super) fn create(members: Map<String, Value>, now: Timestamp) -> Result<Guar
     let limits = Limits::read(&mut body);
     let permissions = body.permissions("permissions").given();
     body.finish()?;
-    let nothing_guarded = |limits: &Limits| {
-        let sent = [&limits.remaining, &limits.refill_amount, &limits.refill_interval, &limits.window, &limits.max];
-        sent.into_iter().all(|sent| !matches!(sent, Sent::Value(_))) && !matches!(limits.enabled, Sent::Value(_))
-    };
-    let needs_admin = user.is_some() || permissions.is_some() || !nothing_guarded(&limits);
+    let needs_admin = user.is_some() || permissions.is_some() || limits.have_values();
     let request = NewKey {
         owner: user.map_or(Owner::Caller, Owner::User),
         name,
@@ -156,7 +159,8 @@ pub(super) fn update(members: Map<String, Value>, now: Timestamp) -> Result<Guar
     let mut body = Body::new(members);
     let key = body.text("keyId", |text| Ok(text.parse::<KeyId>().ok()));
     let key = body.require("keyId", key).flatten();
-    let user = body.text("userId", |text| Ok(text.to_owned())).given();
+    let user = body.text("userId", |text| Ok(text.to_owned()));
+    let user = body.not_null("userId", user);
     let name = body.text("name", KeyName::parse);
     let enabled = body.boolean("enabled");
     let enabled = body.not_null("enabled", enabled);

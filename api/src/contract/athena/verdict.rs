@@ -1,6 +1,6 @@
 //! The answer to a verify, in this contract's words.
 
-use domain::verdict::{Refusal, Verdict};
+use domain::{refusal::Refusal, verdict::Verdict};
 use poem_openapi::Object;
 
 use super::dto::KeyView;

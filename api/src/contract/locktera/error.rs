@@ -63,17 +63,14 @@ impl Documented for Writing {
 
 pub(super) fn render(failure: &Failure, request_id: &str) -> (StatusCode, Value) {
     let (status, message) = words(failure);
+    let mut named = Map::new();
+    if let Failure::Invalid(fields) = failure {
+        named.extend(fields.iter().map(|(name, wrong)| (name.to_owned(), Value::from(wrong))));
+    }
     let body = ErrorBody {
         message,
         code: status.as_u16().into(),
-        fields: match failure {
-            Failure::Invalid(fields) => {
-                let fields = fields.iter().map(|(name, wrong)| (name.to_owned(), Value::from(wrong)));
-                Some(JsonObject(fields.collect()))
-            }
-            _ if status == StatusCode::BAD_REQUEST => Some(JsonObject(Map::new())),
-            _ => None,
-        },
+        fields: (status == StatusCode::BAD_REQUEST).then_some(JsonObject(named)),
         request_id: request_id.to_owned(),
     };
     (status, body.to_json().unwrap_or_default())
