@@ -28,12 +28,13 @@ impl<T: Type> Type for Nullable<T> {
 
     fn schema_ref() -> MetaSchemaRef {
         match T::schema_ref() {
-            // Beside a reference nothing else counts, so it has to be one part of a schema.
-            reference @ MetaSchemaRef::Reference(_) => MetaSchemaRef::Inline(Box::new(MetaSchema {
-                nullable: true,
-                all_of: vec![reference],
-                ..MetaSchema::new("object")
-            })),
+            // Beside a reference nothing else counts, and not every generator reads "nullable" beside "allOf": so it is one
+            // of two, and the other is null.
+            reference @ MetaSchemaRef::Reference(_) => {
+                let null = MetaSchema { nullable: true, enum_items: vec![Value::Null], ..MetaSchema::new("object") };
+                let null = MetaSchemaRef::Inline(Box::new(null));
+                MetaSchemaRef::Inline(Box::new(MetaSchema { one_of: vec![reference, null], ..MetaSchema::ANY }))
+            }
             inline => inline.merge(MetaSchema { nullable: true, ..MetaSchema::ANY }),
         }
     }

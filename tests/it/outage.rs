@@ -16,7 +16,7 @@ async fn a_database_that_is_away_is_told_and_recovered_from() {
     let url = database.url_by(proxy.address);
     let app = TestApp::start_on(database, |config| {
         config.database_url = url;
-        config.database_timeout = Duration::from_millis(500);
+        config.database_timeout = Duration::from_secs(2);
     })
     .await;
     let tenant = app.tenant("Acme").await;
@@ -47,7 +47,7 @@ async fn a_locked_database_is_away_for_writers_only() {
     if database.is_postgres() {
         return; // PostgreSQL's writers do not lock each other out.
     }
-    let app = TestApp::start_on(database, |config| config.database_timeout = Duration::from_millis(50)).await;
+    let app = TestApp::start_on(database, |config| config.database_timeout = Duration::from_millis(500)).await;
     let tenant = app.tenant("Acme").await;
     let keys = format!("/orgs/{}/api_keys", tenant.org_id);
     let create = json!({"name": "n", "permissions": []});
@@ -69,7 +69,7 @@ async fn a_list_that_fails_midway_does_not_look_whole() {
     let url = database.url_by(proxy.address);
     let app = TestApp::start_on(database, |config| {
         config.database_url = url;
-        config.database_timeout = Duration::from_millis(500);
+        config.database_timeout = Duration::from_secs(2);
     })
     .await;
     let tenant = app.tenant("Acme").await;
