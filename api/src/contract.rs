@@ -160,4 +160,11 @@ pub mod when {
     pub const DEFECT: (u16, &str) = (500, "A defect of the service.");
     /// 503.
     pub const UNAVAILABLE: (u16, &str) = (503, "The database is away, or the answer took too long.");
+
+    /// What an operation without a body may answer.
+    pub const READING: &[(u16, &str)] =
+        &[INVALID, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TOO_MANY, DEFECT, UNAVAILABLE];
+    /// What an operation with a body may answer.
+    pub const WRITING: &[(u16, &str)] =
+        &[INVALID, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TOO_LARGE, UNSUPPORTED, TOO_MANY, DEFECT, UNAVAILABLE];
 }

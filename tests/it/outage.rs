@@ -6,19 +6,24 @@ use harness::{Proxy, TestApp, TestDatabase};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-#[tokio::test]
-async fn a_database_that_is_away_is_told_and_recovered_from() {
+/// A service whose way to the database can be cut. `None` on SQLite: a file does not go away; its lock is tried below.
+async fn behind_a_proxy() -> Option<(TestApp, Proxy)> {
     let database = TestDatabase::fresh().await;
     if !database.is_postgres() {
-        return; // A file does not go away; the lock is tried below.
+        return None;
     }
     let proxy = Proxy::to(database.server_address()).await;
     let url = database.url_by(proxy.address);
     let app = TestApp::start_on(database, |config| {
         config.database_url = url;
         config.database_timeout = Duration::from_secs(2);
-    })
-    .await;
+    });
+    Some((app.await, proxy))
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_and_recovered_from() {
+    let Some((app, proxy)) = behind_a_proxy().await else { return };
     let tenant = app.tenant("Acme").await;
     let keys = format!("/orgs/{}/api_keys", tenant.org_id);
     proxy.cut();
@@ -61,17 +66,7 @@ async fn a_locked_database_is_away_for_writers_only() {
 
 #[tokio::test]
 async fn a_list_that_fails_midway_does_not_look_whole() {
-    let database = TestDatabase::fresh().await;
-    if !database.is_postgres() {
-        return; // As above.
-    }
-    let proxy = Proxy::to(database.server_address()).await;
-    let url = database.url_by(proxy.address);
-    let app = TestApp::start_on(database, |config| {
-        config.database_url = url;
-        config.database_timeout = Duration::from_secs(2);
-    })
-    .await;
+    let Some((app, proxy)) = behind_a_proxy().await else { return };
     let tenant = app.tenant("Acme").await;
     // More than the buffers between server and client take in.
     app.copy_key(&tenant.key_id, 60_000).await;

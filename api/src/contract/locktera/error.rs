@@ -31,15 +31,7 @@ pub(super) struct Reading;
 
 impl Documented for Reading {
     type Body = ErrorBody;
-    const STATUSES: &'static [(u16, &'static str)] = &[
-        when::INVALID,
-        when::UNAUTHENTICATED,
-        when::FORBIDDEN,
-        when::NOT_FOUND,
-        when::TOO_MANY,
-        when::DEFECT,
-        when::UNAVAILABLE,
-    ];
+    const STATUSES: &'static [(u16, &'static str)] = when::READING;
 }
 
 /// Operations with a body.
@@ -48,17 +40,7 @@ pub(super) struct Writing;
 
 impl Documented for Writing {
     type Body = ErrorBody;
-    const STATUSES: &'static [(u16, &'static str)] = &[
-        when::INVALID,
-        when::UNAUTHENTICATED,
-        when::FORBIDDEN,
-        when::NOT_FOUND,
-        when::TOO_LARGE,
-        when::UNSUPPORTED,
-        when::TOO_MANY,
-        when::DEFECT,
-        when::UNAVAILABLE,
-    ];
+    const STATUSES: &'static [(u16, &'static str)] = when::WRITING;
 }
 
 pub(super) fn render(failure: &Failure, request_id: &str) -> (StatusCode, Value) {
