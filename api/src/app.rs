@@ -1,5 +1,7 @@
 //! Services → endpoint: every path of the service.
 
+use std::sync::Arc;
+
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get};
 use poem_openapi::{LicenseObject, OpenApiService, ServerObject};
 
@@ -9,24 +11,28 @@ use crate::{
     contract::{
         athena::Athena,
         livekit::{LiveKit, SignUp},
-        locktera::Locktera,
+        locktera::{Locktera, Verify},
     },
     docs::{Document, Reference},
-    edge::Edge,
+    edge::{Edge, RequestIds},
     gate::Gate,
     health::{Live, Ready},
+    hot::Hot,
     limiter::Limiter,
     methods::Methods,
 };
 
 /// All operations.
-type Api = (Locktera, LiveKit, Athena);
+type Api = (Locktera, Verify, LiveKit, Athena);
 
-fn service(services: &Services, config: &Config) -> OpenApiService<Api, ()> {
+fn gate(services: &Services, config: &Config) -> Arc<Gate> {
     let failures = Limiter::new(config.auth_failure_rate);
-    let gate = Gate::new(services.keys.clone(), services.clock.clone(), failures, config.public_origin.clone());
-    let gate = std::sync::Arc::new(gate);
+    Arc::new(Gate::new(services.keys.clone(), services.clock.clone(), failures, config.public_origin.clone()))
+}
+
+fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiService<Api, ()> {
     let locktera = Locktera { gate: gate.clone(), keys: services.keys.clone() };
+    let verify = Verify { gate: gate.clone(), keys: services.keys.clone() };
     let athena = Athena { gate: gate.clone(), keys: services.keys.clone() };
     let livekit = LiveKit {
         gate,
@@ -38,7 +44,7 @@ fn service(services: &Services, config: &Config) -> OpenApiService<Api, ()> {
         },
         clock: services.clock.clone(),
     };
-    OpenApiService::new((locktera, livekit, athena), "Claviger", env!("CARGO_PKG_VERSION"))
+    OpenApiService::new((locktera, verify, livekit, athena), "Claviger", env!("CARGO_PKG_VERSION"))
         .description("API keys that a company can run itself: organizations own keys, services verify them.")
         .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))
         .server(ServerObject::new("/").description("This service."))
@@ -47,13 +53,14 @@ fn service(services: &Services, config: &Config) -> OpenApiService<Api, ()> {
 /// The OpenAPI document, as `/openapi.json` answers it.
 #[must_use]
 pub fn document(services: &Services, config: &Config) -> String {
-    service(services, config).spec()
+    service(services, config, gate(services, config)).spec()
 }
 
 /// The whole service as one endpoint.
 #[must_use]
 pub fn endpoint(services: &Services, config: &Config) -> impl Endpoint<Output = Response> + 'static {
-    let service = service(services, config);
+    let gate = gate(services, config);
+    let service = service(services, config, gate.clone());
     let document = Document(service.spec());
     let reference = Reference(service.swagger_ui_html().replacen("<title>Swagger UI", "<title>Claviger", 1));
     let routes = Route::new()
@@ -63,10 +70,11 @@ pub fn endpoint(services: &Services, config: &Config) -> impl Endpoint<Output = 
         .at("/docs", get(reference))
         .nest_no_strip("/", service.into_endpoint());
     Edge {
+        hot: Some(Hot { gate, keys: services.keys.clone(), tally: services.tally.clone() }),
         inner: routes.map_to_response(),
         proxies: config.trusted_proxies.clone(),
         time_limit: config.request_timeout,
         methods: Methods::of::<Api>(),
-        entropy: services.entropy.clone(),
+        request_ids: RequestIds::new(&*services.entropy),
     }
 }

@@ -19,13 +19,24 @@ use crate::{
 /// The most bytes that a body may have.
 pub const LIMIT: usize = 64 * 1024;
 
+/// The most bytes that a body may have in an operation on many keys.
+pub const BULK_LIMIT: usize = 4 * 1024 * 1024;
+
 /// How much of a body that is too large is still taken in, so that its sender gets to read the answer.
-const DRAIN_LIMIT: usize = 4 * 1024 * 1024;
+const DRAIN_LIMIT: usize = 2 * BULK_LIMIT;
 
 /// What a body must hold.
 pub trait Document: Type + Sized {
+    /// The most bytes that it may have.
+    const LIMIT: usize = LIMIT;
+
     /// Takes the document's members under their types and ends the reading.
     fn read(members: Members) -> Result<Self, Failure>;
+
+    /// Reads a document in its plainest form, which many send, in fewer steps. `None`: it is not, and may be wrong.
+    fn read_plain(_: &[u8]) -> Option<Self> {
+        None
+    }
 }
 
 /// A body, not read yet, that must hold a `T`.
@@ -47,25 +58,34 @@ impl<T: Document> Deferred<T> {
         if !is_json {
             return Err(Failure::UnsupportedMediaType);
         }
-        let bytes = bounded(self.body).await?;
-        T::read(Members::of(json::parse(&bytes)?)?)
+        let bytes = bounded(self.body, T::LIMIT).await?;
+        match T::read_plain(&bytes) {
+            Some(document) => Ok(document),
+            None => T::read(Members::of(json::parse(&bytes)?)?),
+        }
     }
 }
 
-async fn bounded(body: Body) -> Result<Vec<u8>, Failure> {
+/// The client went away or broke off.
+#[must_use]
+pub fn ended_early() -> Failure {
+    Failure::MalformedBody("The body ended early".to_owned())
+}
+
+async fn bounded(body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let mut received = 0;
     let mut stream = body.into_bytes_stream();
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| Failure::MalformedBody("The body ended early".to_owned()))?;
+        let chunk = chunk.map_err(|_| ended_early())?;
         received += chunk.len();
-        if received <= LIMIT {
+        if received <= limit {
             bytes.extend_from_slice(&chunk);
         } else if received > DRAIN_LIMIT {
             break;
         }
     }
-    if received > LIMIT { Err(Failure::TooLarge) } else { Ok(bytes) }
+    if received > limit { Err(Failure::TooLarge) } else { Ok(bytes) }
 }
 
 impl<'a, T: Document> ApiExtractor<'a> for Deferred<T> {

@@ -11,12 +11,13 @@ use domain::{
     keys::{Keys, Ports},
 };
 pub use persistence::Claim;
-use persistence::{Settings, Store};
+use persistence::{CacheSize, Settings, Store};
 
 use crate::{
     config::Config,
     health::Readiness,
     system::{SystemClock, SystemEntropy},
+    tally::Tally,
 };
 
 /// Time and randomness of a process.
@@ -48,6 +49,8 @@ pub struct Services {
     pub bootstrap: Bootstrap,
     /// Whether the database is there.
     pub readiness: Arc<dyn Readiness>,
+    /// Counts verifies.
+    pub tally: Arc<Tally>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -59,6 +62,11 @@ impl Services {
     /// Waits until something behind the services has ended, which only a defect brings about.
     pub async fn broken(&self) {
         self.database.0.ended().await;
+    }
+
+    /// Forgets the keys that are remembered, after a change that was not made through these services.
+    pub fn forget_everything(&self) {
+        self.database.0.forget_everything();
     }
 
     /// Writes what is queued and lets go of the database, after what runs on it.
@@ -87,6 +95,7 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         ledger_clock: (!world.has_database_time || config.database_url.starts_with("sqlite:"))
             .then(|| world.clock.clone()),
         timeout: config.database_timeout,
+        cache: CacheSize { keys: config.cache_keys, bytes: config.cache_bytes },
     };
     let failed = |error: &dyn fmt::Display| DatabaseError(format!("{}: {error}", config.database_shown()));
     let store = Store::connect(&settings).await.map_err(|error| failed(&error))?;
@@ -95,6 +104,7 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
     let ports = Arc::new(store.clone());
     let keys = Keys::new(Ports {
         api_keys: ports.clone(),
+        snapshots: ports.clone(),
         accounts: ports.clone(),
         ledger: ports.clone(),
         usage: ports.clone(),
@@ -106,6 +116,7 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         enroll: Arc::new(Enroll::new(ports.clone(), clock.clone(), entropy.clone())),
         bootstrap: Bootstrap::new(ports.clone(), ports, clock.clone(), entropy.clone()),
         readiness: Arc::new(Database(store.clone())),
+        tally: Arc::default(),
         clock,
         entropy,
         database: Database(store),

@@ -1,69 +1,19 @@
 //! Settings: from flags and the environment, checked all at once, so that one start tells every mistake.
 
+mod arguments;
+
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
-use clap::Args;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use url::{Position, Url};
 
+pub use self::arguments::Arguments;
 use crate::address::TrustedProxies;
-
-/// The settings as they are written, by flag or by environment variable.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Settings")]
-pub struct Arguments {
-    /// Address and port to serve on
-    #[arg(long, env = "CLAVIGER_LISTEN", global = true, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub listen: String,
-    /// The database: `sqlite://path` or `postgres://user:password@host/database`
-    #[arg(
-        long,
-        env = "CLAVIGER_DATABASE_URL",
-        global = true,
-        value_name = "URL",
-        hide_env_values = true,
-        default_value = "sqlite://claviger.db"
-    )]
-    pub database_url: String,
-    /// Connections to PostgreSQL; SQLite always has one for writing and four for reading
-    #[arg(long, env = "CLAVIGER_DATABASE_CONNECTIONS", global = true, value_name = "N", default_value = "10")]
-    pub database_connections: String,
-    /// How long to wait for the database before it counts as away
-    #[arg(long, env = "CLAVIGER_DATABASE_TIMEOUT", global = true, value_name = "DURATION", default_value = "5s")]
-    pub database_timeout: String,
-    /// Whether anyone may sign up: `open` or `closed`
-    #[arg(long, env = "CLAVIGER_SIGNUP", global = true, value_name = "MODE", default_value = "open")]
-    pub signup: String,
-    /// Attempts to sign up, from one client address in a minute
-    #[arg(long, env = "CLAVIGER_SIGNUP_RATE", global = true, value_name = "N", default_value = "10")]
-    pub signup_rate: String,
-    /// Failed authentications, from one client address in a minute, after which it has to wait
-    #[arg(long, env = "CLAVIGER_AUTH_FAILURE_RATE", global = true, value_name = "N", default_value = "100")]
-    pub auth_failure_rate: String,
-    /// Networks of proxies whose X-Forwarded-For is believed, separated by commas: `10.0.0.0/8,::1`
-    #[arg(long, env = "CLAVIGER_TRUSTED_PROXIES", global = true, value_name = "NETWORKS", default_value = "")]
-    pub trusted_proxies: String,
-    /// The origin that browsers reach the service at [default: `http://` and the listen address]
-    #[arg(long, env = "CLAVIGER_PUBLIC_ORIGIN", global = true, value_name = "ORIGIN", default_value = "")]
-    pub public_origin: String,
-    /// How long an answer may take
-    #[arg(long, env = "CLAVIGER_REQUEST_TIMEOUT", global = true, value_name = "DURATION", default_value = "30s")]
-    pub request_timeout: String,
-    /// Connections to serve at once; further ones wait
-    #[arg(long, env = "CLAVIGER_MAX_CONNECTIONS", global = true, value_name = "N", default_value = "10000")]
-    pub max_connections: String,
-    /// How long running requests may take to end after the signal to stop
-    #[arg(long, env = "CLAVIGER_SHUTDOWN_TIMEOUT", global = true, value_name = "DURATION", default_value = "30s")]
-    pub shutdown_timeout: String,
-    /// What to log: a level, or levels by target (`warn`, `claviger=debug`)
-    #[arg(long, env = "CLAVIGER_LOG", global = true, value_name = "FILTER", default_value = "info")]
-    pub log: String,
-}
 
 /// Who may sign up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +35,10 @@ pub struct Config {
     pub database_connections: u32,
     /// How long to wait for the database.
     pub database_timeout: Duration,
+    /// Keys to remember.
+    pub cache_keys: usize,
+    /// Bytes that they may take.
+    pub cache_bytes: usize,
     /// Who may sign up.
     pub sign_up: SignUp,
     /// Attempts to sign up a minute and address.
@@ -144,6 +98,10 @@ impl Arguments {
         let connections = m.read("CLAVIGER_DATABASE_CONNECTIONS", connections, "a number from 1 to 1000");
         let database_timeout = duration(&self.database_timeout);
         let database_timeout = m.read("CLAVIGER_DATABASE_TIMEOUT", database_timeout, DURATION);
+        let cache_keys = number(&self.cache_keys, 0..=1_000_000_000);
+        let cache_keys = m.read("CLAVIGER_CACHE_KEYS", cache_keys, "a number from 0 to 1000000000");
+        let cache_mib = number(&self.cache_mib, 1..=1_048_576);
+        let cache_mib = m.read("CLAVIGER_CACHE_MIB", cache_mib, "a number from 1 to 1048576");
         let sign_up = match self.signup.as_str() {
             "open" => Some(SignUp::Open),
             "closed" => Some(SignUp::Closed),
@@ -176,6 +134,8 @@ impl Arguments {
                 database_url: database_url?,
                 database_connections: connections?,
                 database_timeout: database_timeout?,
+                cache_keys: usize::try_from(cache_keys?).ok()?,
+                cache_bytes: usize::try_from(cache_mib?).ok()?.checked_mul(1 << 20)?,
                 sign_up: sign_up?,
                 sign_up_rate: sign_up_rate?,
                 auth_failure_rate: auth_failure_rate?,
@@ -277,6 +237,8 @@ mod tests {
             "--database-url=mysql://secret",
             "--database-connections=0",
             "--database-timeout=secret",
+            "--cache-keys=-1",
+            "--cache-mib=0",
             "--signup=secret",
             "--signup-rate=0",
             "--auth-failure-rate=-1",

@@ -13,9 +13,10 @@ use poem_openapi::{
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::{ToJSON, Type},
 };
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, hot::HotVerify};
 
 pub mod athena;
 pub mod livekit;
@@ -31,6 +32,9 @@ pub struct Shape {
 
 /// The contracts with a prefix of their own. Everywhere else failures have the shape of the first.
 pub const SHAPES: [Shape; 3] = [locktera::SHAPE, livekit::SHAPE, athena::SHAPE];
+
+/// Where verify is asked.
+pub const HOT: [HotVerify; 2] = [locktera::HOT, athena::HOT];
 
 /// The contract that answers for `path`.
 #[must_use]
@@ -68,6 +72,32 @@ impl<T: ToJSON> ApiResponse for Success<T> {
     }
 }
 
+/// As [`Success`], for what is answered often: written without a tree of JSON values in between.
+pub struct Written<T>(pub T);
+
+/// The text of an answer.
+pub fn written<T: Serialize>(answer: &T) -> Vec<u8> {
+    let mut text = Vec::with_capacity(1_024);
+    serde_json::to_writer(&mut text, answer).expect("an answer of ours is JSON");
+    text
+}
+
+impl<T: Serialize + Send> IntoResponse for Written<T> {
+    fn into_response(self) -> Response {
+        Response::builder().content_type("application/json").body(written(&self.0))
+    }
+}
+
+impl<T: ToJSON + Serialize> ApiResponse for Written<T> {
+    fn meta() -> MetaResponses {
+        Success::<T>::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
 /// The chapters of the document, one for each contract.
 #[derive(Tags)]
 pub enum Tag {
@@ -76,6 +106,8 @@ pub enum Tag {
     /// Sign-up and check of a key (the contract of the LiveKit agents API).
     #[oai(rename = "LiveKit")]
     LiveKit,
+    /// Is this key good? What services ask on every request of their own.
+    Verify,
     /// The whole life of a key, and verify (the contract of Athena, which is better-auth's API key plugin).
     Athena,
 }
@@ -151,7 +183,7 @@ pub mod when {
     /// 404.
     pub const NOT_FOUND: (u16, &str) = (404, "No such thing in the caller's reach.");
     /// 413.
-    pub const TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB.");
+    pub const TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB, or 4 MiB where it is about many keys.");
     /// 415.
     pub const UNSUPPORTED: (u16, &str) = (415, "The body is not declared as application/json.");
     /// 429.

@@ -92,6 +92,15 @@ pub fn shown(headers: &HeaderMap) -> Shown {
     }
 }
 
+/// The text of a credential in one header, which is how services call. `None`: it is shown otherwise, or wrongly.
+#[must_use]
+pub fn in_one_header(headers: &HeaderMap) -> Option<&str> {
+    match (bearer(headers), single(headers, API_KEY_HEADER)) {
+        (Ok(Some(text)), Ok(None)) | (Ok(None), Ok(Some(text))) => Some(text).filter(|text| is_plausible(text)),
+        _ => None,
+    }
+}
+
 fn header(text: &str) -> Shown {
     if is_plausible(text) { Shown::Header(text.to_owned()) } else { Shown::Malformed }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,7 @@ use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     error::{MethodNotAllowedError, NotFoundError, ParsePathError},
     http::{
-        HeaderMap, HeaderValue, StatusCode,
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
         header::{ALLOW, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
     },
 };
@@ -23,13 +23,16 @@ use crate::{
     address::{ClientAddress, TrustedProxies},
     contract,
     failure::Failure,
+    hot::{Answered, Hot},
     methods::Methods,
 };
 
-const REQUEST_ID: &str = "x-request-id";
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The outermost endpoint: whatever happens inside, the client gets an answer in the shape of the contract it called.
 pub struct Edge<E> {
+    /// The short way for what is asked most.
+    pub hot: Option<Hot>,
     /// The routes.
     pub inner: E,
     /// Whose word about the client's address is taken.
@@ -38,8 +41,8 @@ pub struct Edge<E> {
     pub time_limit: Duration,
     /// Which methods each path has.
     pub methods: Methods,
-    /// For request ids.
-    pub entropy: Arc<dyn Entropy>,
+    /// Names requests that have no name.
+    pub request_ids: RequestIds,
 }
 
 impl<E: Endpoint> Endpoint for Edge<E> {
@@ -47,50 +50,89 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 
     async fn call(&self, mut request: Request) -> Result<Response> {
         let started = Instant::now();
-        let path = request.uri().path().to_owned();
         let request_id = self.request_id(request.headers());
         let address = self.client(&request);
-        request.set_data(address);
-        let span = info_span!(
-            target: "claviger", "request", request_id, method = %request.method(), client = %address.0,
-            operation = Empty, key_id = Empty, org_id = Empty,
-        );
-        let inner = AssertUnwindSafe(tokio::time::timeout(self.time_limit, self.inner.call(request)));
-        let outcome = inner.catch_unwind().instrument(span.clone()).await;
-        let (operation, outcome) = match outcome {
-            Ok(Ok(Ok(output))) => {
-                let response = output.into_response();
-                (response.data::<OperationId>().copied(), Ok(response))
+        if let Some(hot) = self.hot.as_ref()
+            && let Some(verify) = hot.verify(&request)
+        {
+            match self.within_bounds(hot.answer(verify, request, address)).await {
+                Ok(Answered::Here(mut response)) => {
+                    decorate(response.headers_mut(), request_id);
+                    return Ok(response);
+                }
+                Ok(Answered::NotHere(given_back)) => request = given_back,
+                Err(failure) => {
+                    let span = span(&request_id, &Method::POST, address);
+                    return Ok(self.conclude(Err(failure), &span, verify.path, request_id, started));
+                }
             }
-            Ok(Ok(Err(error))) => (error.data::<OperationId>().copied(), outcome_of(error)),
-            Ok(Err(_)) => (None, Err(Failure::Timeout)),
-            Err(panic) => (None, Err(Failure::Defect(panic_message(&*panic)))),
-        };
-        if let Some(operation) = operation {
-            span.record("operation", operation.0);
         }
-        let (mut response, cause) = match outcome {
-            Ok(response) => (response, None),
-            Err(failure) => (self.render(&path, &failure, &request_id), Some(failure)),
+        let path = request.uri().path().to_owned();
+        request.set_data(address);
+        let span = span(&request_id, request.method(), address);
+        let inner = async {
+            let (operation, outcome) = match self.inner.call(request).await {
+                Ok(output) => {
+                    let response = output.into_response();
+                    (response.data::<OperationId>().copied(), Ok(response))
+                }
+                Err(error) => (error.data::<OperationId>().copied(), outcome_of(error)),
+            };
+            if let Some(operation) = operation {
+                Span::current().record("operation", operation.0);
+            }
+            outcome
         };
-        decorate(response.headers_mut(), &request_id);
-        log(&span, response.status(), started.elapsed(), cause.as_ref());
-        Ok(response)
+        let outcome = self.within_bounds(inner.instrument(span.clone())).await;
+        Ok(self.conclude(outcome, &span, &path, request_id, started))
     }
 }
 
+fn span(request_id: &HeaderValue, method: &Method, address: ClientAddress) -> Span {
+    info_span!(
+        target: "claviger", "request", request_id = text(request_id), %method, client = %address.0,
+        operation = Empty, key_id = Empty, org_id = Empty,
+    )
+}
+
+fn text(request_id: &HeaderValue) -> &str {
+    request_id.to_str().unwrap_or_default()
+}
+
 impl<E> Edge<E> {
+    /// Ends what takes too long, and turns a panic into a failure.
+    async fn within_bounds<T>(&self, inner: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        match AssertUnwindSafe(tokio::time::timeout(self.time_limit, inner)).catch_unwind().await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Failure::Timeout),
+            Err(panic) => Err(Failure::Defect(panic_message(&*panic))),
+        }
+    }
+
+    /// The answer as it is sent, and the line about it.
+    fn conclude(
+        &self,
+        outcome: Result<Response, Failure>,
+        span: &Span,
+        path: &str,
+        request_id: HeaderValue,
+        started: Instant,
+    ) -> Response {
+        let (mut response, cause) = match outcome {
+            Ok(response) => (response, None),
+            Err(failure) => (self.render(path, &failure, text(&request_id)), Some(failure)),
+        };
+        decorate(response.headers_mut(), request_id);
+        log(span, response.status(), started.elapsed(), cause.as_ref());
+        response
+    }
+
     /// The client's own id for the request where it is fit to be logged, else a new one.
-    fn request_id(&self, headers: &HeaderMap) -> String {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-        match given {
-            Some(id) if (1..=64).contains(&id.len()) && id.bytes().all(plain) => id.to_owned(),
-            _ => {
-                let mut random = [0; 16];
-                self.entropy.fill(&mut random);
-                format!("{:032x}", u128::from_be_bytes(random))
-            }
+    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+        match headers.get(&REQUEST_ID) {
+            Some(id) if (1..=64).contains(&id.len()) && id.as_bytes().iter().all(plain) => id.clone(),
+            _ => self.request_ids.next(),
         }
     }
 
@@ -138,11 +180,39 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     format!("panic: {}", message.unwrap_or("without a message"))
 }
 
-fn decorate(headers: &mut HeaderMap, request_id: &str) {
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(REQUEST_ID, id);
+fn decorate(headers: &mut HeaderMap, request_id: HeaderValue) {
+    headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-store") });
+    headers.insert(X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
+    headers.insert(&REQUEST_ID, request_id);
+}
+
+/// Names for requests, each given once: a random half for the process, and a number.
+#[derive(Debug)]
+pub struct RequestIds {
+    process: u64,
+    given: AtomicU64,
+}
+
+impl RequestIds {
+    /// Names that no other process gives.
+    #[must_use]
+    pub fn new(entropy: &dyn Entropy) -> Self {
+        let mut random = [0; 8];
+        entropy.fill(&mut random);
+        Self { process: u64::from_be_bytes(random), given: AtomicU64::new(0) }
+    }
+
+    /// 32 hexadecimal digits.
+    fn next(&self) -> HeaderValue {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let number = self.given.fetch_add(1, Ordering::Relaxed);
+        let mut text = [0; 32];
+        for (half, value) in text.chunks_exact_mut(16).zip([self.process, number]) {
+            for (digit, place) in half.iter_mut().rev().enumerate() {
+                *place = HEX[usize::try_from(value >> (4 * digit) & 15).expect("4 bits")];
+            }
+        }
+        HeaderValue::from_bytes(&text).expect("hexadecimal digits")
     }
 }
 
@@ -167,11 +237,12 @@ mod tests {
 
     fn edge<E: Endpoint>(inner: E) -> TestClient<Edge<E>> {
         TestClient::new(Edge {
+            hot: None,
             inner,
             proxies: TrustedProxies::default(),
             time_limit: Duration::from_secs(1),
             methods: Methods::default(),
-            entropy: Arc::new(SystemEntropy),
+            request_ids: RequestIds::new(&SystemEntropy),
         })
     }
 

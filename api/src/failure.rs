@@ -99,6 +99,18 @@ impl Failure {
         }
     }
 
+    /// The same about a part of the document: its fields are named from there.
+    #[must_use]
+    pub fn within(self, place: &str) -> Self {
+        match self {
+            Self::Invalid(Fields(fields)) => {
+                let named = fields.into_iter().map(|(name, wrong)| (format!("{place}.{name}"), wrong));
+                Self::Invalid(Fields(named.collect()))
+            }
+            other => other,
+        }
+    }
+
     /// Seconds after which the same request may fare better.
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {

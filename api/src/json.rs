@@ -187,6 +187,17 @@ impl FromMember for Map<String, Value> {
     }
 }
 
+impl FromMember for Vec<Map<String, Value>> {
+    const EXPECTED: &'static str = "an array of objects";
+
+    fn from_member(value: Value) -> Option<Self> {
+        match value {
+            Value::Array(items) => items.into_iter().map(Map::from_member).collect(),
+            _ => None,
+        }
+    }
+}
+
 /// Text that [`parse`] accepted before is read back the same.
 #[must_use]
 pub fn stored_object(text: &str) -> Map<String, Value> {

@@ -75,8 +75,11 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
     let endpoint = app::endpoint(&services, config);
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let serving = server::serve(listener, endpoint, config.max_connections, stop.clone(), abort.clone());
+    let reporting = services.tally.clone().report(stop.clone());
     #[expect(clippy::disallowed_methods, reason = "the handle is kept, and waited for at the end")]
-    let server = tokio::spawn(serving);
+    let server = tokio::spawn(async move {
+        tokio::join!(serving, reporting);
+    });
     Ok(Running { address, stop, abort, server, services, claim, shutdown_timeout: config.shutdown_timeout })
 }
 
@@ -93,6 +96,11 @@ impl Running {
         let closed = tokio::time::timeout(CLOSE_TIME_LIMIT, self.services.close()).await.is_ok();
         drop(self.claim);
         drained && closed
+    }
+
+    /// Forgets the keys that are remembered, after a change that was not made through this process.
+    pub fn forget_everything(&self) {
+        self.services.forget_everything();
     }
 
     /// Waits for the end of the server, or of a worker behind it, which only a defect brings about.

@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     num::NonZeroUsize,
-    sync::{Mutex, PoisonError},
+    sync::{PoisonError, RwLock},
 };
 
 use domain::clock::Timestamp;
@@ -13,14 +13,14 @@ use crate::address::ClientAddress;
 
 const MINUTE_MILLIS: i64 = 60_000;
 
-/// Networks that are remembered at once, at about 100 bytes each; beyond it the one longest unheard of is forgotten.
+/// Networks that are remembered at once, at about 100 bytes each; beyond it the one whose last attempt is longest ago is forgotten.
 const NETWORKS: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 
 /// Counts attempts by network. A minute begins with the first attempt after the last minute.
 #[derive(Debug)]
 pub struct Limiter {
     max: u32,
-    networks: Mutex<LruCache<IpAddr, Minute>>,
+    networks: RwLock<LruCache<IpAddr, Minute>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +44,13 @@ impl Limiter {
     /// Allows `max` attempts a minute.
     #[must_use]
     pub fn new(max: u32) -> Self {
-        Self { max, networks: Mutex::new(LruCache::new(NETWORKS)) }
+        Self { max, networks: RwLock::new(LruCache::new(NETWORKS)) }
     }
 
     /// Whether the attempts of this minute are used up; counts nothing.
     pub fn check(&self, address: ClientAddress, now: Timestamp) -> Result<(), RetryAfter> {
-        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        match networks.get(&address.network()) {
+        let networks = self.networks.read().unwrap_or_else(PoisonError::into_inner);
+        match networks.peek(&address.network()) {
             Some(minute) if !minute.is_over(now) && minute.count >= self.max => Err(retry_after(*minute, now)),
             _ => Ok(()),
         }
@@ -58,7 +58,7 @@ impl Limiter {
 
     /// Counts one attempt, unless they are used up.
     pub fn count(&self, address: ClientAddress, now: Timestamp) -> Result<(), RetryAfter> {
-        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut networks = self.networks.write().unwrap_or_else(PoisonError::into_inner);
         let minute = networks.get_or_insert_mut(address.network(), || Minute { start: now, count: 0 });
         if minute.is_over(now) {
             *minute = Minute { start: now, count: 0 };
@@ -107,7 +107,7 @@ mod tests {
         for n in 0..=networks {
             assert_eq!(limiter.count(address(n), now), Ok(()));
         }
-        assert_eq!(limiter.networks.lock().expect("not poisoned").len(), NETWORKS.get());
+        assert_eq!(limiter.networks.read().expect("not poisoned").len(), NETWORKS.get());
         assert_eq!(limiter.check(address(0), now), Ok(()), "the oldest was forgotten");
         assert!(limiter.check(address(networks), now).is_err());
     }

@@ -2,12 +2,11 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use domain::clock::Timestamp;
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
 };
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::json::FromMember;
@@ -96,75 +95,10 @@ macro_rules! plain_type {
     };
 }
 
-/// A moment as RFC 3339 in UTC, to the second: `2026-11-21T08:00:00Z`.
-#[derive(Clone, Copy, Debug)]
-pub struct Seconds(pub Timestamp);
-
-plain_type!([] Seconds, "date_time_seconds", MetaSchema::new_with_format("string", "date-time"));
-
-impl ToJSON for Seconds {
-    fn to_json(&self) -> Option<Value> {
-        Some(Value::String(utc(self.0).to_rfc3339_opts(SecondsFormat::Secs, true)))
+impl<T: Serialize> Serialize for Nullable<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
-}
-
-impl ParseFromJSON for Seconds {
-    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        let Moment(timestamp) = Moment::parse_from_json(value).map_err(ParseError::propagate)?;
-        Ok(Self(timestamp))
-    }
-}
-
-/// A moment as RFC 3339 in UTC, with as many digits as it has: `2026-11-21T08:00:00Z`, `2026-11-21T08:00:00.250Z`.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment(pub Timestamp);
-
-plain_type!([] Moment, "date_time", MetaSchema::new_with_format("string", "date-time"));
-
-impl ToJSON for Moment {
-    fn to_json(&self) -> Option<Value> {
-        Some(Value::String(utc(self.0).to_rfc3339_opts(SecondsFormat::AutoSi, true)))
-    }
-}
-
-impl ParseFromJSON for Moment {
-    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        Self::from_member(value.unwrap_or_default()).ok_or_else(ParseError::expected_input)
-    }
-}
-
-impl FromMember for Moment {
-    const EXPECTED: &'static str = "a time like 2026-11-21T08:00:00Z (RFC 3339)";
-
-    fn from_member(value: Value) -> Option<Self> {
-        let time = DateTime::parse_from_rfc3339(value.as_str()?).ok()?;
-        Some(Self(Timestamp::from_millis(time.timestamp_millis())))
-    }
-}
-
-/// A moment as RFC 3339 in UTC, always with three digits: `2026-11-21T08:00:00.250Z`.
-#[derive(Clone, Copy, Debug)]
-pub struct Millis(pub Timestamp);
-
-plain_type!([] Millis, "date_time_millis", MetaSchema::new_with_format("string", "date-time"));
-
-impl ToJSON for Millis {
-    fn to_json(&self) -> Option<Value> {
-        Some(Value::String(utc(self.0).to_rfc3339_opts(SecondsFormat::Millis, true)))
-    }
-}
-
-impl ParseFromJSON for Millis {
-    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        let Moment(timestamp) = Moment::parse_from_json(value).map_err(ParseError::propagate)?;
-        Ok(Self(timestamp))
-    }
-}
-
-/// The moment as a calendar date and time.
-#[must_use]
-pub fn utc(timestamp: Timestamp) -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(timestamp.millis()).unwrap_or_default()
 }
 
 /// A JSON object of any members.
@@ -179,6 +113,12 @@ plain_type!([] JsonObject, "json_object", MetaSchema {
 impl ToJSON for JsonObject {
     fn to_json(&self) -> Option<Value> {
         Some(Value::Object(self.0.clone()))
+    }
+}
+
+impl Serialize for JsonObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 }
 

@@ -5,7 +5,6 @@ use crate::{
     id::{KeyId, OrganizationId, UserId},
     permission::PermissionSet,
     quota::Quota,
-    refusal::Refusal,
     secret::{KeyPrefix, Secret},
     text::{Invalid, name, text},
 };
@@ -100,17 +99,6 @@ impl ApiKey {
             created_at: now,
             updated_at: now,
         }
-    }
-
-    /// Whether the key itself is fit for use at `now`; who holds it and what for is not looked at.
-    pub fn check(&self, now: Timestamp) -> Result<(), Refusal> {
-        if !self.enabled {
-            return Err(Refusal::KeyDisabled);
-        }
-        if self.expires_at.is_some_and(|expires_at| now >= expires_at) {
-            return Err(Refusal::KeyExpired);
-        }
-        Ok(())
     }
 }
 

@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    api_key::ApiKey, caller::Caller, clock::Timestamp, error::Error, grants::Grants, keys::Keys,
-    organization::OrganizationKind, ports::Found, refusal::Refusal, secret::Secret,
+    caller::Caller,
+    clock::Timestamp,
+    error::{Error, Outage},
+    keys::Keys,
+    refusal::Refusal,
+    secret::SecretHash,
+    snapshot::Snapshot,
 };
 
 impl Keys {
@@ -13,38 +18,36 @@ impl Keys {
     /// # Errors
     /// [`Error::Unauthenticated`] with the first reason that holds; [`Error::Outage`].
     pub async fn authenticate(&self, text: &str) -> Result<Caller, Error> {
-        let secret = Secret::parse(text).ok_or(Error::Unauthenticated(Refusal::InvalidApiKey))?;
-        let found = self
-            .ports
-            .api_keys
-            .find_by_hash(&secret.hash())
-            .await?
-            .ok_or(Error::Unauthenticated(Refusal::InvalidApiKey))?;
+        let unknown = Error::Unauthenticated(Refusal::InvalidApiKey);
+        let Some(hash) = SecretHash::of(text) else { return Err(unknown) };
+        let Some(key) = self.find(&hash).await? else { return Err(unknown) };
         let now = self.now();
-        let Holder { key, kind, grants } = hold(found, now).map_err(Error::Unauthenticated)?;
-        self.ports.usage.authenticated(key.id, now);
-        Ok(Caller { key: Arc::new(key), kind, grants })
+        key.check(now).map_err(Error::Unauthenticated)?;
+        self.note(&key, 0, now);
+        Ok(Caller { key })
     }
-}
 
-/// A key that is fit for use, and what its holder may do.
-pub(crate) struct Holder {
-    pub(crate) key: ApiKey,
-    pub(crate) kind: OrganizationKind,
-    pub(crate) grants: Grants,
-}
-
-/// The decision, on values alone. The order of the reasons is that of [`Refusal`].
-pub(crate) fn hold(found: Found, now: Timestamp) -> Result<Holder, Refusal> {
-    if found.secret_expires_at.is_some_and(|end| now >= end) {
-        return Err(Refusal::InvalidApiKey);
+    /// The caller behind a shown text, where that takes no waiting: the key is remembered and good. `None` says nothing.
+    pub fn recognize(&self, text: &str) -> Option<Caller> {
+        let key = self.ports.snapshots.recall(&SecretHash::of(text)?)??;
+        let now = self.now();
+        key.check(now).ok()?;
+        self.note(&key, 0, now);
+        Some(Caller { key })
     }
-    let key = found.key;
-    let grants = match (key.user, found.membership) {
-        (None, _) => Grants::of_organization(key.permissions.clone()),
-        (Some(_), Some(permissions)) => Grants::of_user(key.permissions.clone(), permissions),
-        (Some(_), None) => return Err(Refusal::KeyDisabled),
-    };
-    key.check(now)?;
-    Ok(Holder { key, kind: found.kind, grants })
+
+    /// The key with this secret, read only where it is not known by heart.
+    pub(crate) async fn find(&self, hash: &SecretHash) -> Result<Option<Arc<Snapshot>>, Outage> {
+        match self.ports.snapshots.recall(hash) {
+            Some(found) => Ok(found),
+            None => self.ports.snapshots.read(hash).await,
+        }
+    }
+
+    /// Notes so many verifies, or with 0 an authentication, to be stored in a moment.
+    pub(crate) fn note(&self, key: &Arc<Snapshot>, verifies: u64, at: Timestamp) {
+        if let Some(stored) = key.uses().add(verifies, at) {
+            self.ports.usage.gather(key.clone(), stored);
+        }
+    }
 }

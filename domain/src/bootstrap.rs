@@ -60,7 +60,7 @@ impl Bootstrap {
     pub async fn again(&self) -> Result<Secret, Error> {
         let platform = self.accounts.find_platform().await?.ok_or(Error::NotFound)?;
         let (key, secret) = self.root_key(platform);
-        self.api_keys.create(&key, &secret.hash()).await.map_err(|outage: Outage| outage.into()).map(|()| secret)
+        self.api_keys.create(vec![(key, secret.hash())]).await.map_err(|outage: Outage| outage.into()).map(|()| secret)
     }
 
     fn root_key(&self, organization: OrganizationId) -> (ApiKey, Secret) {

@@ -3,31 +3,39 @@
 use std::sync::Arc;
 
 use crate::{
-    api_key::ApiKey, error::Error, grants::Grants, id::OrganizationId, organization::OrganizationKind,
-    permission::Permission, reach::Reach,
+    error::Error, grants::Grants, id::OrganizationId, organization::OrganizationKind, permission::Permission,
+    reach::Reach, snapshot::Snapshot,
 };
 
 /// An authenticated caller: the holder of a key that is good.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The key that was shown.
-    pub key: Arc<ApiKey>,
-    /// What kind of organization the key belongs to.
-    pub kind: OrganizationKind,
-    /// What the caller may do.
-    pub grants: Grants,
+    pub key: Arc<Snapshot>,
 }
 
 impl Caller {
     /// The organization that the caller acts in by themselves.
     #[must_use]
     pub fn organization(&self) -> OrganizationId {
-        self.key.organization
+        self.key.organization()
+    }
+
+    /// Whether the caller acts in every organization.
+    #[must_use]
+    pub fn is_platform(&self) -> bool {
+        self.key.kind() == OrganizationKind::Platform
+    }
+
+    /// What the caller may do.
+    #[must_use]
+    pub fn grants(&self) -> Grants {
+        self.key.grants()
     }
 
     /// Asks for `permission`, before anything else is looked at: without it every id is forbidden, real or made up.
     pub fn require(&self, permission: &Permission) -> Result<(), Error> {
-        if self.grants.allows(permission) { Ok(()) } else { Err(Error::Forbidden(permission.clone())) }
+        if self.key.allows(permission) { Ok(()) } else { Err(Error::Forbidden(permission.clone())) }
     }
 }
 

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 pub use create::{NewKey, Owner};
 pub use update::{KeyPatch, RateLimitPatch};
+pub use verify::{Question, Step};
 
 use crate::{
     caller::{Authority, Caller},
     clock::{Clock, Entropy, Timestamp},
     error::Error,
     id::OrganizationId,
-    organization::OrganizationKind,
     permission::Permission,
-    ports::{Accounts, ApiKeys, Ledger, Usage},
+    ports::{Accounts, ApiKeys, Ledger, Snapshots, Usage},
     reach::Reach,
 };
 
@@ -26,6 +26,8 @@ use crate::{
 pub struct Ports {
     /// The keys.
     pub api_keys: Arc<dyn ApiKeys>,
+    /// The keys as verify sees them.
+    pub snapshots: Arc<dyn Snapshots>,
     /// Organizations and users.
     pub accounts: Arc<dyn Accounts>,
     /// Uses that are counted before they are answered.
@@ -70,10 +72,7 @@ impl Keys {
         caller.require(permission)?;
         let organization = organization.ok_or(Error::NotFound)?;
         let reachable = caller.organization() == organization
-            || match caller.kind {
-                OrganizationKind::Tenant => false,
-                OrganizationKind::Platform => self.ports.accounts.has_organization(organization).await?,
-            };
+            || (caller.is_platform() && self.ports.accounts.has_organization(organization).await?);
         if reachable { Ok(Authority::new(caller, Reach::whole(organization))) } else { Err(Error::NotFound) }
     }
 
@@ -85,8 +84,8 @@ impl Keys {
         let organization = caller.organization();
         let user = match caller.require(whole) {
             Ok(()) => None,
-            Err(forbidden) if caller.key.user.is_none() || !caller.grants.allows(own) => return Err(forbidden),
-            Err(_) => caller.key.user,
+            Err(forbidden) if caller.key.user().is_none() || !caller.key.allows(own) => return Err(forbidden),
+            Err(_) => caller.key.user(),
         };
         Ok(Authority::new(caller, Reach { organization, user }))
     }

@@ -27,8 +27,10 @@ pub mod quota;
 pub mod reach;
 pub mod refusal;
 pub mod secret;
+pub mod snapshot;
 pub mod text;
 pub mod user;
+pub mod uses;
 pub mod verdict;
 
 pub use error::{Error, Outage};

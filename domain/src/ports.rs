@@ -1,6 +1,8 @@
 //! What the use cases ask of the world. One method is one atomic step; what it promises is said here and kept by the
 //! implementation. Absence is a value; an [`Outage`] means that nothing is known.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -9,27 +11,15 @@ use crate::{
     clock::Timestamp,
     error::Outage,
     id::{KeyId, OrganizationId, UserId},
-    organization::{Organization, OrganizationKind},
+    organization::Organization,
     permission::PermissionSet,
     quota::{RateLimit, Refill},
     reach::Reach,
     secret::SecretHash,
+    snapshot::Snapshot,
     user::{Membership, User},
     verdict::Spent,
 };
-
-/// A key found by its secret, with everything that decides whether it is good.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The key.
-    pub key: ApiKey,
-    /// The kind of organization that owns it.
-    pub kind: OrganizationKind,
-    /// What the key's user may do there; `None` where the key has no user or the user is not a member.
-    pub membership: Option<PermissionSet>,
-    /// From this moment on the secret (not the key) has ended.
-    pub secret_expires_at: Option<Timestamp>,
-}
 
 /// A place in an organization's keys, oldest first. It does not move when other keys come and go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,20 +39,32 @@ pub enum Start {
     After(Position),
 }
 
-/// The keys of all organizations. Every method but the lookup by hash is bound to a [`Reach`].
+/// The keys by their secrets, as verify sees them: the one way to a key that is not bound to a [`Reach`].
+///
+/// What was changed through this process is seen at once, whatever is remembered.
+#[async_trait]
+pub trait Snapshots: Send + Sync {
+    /// What is remembered of the key with this secret: the key, or that there is none. `None`: it has to be read.
+    fn recall(&self, hash: &SecretHash) -> Option<Option<Arc<Snapshot>>>;
+
+    /// The key with this secret, read now.
+    async fn read(&self, hash: &SecretHash) -> Result<Option<Arc<Snapshot>>, Outage>;
+
+    /// Forgets the key with this secret, because it was found to have changed.
+    fn forget(&self, hash: &SecretHash);
+}
+
+/// The keys of all organizations. Every method is bound to a [`Reach`], or to the organization of the key it stores.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
-    /// The key with this secret, in one read.
-    async fn find_by_hash(&self, hash: &SecretHash) -> Result<Option<Found>, Outage>;
-
     /// The key with this identifier.
     async fn find(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage>;
 
     /// At most `limit` keys from `start` on, ordered by (`created_at`, `id`).
     async fn list(&self, reach: Reach, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage>;
 
-    /// Stores a new key with its first secret, both or neither.
-    async fn create(&self, key: &ApiKey, secret: &SecretHash) -> Result<(), Outage>;
+    /// Stores new keys, each with its first secret: all or none.
+    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>) -> Result<(), Outage>;
 
     /// Stores the changed settings of a key, if it still has `version`; answers it as it is then. `None`: it has another
     /// version or is gone; nothing was changed.
@@ -112,13 +114,11 @@ pub trait Ledger: Send + Sync {
     async fn spend(&self, key: KeyId, version: u64) -> Result<Spent, Outage>;
 }
 
-/// Notes uses that need not be counted before they are answered. Never waits and never fails.
+/// Stores uses that need not be counted before they are answered. Never waits and never fails.
 pub trait Usage: Send + Sync {
-    /// A verify of an unmetered key found it good.
-    fn verified(&self, key: KeyId, at: Timestamp);
-
-    /// A caller was authenticated with the key.
-    fn authenticated(&self, key: KeyId, at: Timestamp);
+    /// Takes a key with uses that are not stored yet; so far `stored` verifies are. In a moment it asks the key for the rest
+    /// by [`crate::uses::Uses::store`].
+    fn gather(&self, key: Arc<Snapshot>, stored: u64);
 }
 
 /// A user with an organization of their own and its first key.

@@ -19,3 +19,18 @@ pub enum Refusal {
         try_again_in: u64,
     },
 }
+
+impl Refusal {
+    /// The word for programs, the same everywhere.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::InvalidApiKey => "INVALID_API_KEY",
+            Self::KeyDisabled => "KEY_DISABLED",
+            Self::KeyExpired => "KEY_EXPIRED",
+            Self::InsufficientPermissions => "INSUFFICIENT_PERMISSIONS",
+            Self::UsageExceeded => "USAGE_EXCEEDED",
+            Self::RateLimited { .. } => "RATE_LIMITED",
+        }
+    }
+}

@@ -4,7 +4,9 @@
 //! CRC-32/ISO-HDLC of the body in 6 base62 digits. The check costs nothing and turns typing errors and guesses away
 //! before any lookup; it protects nothing. The prefix says what a found secret belongs to, so that scanners can tell.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 
 use crate::{
     clock::Entropy,
@@ -19,19 +21,22 @@ const START: usize = 6;
 /// Separates our hashes from every other use of BLAKE3. Changing it would make every stored hash useless.
 const HASH_CONTEXT: &str = "claviger 2026-11-21 api key secret v1";
 
+/// The context is the same for every hash, so it is worked in once.
+static CONTEXT_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(HASH_CONTEXT));
+
 text!(
     /// The text in front of a secret, chosen by who makes the key.
     KeyPrefix,
     "`^[A-Za-z0-9_-]{1,32}$`.",
     |text| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        if (1..=32).contains(&text.len()) && text.bytes().all(plain) {
-            Ok(text.to_owned())
-        } else {
-            Err(Invalid::Prefix)
-        }
+        if is_prefix(text) { Ok(text.to_owned()) } else { Err(Invalid::Prefix) }
     }
 );
+
+fn is_prefix(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(plain)
+}
 
 impl KeyPrefix {
     /// The prefix of a key that was given none: `cvg_`.
@@ -61,28 +66,18 @@ impl Secret {
     #[must_use]
     pub fn generate(prefix: &KeyPrefix, entropy: &dyn Entropy) -> Self {
         let mut text = prefix.as_str().to_owned();
-        while text.len() < prefix.as_str().len() + BODY {
-            let mut byte = [0];
-            entropy.fill(&mut byte);
+        let end = text.len() + BODY;
+        while text.len() < end {
+            let mut bytes = [0; BODY + 5];
+            entropy.fill(&mut bytes);
             // 248 = 4 × 62: taking the remainder of larger bytes would favour the first digits.
-            if byte[0] < 248 {
-                text.push(char::from(DIGITS[usize::from(byte[0] % 62)]));
-            }
+            let digits =
+                bytes.iter().filter(|byte| **byte < 248).map(|byte| char::from(DIGITS[usize::from(byte % 62)]));
+            text.extend(digits.take(end - text.len()));
         }
         let check = check(&text[prefix.as_str().len()..]);
         text.push_str(&check);
         Self { text, prefix_len: prefix.as_str().len() }
-    }
-
-    /// Reads a presented text. `None`: it has not the form of a secret, or its check digits do not hold.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let prefix_len = text.len().checked_sub(BODY + CHECK)?;
-        let (prefix, rest) = text.split_at_checked(prefix_len)?;
-        let (body, digits) = rest.split_at_checked(BODY)?;
-        KeyPrefix::parse(prefix).ok()?;
-        let holds = body.bytes().all(|byte| byte.is_ascii_alphanumeric()) && check(body) == digits;
-        holds.then(|| Self { text: text.to_owned(), prefix_len })
     }
 
     /// The text itself, for the one answer that shows it.
@@ -106,7 +101,7 @@ impl Secret {
     /// What is stored instead of the text.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
-        SecretHash(blake3::derive_key(HASH_CONTEXT, self.text.as_bytes()))
+        SecretHash::of_text(&self.text)
     }
 }
 
@@ -121,6 +116,26 @@ impl fmt::Debug for Secret {
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
+    /// The hash of a presented text. `None`: it has not the form of a secret, or its check digits do not hold, so that there
+    /// is nothing to look up.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        let (prefix, rest) = text.split_at_checked(text.len().checked_sub(BODY + CHECK)?)?;
+        let (body, digits) = rest.split_at_checked(BODY)?;
+        let is_body = body.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (is_prefix(prefix) && is_body && check_digits(body) == digits.as_bytes()).then(|| Self::of_text(text))
+    }
+
+    fn of_text(text: &str) -> Self {
+        Self(*blake3::Hasher::new_from_context_key(&CONTEXT_KEY).update(text.as_bytes()).finalize().as_bytes())
+    }
+
+    /// The hash with these bytes, from storage.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes, for storage and lookup.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
@@ -135,14 +150,18 @@ impl fmt::Debug for SecretHash {
 }
 
 /// CRC-32/ISO-HDLC of `body` as 6 base62 digits, big-endian, padded with zeros.
-fn check(body: &str) -> String {
+fn check_digits(body: &str) -> [u8; CHECK] {
     let mut rest = crc32fast::hash(body.as_bytes());
     let mut digits = [b'0'; CHECK];
     for digit in digits.iter_mut().rev() {
         *digit = DIGITS[(rest % 62) as usize];
         rest /= 62;
     }
-    digits.iter().copied().map(char::from).collect()
+    digits
+}
+
+pub(crate) fn check(body: &str) -> String {
+    check_digits(body).into_iter().map(char::from).collect()
 }
 
 #[cfg(test)]
@@ -176,7 +195,7 @@ mod tests {
             prop_assert_eq!(secret.expose().len(), prefix.len() + 49);
             prop_assert!(secret.expose().starts_with(&prefix));
             prop_assert_eq!(secret.start(), &secret.expose()[..prefix.len() + 6]);
-            prop_assert_eq!(Secret::parse(secret.expose()), Some(secret));
+            prop_assert_eq!(SecretHash::of(secret.expose()), Some(secret.hash()));
         }
 
         #[test]
@@ -186,12 +205,12 @@ mod tests {
             let good = secret("cvg_", bytes).expose().to_owned();
             let mut text = good.clone();
             text.replace_range(4 + at..5 + at, &other);
-            prop_assert_eq!(Secret::parse(&text).is_some(), text == good);
+            prop_assert_eq!(SecretHash::of(&text).is_some(), text == good);
         }
 
         #[test]
         fn any_text_is_read_without_harm(text in ".{0,120}") {
-            prop_assert_eq!(Secret::parse(&text), None);
+            prop_assert_eq!(SecretHash::of(&text), None);
         }
     }
 
@@ -203,7 +222,7 @@ mod tests {
     #[test]
     fn the_hash_of_a_text_never_changes() {
         let text = format!("cvg_{}{}", "A".repeat(43), check(&"A".repeat(43)));
-        let hash = Secret::parse(&text).expect("well formed").hash();
+        let hash = SecretHash::of(&text).expect("well formed");
         let expected = "979194c1a5d410d94ff1d8934a4ae7cf2b3638e325774c2a2c6f8dca1b86ec79";
         assert_eq!(blake3::Hash::from_bytes(*hash.bytes()).to_hex().as_str(), expected);
     }
@@ -211,8 +230,8 @@ mod tests {
     #[test]
     fn the_prefix_is_part_of_the_secret() {
         let one = secret("one_", vec![7]);
-        let two = Secret::parse(&one.expose().replace("one_", "two_")).expect("same body and check");
-        assert_ne!(one.hash(), two.hash());
+        let two = SecretHash::of(&one.expose().replace("one_", "two_")).expect("same body and check");
+        assert_ne!(one.hash(), two);
     }
 
     #[test]

@@ -1,14 +1,39 @@
 //! The answer to "is this key good?": a value like any other, not an error.
 
-use crate::{api_key::ApiKey, clock::Timestamp, quota::Quota, refusal::Refusal};
+use std::sync::Arc;
+
+use crate::{clock::Timestamp, quota::Quota, refusal::Refusal, snapshot::Snapshot};
 
 /// The answer to a verify.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Verdict {
-    /// It is good for what was asked. The quota is what this use left of it.
-    Valid(Box<ApiKey>),
+    /// It is good for what was asked.
+    Valid(Valid),
     /// It is not.
-    Refused(Refusal),
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The key, where it is known to the caller.
+        key: Option<Arc<Snapshot>>,
+    },
+}
+
+/// A key that was found good, after this use.
+#[derive(Clone, Debug)]
+pub struct Valid {
+    /// The key.
+    pub key: Arc<Snapshot>,
+    /// What this use left of its limits.
+    pub quota: Quota,
+    /// Verifies that found it good, this one included. For an unmetered key: as far as this process knows.
+    pub request_count: u64,
+    /// When that was last.
+    pub last_request_at: Option<Timestamp>,
+}
+
+impl Verdict {
+    /// Of a text that is no known key.
+    pub(crate) const UNKNOWN: Self = Self::Refused { refusal: Refusal::InvalidApiKey, key: None };
 }
 
 /// What the ledger says to one metered use.

@@ -21,18 +21,19 @@ use crate::{
 #[async_trait]
 impl Accounts for Store {
     async fn enroll(&self, enrolment: &Enrolment, secret: &SecretHash) -> Result<bool, Outage> {
-        let enroll = async {
-            let transaction = self.pools.begin().await?;
-            user::Entity::insert(convert::user_row(&enrolment.user)).exec_without_returning(&transaction).await?;
-            organization::Entity::insert(convert::organization_row(&enrolment.organization))
-                .exec_without_returning(&transaction)
-                .await?;
-            membership::Entity::insert(convert::membership_row(&enrolment.membership))
-                .exec_without_returning(&transaction)
-                .await?;
-            api_keys::insert(&transaction, &enrolment.key, secret).await?;
-            Ok(transaction.commit().await?)
-        };
+        let user = convert::user_row(&enrolment.user);
+        let organization = convert::organization_row(&enrolment.organization);
+        let membership = convert::membership_row(&enrolment.membership);
+        let key = [(enrolment.key.clone(), *secret)];
+        let enroll = self.transaction(move |transaction, changed| {
+            Box::pin(async move {
+                changed.push(key[0].1);
+                user::Entity::insert(user).exec_without_returning(transaction).await?;
+                organization::Entity::insert(organization).exec_without_returning(transaction).await?;
+                membership::Entity::insert(membership).exec_without_returning(transaction).await?;
+                Ok(api_keys::insert(transaction, &key).await?)
+            })
+        });
         unless_conflict(enroll.await)
     }
 
@@ -77,14 +78,15 @@ impl Accounts for Store {
         key: &ApiKey,
         secret: &SecretHash,
     ) -> Result<bool, Outage> {
-        let create = async {
-            let transaction = self.pools.begin().await?;
-            organization::Entity::insert(convert::organization_row(organization))
-                .exec_without_returning(&transaction)
-                .await?;
-            api_keys::insert(&transaction, key, secret).await?;
-            Ok(transaction.commit().await?)
-        };
+        let organization = convert::organization_row(organization);
+        let key = [(key.clone(), *secret)];
+        let create = self.transaction(move |transaction, changed| {
+            Box::pin(async move {
+                changed.push(key[0].1);
+                organization::Entity::insert(organization).exec_without_returning(transaction).await?;
+                Ok(api_keys::insert(transaction, &key).await?)
+            })
+        });
         unless_conflict(create.await)
     }
 

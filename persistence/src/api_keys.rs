@@ -6,18 +6,18 @@ use domain::{
     api_key::ApiKey,
     clock::Timestamp,
     id::KeyId,
-    ports::{ApiKeys, Found, KeyChanges, Start},
+    ports::{ApiKeys, KeyChanges, Start},
     reach::Reach,
     secret::SecretHash,
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult,
-    JoinType, QueryFilter, QueryOrder, QuerySelect, QueryTrait, RelationDef, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
+    QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 
 use crate::{
     Store, convert,
-    entity::{api_key, api_key_secret, membership, organization},
+    entity::{api_key, api_key_secret},
     outage::Failure,
 };
 
@@ -28,48 +28,43 @@ fn in_reach(reach: Reach) -> Condition {
     Condition::all().add(organization).add_option(user)
 }
 
-/// Stores a key with its first secret; part of a transaction.
-pub(crate) async fn insert<C: ConnectionTrait>(db: &C, key: &ApiKey, secret: &SecretHash) -> Result<(), DbErr> {
-    let row = convert::api_key_row(key);
-    api_key::Entity::insert(row).exec_without_returning(db).await?;
-    let secret = api_key_secret::ActiveModel {
-        hash: Set(secret.bytes().to_vec()),
-        api_key_id: Set(key.id.uuid()),
-        created_at: Set(key.created_at.millis()),
-        expires_at: Set(None),
-    };
-    api_key_secret::Entity::insert(secret).exec_without_returning(db).await?;
+/// Keys in one statement: SQLite and PostgreSQL take at most 32,766 and 65,535 parameters.
+const ROWS: usize = 500;
+
+/// Stores keys, each with its first secret; part of a transaction.
+pub(crate) async fn insert<C: ConnectionTrait>(db: &C, keys: &[(ApiKey, SecretHash)]) -> Result<(), DbErr> {
+    for keys in keys.chunks(ROWS) {
+        let rows = keys.iter().map(|(key, _)| convert::api_key_row(key));
+        api_key::Entity::insert_many(rows).exec_without_returning(db).await?;
+        let secrets = keys.iter().map(|(key, hash)| api_key_secret::ActiveModel {
+            hash: Set(hash.bytes().to_vec()),
+            api_key_id: Set(key.id.uuid()),
+            created_at: Set(key.created_at.millis()),
+            expires_at: Set(None),
+        });
+        api_key_secret::Entity::insert_many(secrets).exec_without_returning(db).await?;
+    }
     Ok(())
 }
 
-/// What the lookup by hash reads.
-#[derive(FromQueryResult)]
-struct FoundRow {
-    #[sea_orm(nested)]
-    key: api_key::Model,
-    kind: String,
-    member_permissions: Option<String>,
-    secret_expires_at: Option<i64>,
-}
-
-impl FoundRow {
-    fn into_found(self) -> Result<Found, Failure> {
-        let permissions = |text: String| convert::permissions(&text, "memberships", self.key.id);
-        Ok(Found {
-            kind: convert::kind(&self.kind, self.key.organization_id)?,
-            membership: self.member_permissions.map(permissions).transpose()?,
-            secret_expires_at: self.secret_expires_at.map(Timestamp::from_millis),
-            key: convert::api_key(self.key)?,
-        })
+/// The secrets of these keys.
+async fn secrets<C: ConnectionTrait>(db: &C, keys: Vec<Uuid>) -> Result<Vec<SecretHash>, DbErr> {
+    let mut hashes = Vec::new();
+    for keys in keys.chunks(ROWS) {
+        let rows: Vec<Vec<u8>> = api_key_secret::Entity::find()
+            .select_only()
+            .column(api_key_secret::Column::Hash)
+            .filter(api_key_secret::Column::ApiKeyId.is_in(keys.iter().copied()))
+            .into_tuple()
+            .all(db)
+            .await?;
+        hashes.extend(rows.into_iter().filter_map(|row| row.try_into().ok()).map(SecretHash::from_bytes));
     }
+    Ok(hashes)
 }
 
 #[async_trait]
 impl ApiKeys for Store {
-    async fn find_by_hash(&self, hash: &SecretHash) -> Result<Option<Found>, Outage> {
-        Ok(self.find_by_hash_or_fail(hash).await?)
-    }
-
     async fn find(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage> {
         Ok(find(&self.pools.read, reach, key).await?)
     }
@@ -78,13 +73,14 @@ impl ApiKeys for Store {
         Ok(self.list_or_fail(reach, start, limit).await?)
     }
 
-    async fn create(&self, key: &ApiKey, secret: &SecretHash) -> Result<(), Outage> {
-        let create = async {
-            let transaction = self.pools.begin().await?;
-            insert(&transaction, key, secret).await?;
-            transaction.commit().await
-        };
-        create.await.map_err(|error| Failure::from(error).into())
+    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>) -> Result<(), Outage> {
+        let create = self.change(move |transaction, changed| {
+            Box::pin(async move {
+                changed.extend(keys.iter().map(|(_, hash)| *hash));
+                Ok(insert(transaction, &keys).await?)
+            })
+        });
+        create.await
     }
 
     async fn update(
@@ -95,52 +91,34 @@ impl ApiKeys for Store {
         changes: &KeyChanges,
         now: Timestamp,
     ) -> Result<Option<ApiKey>, Outage> {
-        let update = async {
-            let transaction = self.pools.begin().await?;
-            let updated = api_key::Entity::update_many()
-                .set(convert::changes_row(changes, version, now))
-                .filter(in_reach(reach))
-                .filter(api_key::Column::Id.eq(key.uuid()))
-                .filter(api_key::Column::Version.eq(convert::number(version)))
-                .exec(&transaction)
-                .await?;
-            if updated.rows_affected == 0 {
-                transaction.rollback().await?;
-                return Ok(None);
-            }
-            let key = find(&transaction, reach, key).await?;
-            transaction.commit().await?;
-            Ok::<_, Failure>(key)
-        };
-        Ok(update.await?)
+        let row = convert::changes_row(changes, version, now);
+        let update = self.change(move |transaction, changed| {
+            Box::pin(async move {
+                let updated = api_key::Entity::update_many()
+                    .set(row)
+                    .filter(in_reach(reach))
+                    .filter(api_key::Column::Id.eq(key.uuid()))
+                    .filter(api_key::Column::Version.eq(convert::number(version)))
+                    .exec(transaction)
+                    .await?;
+                if updated.rows_affected == 0 {
+                    return Ok(None);
+                }
+                changed.extend(secrets(transaction, vec![key.uuid()]).await?);
+                find(transaction, reach, key).await
+            })
+        });
+        update.await
     }
 
     async fn delete(&self, reach: Reach, key: KeyId) -> Result<bool, Outage> {
-        let deleted = api_key::Entity::delete_many()
-            .filter(in_reach(reach))
-            .filter(api_key::Column::Id.eq(key.uuid()))
-            .exec(&self.pools.write)
-            .await
-            .map_err(Failure::from)?;
-        Ok(deleted.rows_affected == 1)
+        let this = Condition::all().add(in_reach(reach)).add(api_key::Column::Id.eq(key.uuid()));
+        Ok(self.delete_all(this).await? == 1)
     }
 
     async fn delete_expired(&self, reach: Reach, now: Timestamp) -> Result<u64, Outage> {
-        // Locked in the order of their ids, as the workers lock.
-        let expired = api_key::Entity::find()
-            .select_only()
-            .column(api_key::Column::Id)
-            .filter(in_reach(reach))
-            .filter(api_key::Column::ExpiresAt.lte(now.millis()))
-            .order_by_asc(api_key::Column::Id)
-            .lock_exclusive()
-            .into_query();
-        let deleted = api_key::Entity::delete_many()
-            .filter(api_key::Column::Id.in_subquery(expired))
-            .exec(&self.pools.write)
-            .await
-            .map_err(Failure::from)?;
-        Ok(deleted.rows_affected)
+        let expired = Condition::all().add(in_reach(reach)).add(api_key::Column::ExpiresAt.lte(now.millis()));
+        self.delete_all(expired).await
     }
 }
 
@@ -150,31 +128,29 @@ async fn find<C: ConnectionTrait>(db: &C, reach: Reach, key: KeyId) -> Result<Op
 }
 
 impl Store {
-    async fn find_by_hash_or_fail(&self, hash: &SecretHash) -> Result<Option<Found>, Failure> {
-        let secret: RelationDef = api_key_secret::Entity::belongs_to(api_key::Entity)
-            .from(api_key_secret::Column::ApiKeyId)
-            .to(api_key::Column::Id)
-            .into();
-        let organization: RelationDef = api_key::Entity::belongs_to(organization::Entity)
-            .from(api_key::Column::OrganizationId)
-            .to(organization::Column::Id)
-            .into();
-        let membership: RelationDef = api_key::Entity::belongs_to(membership::Entity)
-            .from((api_key::Column::OrganizationId, api_key::Column::UserId))
-            .to((membership::Column::OrganizationId, membership::Column::UserId))
-            .into();
-        let row = api_key::Entity::find()
-            .join_rev(JoinType::InnerJoin, secret)
-            .join(JoinType::InnerJoin, organization)
-            .join(JoinType::LeftJoin, membership)
-            .column_as(organization::Column::Kind, "kind")
-            .column_as(membership::Column::Permissions, "member_permissions")
-            .column_as(api_key_secret::Column::ExpiresAt, "secret_expires_at")
-            .filter(api_key_secret::Column::Hash.eq(hash.bytes().to_vec()))
-            .into_model::<FoundRow>()
-            .one(&self.pools.read)
-            .await?;
-        row.map(FoundRow::into_found).transpose()
+    /// Removes the keys that `which` names. Answers how many.
+    async fn delete_all(&self, which: Condition) -> Result<u64, Outage> {
+        let delete = self.change(move |transaction, changed| {
+            Box::pin(async move {
+                // Locked in the order of their ids, as the workers lock.
+                let keys: Vec<Uuid> = api_key::Entity::find()
+                    .select_only()
+                    .column(api_key::Column::Id)
+                    .filter(which)
+                    .order_by_asc(api_key::Column::Id)
+                    .lock_exclusive()
+                    .into_tuple()
+                    .all(transaction)
+                    .await?;
+                changed.extend(secrets(transaction, keys.clone()).await?);
+                for keys in keys.chunks(ROWS) {
+                    let these = api_key::Column::Id.is_in(keys.iter().copied());
+                    api_key::Entity::delete_many().filter(these).exec(transaction).await?;
+                }
+                Ok(keys.len() as u64)
+            })
+        });
+        delete.await
     }
 
     async fn list_or_fail(&self, reach: Reach, start: Start, limit: u64) -> Result<Vec<ApiKey>, Failure> {

@@ -18,6 +18,8 @@ use sea_orm::{
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
+use crate::snapshots::CacheSize;
+
 /// Which database, and how to use it.
 #[derive(Clone)]
 pub struct Settings {
@@ -29,6 +31,8 @@ pub struct Settings {
     pub ledger_clock: Option<Arc<dyn Clock>>,
     /// How long to wait for a connection or for SQLite's lock before the database counts as away.
     pub timeout: Duration,
+    /// How many keys to remember.
+    pub cache: CacheSize,
 }
 
 /// The connections of a process.

@@ -1,6 +1,6 @@
 //! Rows and statements: the domain's ports on SQLite and PostgreSQL, by the same code.
 //!
-//! A key's row is reached by what is in somebody's reach, but for the lookup by hash and the two workers, who write uses of
+//! A key's row is reached by what is in somebody's reach, but for the lookup by hash and the two workers that write uses of
 //! keys that were looked up by hash before. A method of a port is one statement or one transaction, so nothing is ever half
 //! done.
 
@@ -14,6 +14,8 @@ mod ledger;
 mod outage;
 mod schema;
 mod set;
+mod snapshots;
+mod transaction;
 mod usage;
 
 use std::sync::Arc;
@@ -23,21 +25,28 @@ pub use claim::{Claim, ClaimError, claim};
 pub use connect::Settings;
 use domain::{
     Outage,
-    clock::Timestamp,
     id::KeyId,
-    ports::{Ledger, Usage},
+    ports::{self, Ledger, Usage},
+    secret::SecretHash,
+    snapshot::Snapshot,
     verdict::Spent,
 };
 pub use schema::SchemaError;
 use sea_orm::DbErr;
+pub use snapshots::CacheSize;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{connect::Pools, outage::Failure};
+use crate::{
+    connect::Pools,
+    outage::Failure,
+    snapshots::{READERS, Snapshots},
+};
 
 /// The database behind all ports.
 #[derive(Clone, Debug)]
 pub struct Store {
     pools: Pools,
+    snapshots: Arc<Snapshots>,
     ledger: ledger::Queue,
     usage: Arc<usage::Book>,
     workers: TaskTracker,
@@ -46,7 +55,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database and starts the two workers that write uses. An SQLite file that does not exist is made.
+    /// Opens the database and starts the workers: those that read keys, and the two that write uses. An SQLite file that does not exist is made.
     ///
     /// # Errors
     /// The database cannot be reached or refuses us.
@@ -54,21 +63,15 @@ impl Store {
         let pools = connect::connect(settings).await?;
         let (queue, ledger) = ledger::open(pools.clone(), settings.ledger_clock.clone());
         let usage = Arc::new(usage::Book::default());
+        let snapshots = Arc::new(Snapshots::new(settings.cache));
         let (workers, stop, ended) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        // Dropped when a worker ends, however it ends.
-        let (one, other) = (ended.clone().drop_guard(), ended.clone().drop_guard());
-        let (ledger_stop, usage_stop) = (stop.clone(), stop.clone());
-        workers.spawn(async move {
-            ledger.run(ledger_stop).await;
-            drop(one);
-        });
-        let (book, usage_pools) = (usage.clone(), pools.clone());
-        workers.spawn(async move {
-            book.run(usage_pools, usage_stop).await;
-            drop(other);
-        });
+        for place in 0..READERS {
+            watched(&workers, &ended, snapshots.clone().run(place, pools.clone(), stop.clone()));
+        }
+        watched(&workers, &ended, ledger.run(stop.clone()));
+        watched(&workers, &ended, usage.clone().run(pools.clone(), stop.clone()));
         workers.close();
-        Ok(Self { pools, ledger: queue, usage, workers, stop, ended })
+        Ok(Self { pools, snapshots, ledger: queue, usage, workers, stop, ended })
     }
 
     /// Brings the schema up to date.
@@ -91,6 +94,11 @@ impl Store {
     /// The database does not answer.
     pub async fn is_ready(&self) -> Result<bool, Outage> {
         schema::is_current(&self.pools.read).await.map_err(|error| Failure::from(error).into())
+    }
+
+    /// Forgets every key that is remembered, after a change that was not made through this value.
+    pub fn forget_everything(&self) {
+        self.snapshots.forget_everything();
     }
 
     /// Waits until a worker has ended, which without [`Store::close`] only a defect brings about.
@@ -116,11 +124,31 @@ impl Ledger for Store {
 }
 
 impl Usage for Store {
-    fn verified(&self, key: KeyId, at: Timestamp) {
-        self.usage.note(key, 1, at);
+    fn gather(&self, key: Arc<Snapshot>, stored: u64) {
+        self.usage.gather(key, stored);
+    }
+}
+
+#[async_trait]
+impl ports::Snapshots for Store {
+    fn recall(&self, hash: &SecretHash) -> Option<Option<Arc<Snapshot>>> {
+        self.snapshots.recall(hash)
     }
 
-    fn authenticated(&self, key: KeyId, at: Timestamp) {
-        self.usage.note(key, 0, at);
+    async fn read(&self, hash: &SecretHash) -> Result<Option<Arc<Snapshot>>, Outage> {
+        self.snapshots.read(hash).await
     }
+
+    fn forget(&self, hash: &SecretHash) {
+        self.snapshots.forget(&[*hash]);
+    }
+}
+
+/// Runs a worker. However it ends, `ended` is told.
+fn watched(workers: &TaskTracker, ended: &CancellationToken, worker: impl Future<Output = ()> + Send + 'static) {
+    let guard = ended.clone().drop_guard();
+    workers.spawn(async move {
+        worker.await;
+        drop(guard);
+    });
 }

@@ -1,13 +1,14 @@
-//! Noting uses that need not be counted before they are answered: gathered by key in memory and written each second, when
-//! many keys have gathered, and at the end. What a crash loses is at most the last second.
+//! Storing uses that need not be counted before they are answered: the keys themselves count them; those with uncounted
+//! uses gather here and are written each second, when many have gathered, and at the end. What a crash loses is at most the
+//! last second.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use domain::{Outage, clock::Timestamp, id::KeyId};
+use domain::{Outage, clock::Timestamp, snapshot::Snapshot};
 use sea_orm::{ConnectionTrait, prelude::Uuid};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -17,45 +18,45 @@ use crate::{connect::Pools, convert, outage::Failure, set::Set};
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Keys that gather before they are written without waiting for the second to end.
-const MANY: usize = 10_000;
+const MANY: usize = 100_000;
 
-/// Keys that are remembered while the database is away; uses of further ones are forgotten.
+/// Keys whose uses are remembered while the database is away; uses of further ones are forgotten.
 const MOST: usize = 1_000_000;
 
 /// Keys in one transaction: between two of them the ledger gets its turn.
 const CHUNK: usize = 500;
 
-/// Uses that are not written yet.
+/// Keys with uses that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    keys: Mutex<BTreeMap<Uuid, Uses>>,
+    /// Each with the number of verifies that is written.
+    gathered: Mutex<Vec<(Arc<Snapshot>, u64)>>,
+    /// What could not be written.
+    left: Mutex<BTreeMap<Uuid, Uses>>,
     many: Notify,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Uses {
     count: u64,
     last: Timestamp,
 }
 
+/// Adds uses of a key to others of the same key.
+fn merge(all: &mut BTreeMap<Uuid, Uses>, key: Uuid, uses: Uses) {
+    let known = all.entry(key).or_insert(Uses { count: 0, last: uses.last });
+    known.count += uses.count;
+    known.last = known.last.max(uses.last);
+}
+
 impl Book {
-    /// Notes so many uses of a key.
-    pub(crate) fn note(&self, key: KeyId, count: u64, at: Timestamp) {
-        let len = self.merge(key.uuid(), Uses { count, last: at });
-        if len == MANY {
+    /// Takes a key of whose verifies so many are written.
+    pub(crate) fn gather(&self, key: Arc<Snapshot>, written: u64) {
+        let mut gathered = lock(&self.gathered);
+        gathered.push((key, written));
+        if gathered.len() == MANY {
             self.many.notify_one();
         }
-    }
-
-    fn merge(&self, key: Uuid, uses: Uses) -> usize {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = keys.get_mut(&key) {
-            known.count += uses.count;
-            known.last = known.last.max(uses.last);
-        } else if keys.len() < MOST {
-            keys.insert(key, uses);
-        }
-        keys.len()
     }
 
     /// Writes until `stop`, and then once more.
@@ -78,18 +79,36 @@ impl Book {
     }
 
     async fn flush(&self, pools: &Pools) -> Result<(), Outage> {
-        let gathered = std::mem::take(&mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner));
-        let gathered: Vec<(Uuid, Uses)> = gathered.into_iter().collect();
+        let gathered = self.take();
         for (n, chunk) in gathered.chunks(CHUNK).enumerate() {
             if let Err(error) = write(pools, chunk).await {
+                let mut left = lock(&self.left);
                 for (key, uses) in &gathered[n * CHUNK..] {
-                    self.merge(*key, *uses);
+                    if left.len() < MOST || left.contains_key(key) {
+                        merge(&mut left, *key, *uses);
+                    }
                 }
                 return Err(error);
             }
         }
         Ok(())
     }
+
+    /// Everything that is to be written, each key once: in the order of their ids, as the ledger locks them.
+    fn take(&self) -> Vec<(Uuid, Uses)> {
+        let mut uses = std::mem::take(&mut *lock(&self.left));
+        for (key, written) in std::mem::take(&mut *lock(&self.gathered)) {
+            let (count, last) = key.uses().store();
+            if let Some(last) = last {
+                merge(&mut uses, key.id().uuid(), Uses { count: count - written, last });
+            }
+        }
+        uses.into_iter().collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), Outage> {
@@ -113,22 +132,29 @@ async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), Outage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshots::tests::key;
 
-    fn key(n: usize) -> KeyId {
-        KeyId::from_uuid(Uuid::from_u128(n as u128))
+    fn note(book: &Book, key: &Arc<Snapshot>, verifies: u64, at: i64) {
+        if let Some(written) = key.uses().add(verifies, Timestamp::from_millis(at)) {
+            book.gather(key.clone(), written);
+        }
     }
 
     #[tokio::test]
     async fn uses_of_a_key_gather_and_many_keys_are_written_at_once() {
         let book = Book::default();
-        let at = |millis| Timestamp::from_millis(millis);
-        book.note(key(1), 1, at(5));
-        book.note(key(1), 0, at(9));
-        book.note(key(1), 2, at(7));
-        let uses = book.keys.lock().expect("not poisoned").get(&key(1).uuid()).copied().expect("noted");
-        assert_eq!((uses.count, uses.last), (3, at(9)));
-        for n in 2..=MANY {
-            book.note(key(n), 1, at(0));
+        let (one, twin) = (key(1), key(1));
+        note(&book, &one, 1, 5);
+        note(&book, &one, 0, 9);
+        note(&book, &one, 1, 7);
+        note(&book, &twin, 1, 8);
+        let all = Uses { count: 3, last: Timestamp::from_millis(9) };
+        assert_eq!(book.take(), [(one.id().uuid(), all)], "read twice, it is still one key");
+        assert_eq!(book.take(), []);
+        note(&book, &one, 1, 11);
+        assert_eq!(book.take(), [(one.id().uuid(), Uses { count: 1, last: Timestamp::from_millis(11) })]);
+        for n in 0..u32::try_from(MANY).expect("small") {
+            note(&book, &key(n), 1, 0);
         }
         book.many.notified().await;
     }

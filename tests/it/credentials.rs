@@ -25,6 +25,27 @@ const PROTECTED: &[Operation] = &[
         request: |org_id, _| ("GET", format!("/orgs/{org_id}/api_keys"), None),
     },
     Operation {
+        id: "verifyApiKey",
+        permission: Some("api_keys:verify"),
+        is_tenant_bound: false,
+        request: |_, _| ("POST", "/api_keys/verify".to_owned(), Some(json!({"key": "x"}))),
+    },
+    Operation {
+        id: "verifyApiKeys",
+        permission: Some("api_keys:verify"),
+        is_tenant_bound: false,
+        request: |_, _| ("POST", "/api_keys/verify_batch".to_owned(), Some(json!({"keys": [{"key": "x"}]}))),
+    },
+    Operation {
+        id: "createApiKeys",
+        permission: Some("api_keys:write"),
+        is_tenant_bound: true,
+        request: |org_id, _| {
+            let keys = json!({"keys": [{"name": "n", "permissions": []}]});
+            ("POST", format!("/orgs/{org_id}/api_keys/bulk_create"), Some(keys))
+        },
+    },
+    Operation {
         id: "createApiKey",
         permission: Some("api_keys:write"),
         is_tenant_bound: true,

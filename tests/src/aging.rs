@@ -9,18 +9,18 @@ use crate::TestApp;
 impl TestApp {
     /// Every membership has these permissions from now on (in flat form).
     pub async fn change_memberships(&self, permissions: &str) {
-        self.database.execute(&format!("UPDATE memberships SET permissions = '{permissions}'")).await;
+        self.execute(&format!("UPDATE memberships SET permissions = '{permissions}'")).await;
     }
 
     /// Nobody is a member of anything any more.
     pub async fn end_memberships(&self) {
-        self.database.execute("DELETE FROM memberships").await;
+        self.execute("DELETE FROM memberships").await;
     }
 
     /// Every secret ends in so many seconds.
     pub async fn end_secrets_in(&self, seconds: i64) {
         let end = Timestamp::from_millis(self.clock.now().millis() + seconds * 1_000);
-        self.database.execute(&format!("UPDATE api_key_secrets SET expires_at = {}", end.millis())).await;
+        self.execute(&format!("UPDATE api_key_secrets SET expires_at = {}", end.millis())).await;
     }
 
     /// So many more keys like this one, a hundred made in each millisecond; without secrets.
@@ -37,12 +37,12 @@ impl TestApp {
              INSERT INTO api_keys (id, created_at, {rest}) \
              SELECT {new_id}, created_at + 1 + n / 100, {rest} FROM api_keys, copies WHERE id = {id}"
         );
-        self.database.execute(&statement).await;
+        self.execute(&statement).await;
     }
 
     /// The key holds what no rule allows.
     pub async fn break_keys(&self) {
-        self.database.execute("UPDATE api_keys SET permissions = 'a:b:c'").await;
+        self.execute("UPDATE api_keys SET permissions = 'a:b:c'").await;
     }
 
     /// A key as the database has it: what remains, uses in the window, and good verifies.
@@ -52,9 +52,7 @@ impl TestApp {
 
     /// The database was migrated by a newer version.
     pub async fn pretend_newer_schema(&self) {
-        self.database
-            .execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29991231_000001_x', 0)")
-            .await;
+        self.execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29991231_000001_x', 0)").await;
     }
 
     /// Somebody else writes to the database, on SQLite, until the connection that comes back is closed.

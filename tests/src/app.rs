@@ -77,6 +77,8 @@ pub fn test_config(database_url: &str) -> Config {
         database_url: database_url.to_owned(),
         database_connections: 5,
         database_timeout: Duration::from_secs(10),
+        cache_keys: 100_000,
+        cache_bytes: 64 << 20,
         sign_up: SignUp::Open,
         sign_up_rate: 1_000_000,
         auth_failure_rate: 1_000_000,
@@ -167,7 +169,7 @@ impl TestApp {
     /// A key in any state, put into the database beside the service. Answers its id and text.
     pub async fn key(&self, org_id: &str, spec: KeySpec) -> (String, String) {
         let (key, secret) = self.make(org_id, spec);
-        self.beside().await.create(&key, &secret.hash()).await.expect("the key is stored");
+        self.beside().await.create(vec![(key.clone(), secret.hash())]).await.expect("the key is stored");
         (key.id.to_string(), secret.expose().to_owned())
     }
 
@@ -190,6 +192,12 @@ impl TestApp {
             ..ApiKey::new(id, organization, &secret, Creator::Operator, now)
         };
         (key, secret)
+    }
+
+    /// Changes rows behind the service's back, which then forgets what it remembers.
+    pub(crate) async fn execute(&self, statement: &str) {
+        self.database.execute(statement).await;
+        self.running.forget_everything();
     }
 
     /// Ends the service as a signal would. `false`: requests were cut off.

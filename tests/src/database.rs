@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use persistence::{Settings, Store};
+use persistence::{CacheSize, Settings, Store};
 use sea_orm::{ConnectionTrait, Database, Statement};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -105,8 +105,7 @@ impl TestDatabase {
 
     /// The ports on this database, beside those of the service.
     pub async fn store(&self) -> Store {
-        let settings =
-            Settings { url: self.url.clone(), connections: 2, ledger_clock: None, timeout: Duration::from_secs(10) };
+        let settings = settings(self.url.clone(), 2);
         Store::connect(&settings).await.expect("the database is there")
     }
 }
@@ -132,8 +131,7 @@ static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 async fn template(server: &str) -> String {
     let name = unique_name();
     run(server, &format!("CREATE DATABASE {name}")).await;
-    let settings =
-        Settings { url: at(server, &name), connections: 1, ledger_clock: None, timeout: Duration::from_secs(10) };
+    let settings = settings(at(server, &name), 1);
     let store = Store::connect(&settings).await.expect("the new database is there");
     store.migrate().await.expect("the new database is migrated");
     store.close().await;
@@ -148,6 +146,12 @@ fn unique_name() -> String {
 #[expect(clippy::disallowed_methods, reason = "the tests' own setting")]
 fn server() -> Option<String> {
     std::env::var("CLAVIGER_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty())
+}
+
+/// For ports beside the service, which remember nothing.
+fn settings(url: String, connections: u32) -> Settings {
+    let (timeout, cache) = (Duration::from_secs(10), CacheSize { keys: 0, bytes: 0 });
+    Settings { url, connections, ledger_clock: None, timeout, cache }
 }
 
 fn at(server: &str, database: &str) -> String {

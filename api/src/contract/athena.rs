@@ -24,11 +24,20 @@ use self::{
     sheet::{Create, Delete, KeyIdText, ListNumber, Sheet, Update, Verify},
     verdict::VerdictView,
 };
-use super::{Failed, Shape, Success, Tag};
-use crate::{body::Deferred, credentials::Credential, failure::Failure, gate::Gate, key_stream, wire::Unread};
+use super::{Failed, Shape, Success, Tag, Written, written};
+use crate::{
+    body::Deferred, credentials::Credential, failure::Failure, gate::Gate, hot::HotVerify, key_stream, wire::Unread,
+};
 
 /// How this contract says that something failed.
 pub const SHAPE: Shape = Shape { prefix: "/api/auth", render: error::render };
+
+/// Verify, as it is asked most of the time.
+pub const HOT: HotVerify = HotVerify {
+    path: "/api/auth/api-key/verify",
+    read: request::plain_verify,
+    write: |verdict, _| written(&VerdictView::from(verdict)),
+};
 
 /// The operations.
 pub struct Athena {
@@ -147,12 +156,12 @@ impl Athena {
         credential: Credential,
         /// The key, and what it should be good for.
         body: Deferred<Sheet<Verify>>,
-    ) -> Result<Success<VerdictView>, Failed<Changing>> {
+    ) -> Result<Written<VerdictView>, Failed<Changing>> {
         let caller = self.gate.admit(&credential).await?;
         caller.require(&Permission::API_KEYS_VERIFY)?;
         let asked = request::verify(body.read().await?.members)?;
-        let verdict = self.keys.verify(&caller, &asked.key, &asked.permissions).await?;
-        Ok(Success(VerdictView::from(&verdict)))
+        let verdict = self.keys.verify(&caller, asked.question()).await?;
+        Ok(Written(VerdictView::from(&verdict)))
     }
 
     /// Delete all expired API keys

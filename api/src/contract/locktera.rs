@@ -4,6 +4,9 @@ mod cursor;
 mod dto;
 mod error;
 mod list;
+mod question;
+mod verdict;
+mod verify;
 
 use std::sync::Arc;
 
@@ -13,9 +16,10 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
+pub use self::verify::{HOT, Verify};
 use self::{
     cursor::Cursor,
-    dto::{CreateKey, CreatedKeyView, Message, PageSize},
+    dto::{CreateKey, CreateKeys, CreatedKeyView, CreatedKeys, Message, PageSize},
     error::{Reading, Writing},
     list::KeyList,
 };
@@ -88,6 +92,26 @@ impl Locktera {
         let new = body.read().await?.into_domain(self.keys.now())?;
         let (key, secret) = self.keys.create(&authority, new).await?;
         Ok(Success(CreatedKeyView::new(&key, &secret)))
+    }
+
+    /// Create up to 1,000 keys for an organization
+    ///
+    /// All of them or none, each as if it were made alone; the answer has them in the same order. Needs the permission
+    /// `api_keys:write`.
+    #[oai(path = "/orgs/:org_id/api_keys/bulk_create", method = "post", operation_id = "createApiKeys")]
+    async fn create_api_keys(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// What the keys will be.
+        body: Deferred<CreateKeys>,
+    ) -> Result<Success<CreatedKeys>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
+        let new = body.read().await?.into_domain(self.keys.now())?;
+        let made = self.keys.create_many(&authority, new).await?;
+        Ok(Success(CreatedKeys { keys: made.iter().map(|(key, secret)| CreatedKeyView::new(key, secret)).collect() }))
     }
 
     /// Delete a key of an organization

@@ -51,10 +51,31 @@ impl Keys {
     /// the key would, or its owner does not; [`Error::ExceedsExpiry`] where the key would outlive the caller's own;
     /// [`Error::Outage`].
     pub async fn create(&self, authority: &Authority, new: NewKey) -> Result<(ApiKey, Secret), Error> {
+        let made = self.make(authority, &authority.caller().grants(), new).await?;
+        self.ports.api_keys.create(vec![(made.0.clone(), made.1.hash())]).await?;
+        Ok(made)
+    }
+
+    /// Makes all of these keys or none.
+    ///
+    /// # Errors
+    /// Those of [`Keys::create`], for any of the keys.
+    pub async fn create_many(&self, authority: &Authority, new: Vec<NewKey>) -> Result<Vec<(ApiKey, Secret)>, Error> {
+        let grants = authority.caller().grants();
+        let mut made = Vec::with_capacity(new.len());
+        for new in new {
+            made.push(self.make(authority, &grants, new).await?);
+        }
+        self.ports.api_keys.create(made.iter().map(|(key, secret)| (key.clone(), secret.hash())).collect()).await?;
+        Ok(made)
+    }
+
+    /// A key that is not stored yet, by a caller with these grants.
+    async fn make(&self, authority: &Authority, held: &Grants, new: NewKey) -> Result<(ApiKey, Secret), Error> {
         let caller = authority.caller();
         let user = match new.owner {
             Owner::Organization => None,
-            Owner::Caller => caller.key.user,
+            Owner::Caller => caller.key.user(),
             Owner::User(user) => Some(user.ok_or(Error::UserNotFound)?),
         };
         if authority.reach().user.is_some_and(|own| user != Some(own)) {
@@ -72,7 +93,7 @@ impl Keys {
                 Grants::of_user(new.permissions.clone(), membership)
             }
         };
-        if !caller.grants.covers(&grants) {
+        if !held.covers(&grants) {
             return Err(Error::ExceedsGrants);
         }
         let expires_at = bounded_expiry(caller, new.expires_at)?;
@@ -82,7 +103,7 @@ impl Keys {
         }
         let secret = Secret::generate(&new.prefix, &*self.ports.entropy);
         let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
-        let created_by = Creator::Key(caller.key.id);
+        let created_by = Creator::Key(caller.key.id());
         let key = ApiKey {
             user,
             name: new.name,
@@ -92,14 +113,13 @@ impl Keys {
             quota,
             ..ApiKey::new(id, authority.organization(), &secret, created_by, self.now())
         };
-        self.ports.api_keys.create(&key, &secret.hash()).await?;
         Ok((key, secret))
     }
 }
 
 /// The expiry of a key that `caller` makes: never later than that of the caller's own key.
 fn bounded_expiry(caller: &Caller, wanted: Option<Timestamp>) -> Result<Option<Timestamp>, Error> {
-    match (caller.key.expires_at, wanted) {
+    match (caller.key.expires_at(), wanted) {
         (Some(own), Some(wanted)) if wanted > own => Err(Error::ExceedsExpiry),
         (own, None) => Ok(own),
         (_, wanted) => Ok(wanted),

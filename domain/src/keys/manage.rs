@@ -49,6 +49,6 @@ impl Keys {
     /// # Errors
     /// [`Error::NotFound`] where the organization or user has gone since the caller was authenticated; [`Error::Outage`].
     pub async fn profile(&self, caller: &Caller) -> Result<Profile, Error> {
-        self.ports.accounts.find_profile(caller.organization(), caller.key.user).await?.ok_or(Error::NotFound)
+        self.ports.accounts.find_profile(caller.organization(), caller.key.user()).await?.ok_or(Error::NotFound)
     }
 }

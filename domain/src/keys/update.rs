@@ -103,7 +103,7 @@ impl Keys {
             return Ok(());
         }
         let after = changes.permissions.as_ref().unwrap_or(&current.permissions);
-        if caller.key.id == current.id && !narrows(current, changes) {
+        if caller.key.id() == current.id && !narrows(current, changes) {
             return Err(Error::ExceedsGrants);
         }
         let membership = match current.user {
@@ -122,11 +122,11 @@ impl Keys {
                 None => Grants::of_organization(permissions.clone()),
                 Some(membership) => Grants::of_user(permissions.clone(), membership.clone()),
             };
-            if !caller.grants.covers(&grants) {
+            if !caller.grants().covers(&grants) {
                 return Err(Error::ExceedsGrants);
             }
         }
-        match (caller.key.expires_at, changes.expires_at) {
+        match (caller.key.expires_at(), changes.expires_at) {
             (Some(_), Change::Clear) => Err(Error::ExceedsExpiry),
             (Some(own), Change::Set(wanted)) if wanted > own => Err(Error::ExceedsExpiry),
             _ => Ok(()),

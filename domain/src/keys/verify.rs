@@ -1,74 +1,130 @@
 //! Is this key good for that? The question that services ask on every request of their own.
+//!
+//! The usual answer needs nothing but memory, so the decision is made step by step without waiting, and only a step that
+//! needs the database waits.
+
+use std::sync::Arc;
 
 use super::Keys;
 use crate::{
-    api_key::ApiKey,
-    authenticate::{Holder, hold},
     caller::Caller,
     error::{Error, Outage},
-    organization::OrganizationKind,
+    id::OrganizationId,
     permission::{Permission, PermissionSet},
     refusal::Refusal,
-    secret::{Secret, SecretHash},
-    verdict::{Spent, Verdict},
+    secret::SecretHash,
+    snapshot::Snapshot,
+    verdict::{Spent, Valid, Verdict},
 };
 
 /// How often a decision is made anew because the key changed while its use was being counted, before that counts as busy.
-const ATTEMPTS: usize = 8;
+/// Settings that change every few milliseconds do so many times in a row; the time limit of a request is far longer.
+const ATTEMPTS: usize = 64;
+
+/// What is asked about a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The whole text of the key.
+    pub text: &'a str,
+    /// All of this it must hold.
+    pub permissions: &'a PermissionSet,
+    /// The organization that it must belong to; `None`: any that the caller sees.
+    pub organization: Option<OrganizationId>,
+}
+
+/// Where a decision stands.
+#[derive(Debug)]
+pub enum Step {
+    /// Decided.
+    Decided(Verdict),
+    /// The key has to be read.
+    Read(SecretHash),
+    /// The key is good, but for its limits.
+    Spend(Arc<Snapshot>),
+}
 
 impl Keys {
-    /// Whether the key with this text is good for `asked`, and counts the use if it is.
+    /// Whether a key is good for what is asked, and counts the use if it is.
     ///
     /// A caller sees the keys of their own organization, a platform caller those of all. What is refused costs nothing.
     ///
     /// # Errors
     /// [`Error::Forbidden`] without `api_keys:verify`; [`Error::Outage`], which never means that the key is bad.
-    pub async fn verify(&self, caller: &Caller, text: &str, asked: &PermissionSet) -> Result<Verdict, Error> {
+    pub async fn verify(&self, caller: &Caller, question: Question<'_>) -> Result<Verdict, Error> {
         caller.require(&Permission::API_KEYS_VERIFY)?;
-        let Some(secret) = Secret::parse(text) else { return Ok(Verdict::Refused(Refusal::InvalidApiKey)) };
-        let hash = secret.hash();
-        for _ in 0..ATTEMPTS {
-            let mut key = match self.decide(caller, &hash, asked).await? {
-                Ok(key) => key,
-                Err(refusal) => return Ok(Verdict::Refused(refusal)),
-            };
-            let now = self.now();
-            if !key.quota.is_metered() {
-                self.ports.usage.verified(key.id, now);
-                return Ok(Verdict::Valid(Box::new(key)));
-            }
-            match self.ports.ledger.spend(key.id, key.version).await? {
-                Spent::Admitted { quota, request_count, at } => {
-                    key.quota = quota;
-                    key.request_count = request_count;
-                    key.last_request_at = key.last_request_at.max(Some(at));
-                    return Ok(Verdict::Valid(Box::new(key)));
-                }
-                Spent::Refused(refusal) => return Ok(Verdict::Refused(refusal)),
-                Spent::Changed => {}
-            }
+        let step = self.begin(caller, question);
+        Ok(self.finish(caller, question, step).await?)
+    }
+
+    /// Decides as far as memory goes. The caller holds `api_keys:verify`.
+    pub fn begin(&self, caller: &Caller, question: Question<'_>) -> Step {
+        let Some(hash) = SecretHash::of(question.text) else { return Step::Decided(Verdict::UNKNOWN) };
+        match self.ports.snapshots.recall(&hash) {
+            None => Step::Read(hash),
+            Some(found) => self.decide(caller, question, found),
         }
-        Err(Outage::Unavailable("the key changed again and again while its use was counted".into()).into())
+    }
+
+    /// Decides the rest.
+    ///
+    /// # Errors
+    /// The database is away, or the key changes all the time.
+    pub async fn finish(&self, caller: &Caller, question: Question<'_>, mut step: Step) -> Result<Verdict, Outage> {
+        let mut attempts = 0;
+        loop {
+            step = match step {
+                Step::Decided(verdict) => return Ok(verdict),
+                Step::Read(hash) => self.decide(caller, question, self.ports.snapshots.read(&hash).await?),
+                Step::Spend(_) if attempts == ATTEMPTS => {
+                    return Err(Outage::Unavailable(
+                        "the key changed again and again while its use was counted".into(),
+                    ));
+                }
+                Step::Spend(key) => {
+                    attempts += 1;
+                    self.spend(key).await?
+                }
+            };
+        }
+    }
+
+    async fn spend(&self, key: Arc<Snapshot>) -> Result<Step, Outage> {
+        Ok(match self.ports.ledger.spend(key.id(), key.version()).await? {
+            Spent::Admitted { quota, request_count, at } => {
+                let last_request_at = key.uses().last().max(Some(at));
+                Step::Decided(Verdict::Valid(Valid { key, quota, request_count, last_request_at }))
+            }
+            Spent::Refused(refusal) => Step::Decided(Verdict::Refused { refusal, key: Some(key) }),
+            Spent::Changed => {
+                self.ports.snapshots.forget(key.hash());
+                Step::Read(*key.hash())
+            }
+        })
     }
 
     /// Everything but the limits.
-    async fn decide(
-        &self,
-        caller: &Caller,
-        hash: &SecretHash,
-        asked: &PermissionSet,
-    ) -> Result<Result<ApiKey, Refusal>, Error> {
-        let found = self.ports.api_keys.find_by_hash(hash).await?;
-        let in_reach = found.filter(|found| {
-            caller.kind == OrganizationKind::Platform || found.key.organization == caller.organization()
+    fn decide(&self, caller: &Caller, question: Question<'_>, found: Option<Arc<Snapshot>>) -> Step {
+        let in_reach = found.filter(|key| {
+            let organization = key.organization();
+            (caller.is_platform() || organization == caller.organization())
+                && question.organization.is_none_or(|only| organization == only)
         });
-        let Some(found) = in_reach else { return Ok(Err(Refusal::InvalidApiKey)) };
-        Ok(hold(found, self.now()).and_then(|Holder { key, grants, .. }| {
-            if asked.iter().all(|permission| grants.allows(permission)) {
-                Ok(key)
-            } else {
-                Err(Refusal::InsufficientPermissions)
+        let Some(key) = in_reach else { return Step::Decided(Verdict::UNKNOWN) };
+        let now = self.now();
+        let holds_all = || question.permissions.iter().all(|permission| key.allows(permission));
+        let good =
+            key.check(now).and_then(|()| if holds_all() { Ok(()) } else { Err(Refusal::InsufficientPermissions) });
+        match good {
+            // Whose secret has ended is not told.
+            Err(Refusal::InvalidApiKey) => Step::Decided(Verdict::UNKNOWN),
+            Err(refusal) => Step::Decided(Verdict::Refused { refusal, key: Some(key) }),
+            Ok(()) if key.is_metered() => Step::Spend(key),
+            Ok(()) => {
+                self.note(&key, 1, now);
+                let (request_count, last_request_at) = (key.uses().count(), key.uses().last());
+                let quota = key.quota();
+                Step::Decided(Verdict::Valid(Valid { key, quota, request_count, last_request_at }))
             }
-        }))
+        }
     }
 }

@@ -3,20 +3,31 @@
 
 use std::borrow::Cow;
 
-use domain::{api_key::ApiKey, id::UserId, permission::PermissionSet, secret::Secret};
+use domain::{
+    api_key::{ApiKey, Metadata},
+    id::UserId,
+    permission::PermissionSet,
+    secret::Secret,
+    verdict::Valid,
+};
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::{
     ApiResponse, Object,
     registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     json::stored_object,
-    wire::{JsonObject, Millis, Nullable, plain_type},
+    time::Millis,
+    wire::{JsonObject, Nullable, plain_type},
 };
+
+/// The plugin can have several configurations; there is one.
+const DEFAULT_CONFIG: &str = "default";
 
 /// Resource → actions.
 #[derive(Clone, Debug)]
@@ -33,14 +44,19 @@ impl ToJSON for PermissionMap {
     }
 }
 
+impl Serialize for PermissionMap {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.map())
+    }
+}
+
 impl ParseFromJSON for PermissionMap {
     fn parse_from_json(_: Option<Value>) -> ParseResult<Self> {
         Err(ParseError::expected_input()) // Only ever answered; the derive of an object wants both directions.
     }
 }
 
-fn permissions(key: &ApiKey) -> Nullable<PermissionMap> {
-    let set = &key.permissions;
+fn permissions(set: &PermissionSet) -> Nullable<PermissionMap> {
     Nullable((*set != PermissionSet::default()).then(|| PermissionMap(set.clone())))
 }
 
@@ -49,13 +65,14 @@ pub(super) fn owner(key: &ApiKey) -> Uuid {
     key.user.map_or(key.organization.uuid(), UserId::uuid)
 }
 
-fn metadata(key: &ApiKey) -> Nullable<JsonObject> {
-    Nullable(key.metadata.as_ref().map(|text| JsonObject(stored_object(text.as_str()))))
+fn metadata(text: Option<&str>) -> Nullable<JsonObject> {
+    Nullable(text.map(|text| JsonObject(stored_object(text))))
 }
 
 /// A key.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "AthenaApiKey", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub(super) struct KeyView {
     /// Its identifier.
     id: Uuid,
@@ -103,7 +120,40 @@ pub(super) struct KeyView {
     config_id: String,
     /// The organization that owns it.
     #[oai(rename = "org_id")]
+    #[serde(rename = "org_id")]
     org_id: Uuid,
+}
+
+impl From<&Valid> for KeyView {
+    fn from(valid: &Valid) -> Self {
+        let Valid { key, quota, request_count, last_request_at } = valid;
+        let owner = key.user().map_or(key.organization().uuid(), UserId::uuid);
+        Self {
+            id: key.id().uuid(),
+            name: Nullable(key.name().map(ToOwned::to_owned)),
+            start: Nullable(Some(key.start().to_owned())),
+            prefix: Nullable(Some(key.prefix().to_owned())),
+            user_id: owner,
+            refill_interval: Nullable(quota.refill.map(|refill| refill.interval)),
+            refill_amount: Nullable(quota.refill.map(|refill| refill.amount)),
+            last_refill_at: Nullable(quota.last_refill_at.map(Millis)),
+            enabled: key.is_enabled(),
+            rate_limit_enabled: quota.rate_limit.is_some(),
+            rate_limit_time_window: Nullable(quota.rate_limit.map(|limit| limit.window)),
+            rate_limit_max: Nullable(quota.rate_limit.map(|limit| limit.max)),
+            request_count: *request_count,
+            remaining: Nullable(quota.remaining),
+            last_request: Nullable(last_request_at.map(Millis)),
+            expires_at: Nullable(key.expires_at().map(Millis)),
+            created_at: Millis(key.created_at()),
+            updated_at: Millis(key.updated_at()),
+            metadata: metadata(key.metadata()),
+            permissions: permissions(key.permissions()),
+            reference_id: owner,
+            config_id: DEFAULT_CONFIG.to_owned(),
+            org_id: key.organization().uuid(),
+        }
+    }
 }
 
 impl From<&ApiKey> for KeyView {
@@ -127,10 +177,10 @@ impl From<&ApiKey> for KeyView {
             expires_at: Nullable(key.expires_at.map(Millis)),
             created_at: Millis(key.created_at),
             updated_at: Millis(key.updated_at),
-            metadata: metadata(key),
-            permissions: permissions(key),
+            metadata: metadata(key.metadata.as_ref().map(Metadata::as_str)),
+            permissions: permissions(&key.permissions),
             reference_id: owner(key),
-            config_id: "default".to_owned(),
+            config_id: DEFAULT_CONFIG.to_owned(),
             org_id: key.organization.uuid(),
         }
     }
@@ -206,7 +256,7 @@ impl CreatedKeyView {
             user_id: owner(key),
             last_refill_at: Nullable(key.quota.last_refill_at.map(Millis)),
             last_request: Nullable(key.last_request_at.map(Millis)),
-            metadata: metadata(key),
+            metadata: metadata(key.metadata.as_ref().map(Metadata::as_str)),
             rate_limit_max: Nullable(key.quota.rate_limit.map(|limit| limit.max)),
             rate_limit_time_window: Nullable(key.quota.rate_limit.map(|limit| limit.window)),
             remaining: Nullable(key.quota.remaining),
@@ -214,9 +264,9 @@ impl CreatedKeyView {
             refill_interval: Nullable(key.quota.refill.map(|refill| refill.interval)),
             rate_limit_enabled: key.quota.rate_limit.is_some(),
             request_count: key.request_count,
-            permissions: permissions(key),
+            permissions: permissions(&key.permissions),
             reference_id: owner(key),
-            config_id: "default".to_owned(),
+            config_id: DEFAULT_CONFIG.to_owned(),
             org_id: key.organization.uuid(),
         }
     }

@@ -11,10 +11,14 @@ use domain::{
     quota::{MAX_INTEGER, Quota, RateLimit, Refill},
     secret::KeyPrefix,
 };
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::lenient::{Body, Kind, Sent};
-use crate::failure::{Failure, Fields};
+use crate::{
+    failure::{Failure, Fields},
+    hot::{Asked, PlainContext, PlainMap, is_plain_key},
+};
 
 /// What the plugin takes for the other one where only one of maximum and window is given: 10 uses in a day.
 const DEFAULT_RATE_LIMIT: RateLimit = RateLimit { max: 10, window: 86_400_000 };
@@ -190,21 +194,32 @@ pub(super) fn update(members: Map<String, Value>, now: Timestamp) -> Result<Guar
     Ok(Guarded { request: Update { key, user, patch }, needs_admin })
 }
 
-/// What a verify asks.
-#[derive(Debug)]
-pub(super) struct Verify {
-    pub(super) key: String,
-    pub(super) permissions: PermissionSet,
-}
-
-pub(super) fn verify(members: Map<String, Value>) -> Result<Verify, Failure> {
+pub(super) fn verify(members: Map<String, Value>) -> Result<Asked<'static>, Failure> {
     let mut body = Body::new(members);
     let key = body.text("key", |text| Ok(text.to_owned()));
     let key = body.require("key", key);
     let permissions = body.permissions("permissions");
     let permissions = body.not_null("permissions", permissions).unwrap_or_default();
     body.finish()?;
-    Ok(Verify { key: key.unwrap_or_default(), permissions })
+    Ok(Asked { key: key.unwrap_or_default().into(), permissions, organization: None })
+}
+
+/// A verify as most clients send it: the same as [`verify`], for bodies without any leniency.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainVerify<'a> {
+    key: &'a str,
+    #[serde(borrow, default)]
+    permissions: PlainMap<'a>,
+    #[serde(default)]
+    context: PlainContext<'a>,
+}
+
+pub(super) fn plain_verify(body: &[u8]) -> Option<Asked<'_>> {
+    let PlainVerify { key, permissions, context } = serde_json::from_slice(body).ok()?;
+    let lists = permissions.0.iter().map(|(resource, actions)| (*resource, actions.iter().copied()));
+    let permissions = PermissionSet::from_map(lists).ok()?;
+    (is_plain_key(key) && context.is_plain()).then_some(Asked { key: key.into(), permissions, organization: None })
 }
 
 /// The one field of a delete.

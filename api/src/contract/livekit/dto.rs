@@ -1,12 +1,12 @@
 //! JSON ↔ domain, in this contract's words: every answer in an envelope, times without a zone.
 
 use domain::{
-    api_key::ApiKey,
     clock::Timestamp,
     enroll::SignUp,
     organization::{Organization, OrganizationName},
     ports::{Enrolment, Profile},
     secret::Secret,
+    snapshot::Snapshot,
     user::{Email, UserName},
 };
 use poem_openapi::Object;
@@ -16,7 +16,8 @@ use crate::{
     body::Document,
     failure::{Failure, Fields},
     json::Members,
-    wire::{Nullable, utc},
+    time::utc,
+    wire::Nullable,
 };
 
 /// Who signs up.
@@ -140,7 +141,7 @@ struct CheckedKeyData {
 }
 
 impl CheckedKeyReply {
-    pub(super) fn new(key: &ApiKey, profile: &Profile) -> Self {
+    pub(super) fn new(key: &Snapshot, profile: &Profile) -> Self {
         let user = profile.user.as_ref();
         Self {
             success: true,
@@ -149,10 +150,10 @@ impl CheckedKeyReply {
                 user_name: Nullable(user.map(|user| user.name.as_str().to_owned())),
                 org_name: organization_name(&profile.organization),
                 user_email: Nullable(user.map(|user| user.email.given().to_owned())),
-                created_at: zoneless(key.created_at),
+                created_at: zoneless(key.created_at()),
                 user_id: Nullable(user.map(|user| user.id.uuid())),
-                org_id: key.organization.uuid(),
-                key_id: key.id.uuid(),
+                org_id: key.organization().uuid(),
+                key_id: key.id().uuid(),
             },
         }
     }

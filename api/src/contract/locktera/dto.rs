@@ -10,14 +10,15 @@ use domain::{
     secret::{KeyPrefix, Secret},
 };
 use poem_openapi::{Enum, Object, registry::MetaSchema};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    body::Document,
+    body::{BULK_LIMIT, Document},
     failure::{Failure, Fields},
     json::{Members, stored_object},
-    wire::{JsonObject, Moment, Nullable, ParameterSchema, Seconds, Unread},
+    time::{Moment, Seconds},
+    wire::{JsonObject, Nullable, ParameterSchema, Unread},
 };
 
 /// A key of an organization.
@@ -195,6 +196,49 @@ impl CreateKey {
             }
             _ => Err(Failure::Invalid(fields)),
         }
+    }
+}
+
+/// Keys to be made together.
+#[derive(Object)]
+#[oai(rename = "CreateApiKeys")]
+pub(super) struct CreateKeys {
+    /// 1 to 1,000 keys.
+    #[oai(validator(min_items = 1, max_items = 1000))]
+    keys: Vec<CreateKey>,
+}
+
+/// Keys that were just made, with their texts.
+#[derive(Object)]
+#[oai(rename = "CreatedApiKeys")]
+pub(super) struct CreatedKeys {
+    /// In the order in which they were asked for.
+    pub(super) keys: Vec<CreatedKeyView>,
+}
+
+impl Document for CreateKeys {
+    const LIMIT: usize = BULK_LIMIT;
+
+    fn read(mut members: Members) -> Result<Self, Failure> {
+        let keys: Option<Vec<Map<String, Value>>> = members.required("keys");
+        members.finish_strictly()?;
+        let keys = keys.unwrap_or_default();
+        if !(1..=1_000).contains(&keys.len()) {
+            return Err(Failure::Invalid(Fields::one("keys", "must hold 1 to 1000 keys")));
+        }
+        let keys = keys.into_iter().enumerate().map(|(n, key)| {
+            Members::of(Value::Object(key))
+                .and_then(CreateKey::read)
+                .map_err(|failure| failure.within(&format!("keys[{n}]")))
+        });
+        Ok(Self { keys: keys.collect::<Result<_, _>>()? })
+    }
+}
+
+impl CreateKeys {
+    pub(super) fn into_domain(self, now: Timestamp) -> Result<Vec<NewKey>, Failure> {
+        let keys = self.keys.into_iter().enumerate();
+        keys.map(|(n, key)| key.into_domain(now).map_err(|failure| failure.within(&format!("keys[{n}]")))).collect()
     }
 }
 

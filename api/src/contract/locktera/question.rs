@@ -1,0 +1,159 @@
+//! What is asked of verify: JSON → domain.
+
+use std::net::IpAddr;
+
+use domain::{Error, permission::PermissionSet};
+use poem_openapi::Object;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    body::{BULK_LIMIT, Document},
+    failure::{Failure, Fields},
+    hot::{Asked, PlainContext, is_plain_key},
+    json::{FromMember, Members},
+};
+
+/// A key, and what it should be good for.
+#[derive(Object)]
+pub(super) struct VerifyApiKey {
+    /// The text of the key.
+    key: String,
+    /// What the key must hold, all of it: `read` for that action on every resource, `files:read` for one.
+    #[oai(skip_serializing_if_is_none, validator(max_items = 256))]
+    permissions: Option<Vec<String>>,
+    #[oai(skip_serializing_if_is_none)]
+    context: Option<VerifyContext>,
+    /// The organization that the key must belong to; without it the caller's own, for a platform caller any.
+    #[oai(skip_serializing_if_is_none)]
+    org_id: Option<String>,
+}
+
+/// What is known about who shows the key.
+#[derive(Object)]
+pub(super) struct VerifyContext {
+    /// Their IP address.
+    #[oai(skip_serializing_if_is_none)]
+    ip: Option<String>,
+}
+
+/// Keys, and what each should be good for.
+#[derive(Object)]
+pub(super) struct VerifyApiKeys {
+    /// 1 to 100 questions.
+    #[oai(validator(min_items = 1, max_items = 100))]
+    keys: Vec<VerifyApiKey>,
+}
+
+/// The most questions in one call.
+const MOST: usize = 100;
+
+impl Document for VerifyApiKey {
+    fn read(mut members: Members) -> Result<Self, Failure> {
+        let key = members.required("key");
+        let permissions = members.optional("permissions");
+        let context = members.optional("context");
+        let org_id = members.optional("org_id");
+        members.finish_strictly()?;
+        Ok(Self { key: key.unwrap_or_default(), permissions, context, org_id })
+    }
+}
+
+impl Document for VerifyApiKeys {
+    const LIMIT: usize = BULK_LIMIT;
+
+    fn read(mut members: Members) -> Result<Self, Failure> {
+        let keys: Option<Vec<Map<String, Value>>> = members.required("keys");
+        members.finish_strictly()?;
+        let keys = keys.unwrap_or_default();
+        if !(1..=MOST).contains(&keys.len()) {
+            return Err(Failure::Invalid(Fields::one("keys", "must hold 1 to 100 questions")));
+        }
+        let questions = keys.into_iter().enumerate().map(|(n, question)| {
+            Members::of(Value::Object(question))
+                .and_then(VerifyApiKey::read)
+                .map_err(|failure| failure.within(&format!("keys[{n}]")))
+        });
+        Ok(Self { keys: questions.collect::<Result<_, _>>()? })
+    }
+
+    fn read_plain(body: &[u8]) -> Option<Self> {
+        let plain: PlainBatch<'_> = serde_json::from_slice(body).ok()?;
+        let is_plain = (1..=MOST).contains(&plain.keys.len()) && plain.keys.iter().all(PlainQuestion::is_plain);
+        let owned = |plain: PlainQuestion<'_>| VerifyApiKey {
+            key: plain.key.to_owned(),
+            permissions: plain.permissions.map(|list| list.into_iter().map(ToOwned::to_owned).collect()),
+            context: None,
+            org_id: plain.org_id.map(ToOwned::to_owned),
+        };
+        is_plain.then(|| Self { keys: plain.keys.into_iter().map(owned).collect() })
+    }
+}
+
+impl FromMember for VerifyContext {
+    const EXPECTED: &'static str = "an object with the member ip, an IP address";
+
+    fn from_member(value: Value) -> Option<Self> {
+        let Value::Object(mut members) = value else { return None };
+        let ip = match members.remove("ip") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(ip)) => Some(ip).filter(|ip| ip.parse::<IpAddr>().is_ok()).map(Some)?,
+            Some(_) => return None,
+        };
+        members.is_empty().then_some(Self { ip })
+    }
+}
+
+impl VerifyApiKey {
+    pub(super) fn into_asked(self) -> Result<Asked<'static>, Failure> {
+        let permissions = self.permissions.unwrap_or_default();
+        let permissions = PermissionSet::from_flat(permissions.iter().map(String::as_str));
+        let permissions = permissions.map_err(|invalid| Failure::Invalid(Fields::one("permissions", invalid)))?;
+        // A text that is no id names no organization, as everywhere.
+        let organization = self.org_id.map(|id| id.parse().map_err(|_| Error::NotFound)).transpose()?;
+        Ok(Asked { key: self.key.into(), permissions, organization })
+    }
+
+    /// A question as most clients send it: the same as the two steps above, for bodies that are right.
+    pub(super) fn plain(body: &[u8]) -> Option<Asked<'_>> {
+        let plain: PlainQuestion<'_> = serde_json::from_slice(body).ok()?;
+        if !plain.is_plain() {
+            return None;
+        }
+        let permissions = PermissionSet::from_flat(plain.permissions.iter().flatten().copied()).ok()?;
+        let organization = plain.org_id.map(str::parse).transpose().ok()?;
+        Some(Asked { key: plain.key.into(), permissions, organization })
+    }
+}
+
+impl VerifyApiKeys {
+    pub(super) fn into_asked(self) -> Result<Vec<Asked<'static>>, Failure> {
+        let questions = self.keys.into_iter().enumerate();
+        questions.map(|(n, one)| one.into_asked().map_err(|failure| failure.within(&format!("keys[{n}]")))).collect()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainQuestion<'a> {
+    key: &'a str,
+    #[serde(borrow, default)]
+    permissions: Option<Vec<&'a str>>,
+    #[serde(default)]
+    context: Option<PlainContext<'a>>,
+    org_id: Option<&'a str>,
+}
+
+impl PlainQuestion<'_> {
+    fn is_plain(&self) -> bool {
+        let has_plain_texts = self.permissions.iter().flatten().chain(&self.org_id).all(|text| !text.contains('$'));
+        is_plain_key(self.key) && has_plain_texts && self.context.as_ref().is_none_or(PlainContext::is_plain)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainBatch<'a> {
+    #[serde(borrow)]
+    keys: Vec<PlainQuestion<'a>>,
+}

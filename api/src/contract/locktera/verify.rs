@@ -1,0 +1,100 @@
+//! Verify for services: `/api_keys/verify` and `/api_keys/verify_batch`, in this contract's words.
+
+use std::sync::Arc;
+
+use domain::{
+    Error, Outage,
+    caller::Caller,
+    keys::{Keys, Step},
+    permission::Permission,
+};
+use futures_util::future::try_join_all;
+use poem_openapi::OpenApi;
+
+use super::{
+    error::Writing,
+    question::{VerifyApiKey, VerifyApiKeys},
+    verdict::{VerdictView, VerdictsView},
+};
+use crate::{
+    body::Deferred,
+    contract::{Failed, Tag, Written, written},
+    credentials::Credential,
+    gate::Gate,
+    hot::{Asked, HotVerify},
+};
+
+/// Verify, as it is asked most of the time.
+pub const HOT: HotVerify = HotVerify {
+    path: "/api_keys/verify",
+    read: VerifyApiKey::plain,
+    write: |verdict, now| written(&VerdictView::new(verdict, now)),
+};
+
+/// The operations.
+pub struct Verify {
+    /// Authenticates.
+    pub gate: Arc<Gate>,
+    /// Decides.
+    pub keys: Arc<Keys>,
+}
+
+#[OpenApi(tag = "Tag::Verify")]
+impl Verify {
+    /// Verify a key
+    ///
+    /// 200 for every verdict. A key in the caller's organization (for a platform caller: in any) that is enabled, not
+    /// expired, holds all that is asked for and has uses left is valid, and the use is counted. What is refused costs
+    /// nothing. Needs `api_keys:verify`.
+    #[oai(path = "/api_keys/verify", method = "post", operation_id = "verifyApiKey")]
+    async fn verify_api_key(
+        &self,
+        credential: Credential,
+        /// The key, and what it should be good for.
+        body: Deferred<VerifyApiKey>,
+    ) -> Result<Written<VerdictView>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        caller.require(&Permission::API_KEYS_VERIFY)?;
+        let asked = body.read().await?.into_asked()?;
+        let asked = within_reach(&caller, asked)?;
+        let verdict = self.keys.verify(&caller, asked.question()).await?;
+        Ok(Written(VerdictView::new(&verdict, self.keys.now())))
+    }
+
+    /// Verify up to 100 keys
+    ///
+    /// Each has a verdict of its own, in the order of the questions, as if it had been asked alone. Where the database is
+    /// away, the whole call is a 503, and uses that were counted before stay counted. Needs `api_keys:verify`.
+    #[oai(path = "/api_keys/verify_batch", method = "post", operation_id = "verifyApiKeys")]
+    async fn verify_api_keys(
+        &self,
+        credential: Credential,
+        /// The keys, and what each should be good for.
+        body: Deferred<VerifyApiKeys>,
+    ) -> Result<Written<VerdictsView>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        caller.require(&Permission::API_KEYS_VERIFY)?;
+        let asked = body.read().await?.into_asked()?;
+        let asked: Vec<Asked<'_>> =
+            asked.into_iter().map(|one| within_reach(&caller, one)).collect::<Result<_, _>>()?;
+        let steps: Vec<Step> = asked.iter().map(|one| self.keys.begin(&caller, one.question())).collect();
+        let verdicts = if steps.iter().all(|step| matches!(step, Step::Decided(_))) {
+            steps
+                .into_iter()
+                .filter_map(|step| if let Step::Decided(verdict) = step { Some(verdict) } else { None })
+                .collect()
+        } else {
+            // Together, so that what has to be read or counted is read and counted together.
+            let rest = asked.iter().zip(steps).map(|(one, step)| self.keys.finish(&caller, one.question(), step));
+            try_join_all(rest).await.map_err(|outage: Outage| Error::from(outage))?
+        };
+        let now = self.keys.now();
+        Ok(Written(VerdictsView { results: verdicts.iter().map(|verdict| VerdictView::new(verdict, now)).collect() }))
+    }
+}
+
+/// A foreign organization is an unknown one. The platform sees all of them; which there are, its answers do not tell.
+fn within_reach<'a>(caller: &Caller, asked: Asked<'a>) -> Result<Asked<'a>, Error> {
+    let is_own = asked.organization.is_none_or(|organization| organization == caller.organization());
+    if is_own || caller.is_platform() { Ok(asked) } else { Err(Error::NotFound) }
+}

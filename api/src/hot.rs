@@ -1,0 +1,175 @@
+//! Verify as services ask it: the credential in one header, the caller remembered and good, the body in its plainest form.
+//! Such a request is answered here, without routing, extraction and a line in the log; it is counted instead. Any other
+//! request is given on untouched to the operation that the document describes, which knows all rules and all refusals.
+//!
+//! What is answered here is what the operation would answer: they share the decision and the writing of the answer, and
+//! tests send the same requests both ways.
+
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
+
+use domain::{
+    Error,
+    clock::Timestamp,
+    id::OrganizationId,
+    keys::{Keys, Question},
+    permission::{Permission, PermissionSet},
+    verdict::Verdict,
+};
+use poem::{
+    Request, Response,
+    http::{
+        Method,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
+
+use crate::{
+    address::ClientAddress, body, contract::HOT, credentials::in_one_header, failure::Failure, gate::Gate, tally::Tally,
+};
+
+/// How a contract asks for verify.
+pub struct HotVerify {
+    /// Where.
+    pub path: &'static str,
+    /// Reads a body in its plainest form. `None`: it is not, and may be wrong.
+    pub read: fn(&[u8]) -> Option<Asked<'_>>,
+    /// Writes the answer at a moment.
+    pub write: fn(&Verdict, Timestamp) -> Vec<u8>,
+}
+
+/// What is asked about a key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// Its text.
+    pub key: Cow<'a, str>,
+    /// What it must hold.
+    pub permissions: PermissionSet,
+    /// Which organization it must belong to.
+    pub organization: Option<OrganizationId>,
+}
+
+impl Asked<'_> {
+    /// As the domain asks.
+    #[must_use]
+    pub fn question(&self) -> Question<'_> {
+        Question { text: &self.key, permissions: &self.permissions, organization: self.organization }
+    }
+}
+
+/// The short way to an answer.
+pub struct Hot {
+    /// Recognizes callers.
+    pub gate: Arc<Gate>,
+    /// Decides.
+    pub keys: Arc<Keys>,
+    /// Counts what is answered here.
+    pub tally: Arc<Tally>,
+}
+
+/// What came of trying the short way.
+pub enum Answered {
+    /// The answer.
+    Here(Response),
+    /// The request, untouched.
+    NotHere(Request),
+}
+
+impl Hot {
+    /// The verify that a request asks for, if it does.
+    #[must_use]
+    pub fn verify(&self, request: &Request) -> Option<&'static HotVerify> {
+        let path = request.uri().path();
+        const { &HOT }.iter().find(|verify| verify.path == path).filter(|_| request.method() == Method::POST)
+    }
+
+    /// Answers a verify in its plain form.
+    ///
+    /// # Errors
+    /// The database is away, or the client.
+    pub async fn answer(
+        &self,
+        verify: &HotVerify,
+        mut request: Request,
+        address: ClientAddress,
+    ) -> Result<Answered, Failure> {
+        let caller = in_one_header(request.headers()).and_then(|text| self.gate.recognize(text, address));
+        let caller = caller.filter(|caller| caller.key.allows(&Permission::API_KEYS_VERIFY));
+        let Some(caller) = caller.filter(|_| is_plain(&request)) else { return Ok(Answered::NotHere(request)) };
+        let body = request.take_body().into_bytes().await.map_err(|_| body::ended_early())?;
+        let may_ask = |asked: &Asked<'_>| {
+            caller.is_platform() || asked.organization.is_none_or(|organization| organization == caller.organization())
+        };
+        let Some(asked) = (verify.read)(&body).filter(may_ask) else {
+            request.set_body(body);
+            return Ok(Answered::NotHere(request));
+        };
+        let step = self.keys.begin(&caller, asked.question());
+        let verdict = self.keys.finish(&caller, asked.question(), step).await.map_err(Error::from)?;
+        self.tally.count(&verdict);
+        let text = (verify.write)(&verdict, self.keys.now());
+        Ok(Answered::Here(Response::builder().content_type("application/json").body(text)))
+    }
+}
+
+/// Whether the body is declared as JSON, whole and not too large.
+fn is_plain(request: &Request) -> bool {
+    let header = |name| request.headers().get(name).map(|value| value.as_bytes());
+    let length = header(CONTENT_LENGTH).and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
+    length.is_some_and(|length| length <= body::LIMIT)
+        && header(CONTENT_TYPE).is_none_or(|value| value.eq_ignore_ascii_case(b"application/json"))
+}
+
+/// Whether a text has only characters that a key has, so that no reader can see anything else in it.
+#[must_use]
+pub fn is_plain_key(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+/// Resource → actions, as written.
+#[derive(Default)]
+pub struct PlainMap<'a>(pub Vec<(&'a str, Vec<&'a str>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for PlainMap<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = PlainMap<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry::<&str, Vec<&str>>()? {
+                    if entries.iter().any(|(name, _)| *name == entry.0) {
+                        return Err(A::Error::custom("twice the same member"));
+                    }
+                    entries.push(entry);
+                }
+                Ok(PlainMap(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// What is known about who shows the key.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlainContext<'a> {
+    #[serde(borrow)]
+    ip: Option<&'a str>,
+}
+
+impl PlainContext<'_> {
+    /// Whether it holds what it should and nothing else.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.ip.is_none_or(|ip| ip.parse::<IpAddr>().is_ok())
+    }
+}

@@ -1,0 +1,71 @@
+//! How many verifies were answered with what: each is counted, and once a minute one line of the log says how many there
+//! were. A line for each of them would cost more than the answer.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{refusal::Refusal, verdict::Verdict};
+use tokio_util::sync::CancellationToken;
+
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct Tally {
+    valid: AtomicU64,
+    refused: [AtomicU64; 6],
+}
+
+impl Tally {
+    /// Counts a verdict.
+    pub fn count(&self, verdict: &Verdict) {
+        let counter = match verdict {
+            Verdict::Valid(_) => &self.valid,
+            Verdict::Refused { refusal, .. } => &self.refused[place(*refusal)],
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Valid ones and refused ones so far.
+    #[must_use]
+    pub fn sums(&self) -> (u64, u64) {
+        let refused = self.refused.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
+        (self.valid.load(Ordering::Relaxed), refused)
+    }
+
+    /// Writes a line each minute in which there was something to count, and one at the end.
+    pub async fn report(self: Arc<Self>, stop: CancellationToken) {
+        let mut before = self.sums();
+        loop {
+            let is_last = tokio::select! {
+                () = tokio::time::sleep(EVERY) => false,
+                () = stop.cancelled() => true,
+            };
+            let now = self.sums();
+            if now != before {
+                let (valid, refused) = (now.0 - before.0, now.1 - before.1);
+                tracing::info!(target: "claviger", valid, refused, "verified");
+                before = now;
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+}
+
+fn place(refusal: Refusal) -> usize {
+    match refusal {
+        Refusal::InvalidApiKey => 0,
+        Refusal::KeyDisabled => 1,
+        Refusal::KeyExpired => 2,
+        Refusal::InsufficientPermissions => 3,
+        Refusal::UsageExceeded => 4,
+        Refusal::RateLimited { .. } => 5,
+    }
+}

@@ -1,0 +1,265 @@
+//! A key as verify sees it: everything that decides whether it is good and everything that an answer shows, read once,
+//! packed, and shared by all who ask. It never changes, but for its counted uses; a changed key is a new snapshot.
+
+use std::{mem::size_of, sync::Arc};
+
+use crate::{
+    api_key::ApiKey,
+    clock::Timestamp,
+    grants::Grants,
+    id::{KeyId, OrganizationId, UserId},
+    organization::OrganizationKind,
+    permission::{Permission, PermissionSet},
+    quota::Quota,
+    refusal::Refusal,
+    secret::SecretHash,
+    uses::Uses,
+};
+
+/// The organization of a key; shared by its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// Its identifier.
+    pub id: OrganizationId,
+    /// What kind it is.
+    pub kind: OrganizationKind,
+}
+
+/// The user of a key, in its organization; shared by the user's keys there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The user.
+    pub user: UserId,
+    /// What the user may do there; `None`: not a member any more.
+    pub permissions: Option<PermissionSet>,
+}
+
+/// What a snapshot shares with others.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The organization.
+    pub home: Arc<Home>,
+    /// The user, for a user's key.
+    pub member: Option<Arc<Member>>,
+    /// What the key may do, before its user's grants bound it.
+    pub permissions: Arc<PermissionSet>,
+}
+
+/// A key with one of its secrets, as it was read.
+///
+/// A million of these are kept at once, so it is packed: texts lie together, and what most keys do not have is elsewhere.
+#[derive(Debug)]
+pub struct Snapshot {
+    hash: SecretHash,
+    id: KeyId,
+    shared: Shared,
+    /// `start`, name and metadata, one after the other.
+    texts: Box<str>,
+    /// The end of time for a key that never expires.
+    expires_at: Timestamp,
+    created_at: Timestamp,
+    seldom: Option<Box<Seldom>>,
+    uses: Uses,
+    name_len: u16,
+    prefix_len: u8,
+    start_len: u8,
+    enabled: bool,
+}
+
+/// What most keys do not have: limits, changed settings, a secret with an end.
+#[derive(Debug, PartialEq, Eq)]
+struct Seldom {
+    quota: Quota,
+    updated_at: Timestamp,
+    version: u64,
+    secret_expires_at: Option<Timestamp>,
+}
+
+const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
+
+impl Snapshot {
+    /// The key as it is, found by the secret with `hash`, which ends at `secret_expires_at`.
+    #[must_use]
+    pub fn new(hash: SecretHash, key: &ApiKey, shared: Shared, secret_expires_at: Option<Timestamp>) -> Self {
+        let name = key.name.as_ref().map_or("", |name| name.as_str());
+        let metadata = key.metadata.as_ref().map_or("", |metadata| metadata.as_str());
+        let short = |len: usize| u8::try_from(len).expect("a start is at most 38 bytes");
+        let seldom = Seldom { quota: key.quota, updated_at: key.updated_at, version: key.version, secret_expires_at };
+        Self {
+            hash,
+            id: key.id,
+            shared,
+            texts: [key.start.as_str(), name, metadata].concat().into(),
+            expires_at: key.expires_at.unwrap_or(NEVER),
+            created_at: key.created_at,
+            seldom: (seldom != Seldom::of_most(key.created_at)).then(|| Box::new(seldom)),
+            uses: Uses::new(key.request_count, key.last_request_at),
+            name_len: u16::try_from(name.len()).expect("a name is at most 100 characters"),
+            prefix_len: short(key.prefix.as_str().len()),
+            start_len: short(key.start.len()),
+            enabled: key.enabled,
+        }
+    }
+
+    /// The hash of the secret that finds it.
+    #[must_use]
+    pub fn hash(&self) -> &SecretHash {
+        &self.hash
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// The organization that owns it.
+    #[must_use]
+    pub fn organization(&self) -> OrganizationId {
+        self.shared.home.id
+    }
+
+    /// What kind of organization that is.
+    #[must_use]
+    pub fn kind(&self) -> OrganizationKind {
+        self.shared.home.kind
+    }
+
+    /// The user it belongs to; `None` for the organization's own key.
+    #[must_use]
+    pub fn user(&self) -> Option<UserId> {
+        self.shared.member.as_ref().map(|member| member.user)
+    }
+
+    /// What it may do, before its user's grants bound it.
+    #[must_use]
+    pub fn permissions(&self) -> &PermissionSet {
+        &self.shared.permissions
+    }
+
+    /// Prefix and first characters of the secret.
+    #[must_use]
+    pub fn start(&self) -> &str {
+        &self.texts[..usize::from(self.start_len)]
+    }
+
+    /// What stands in front of the secret.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.texts[..usize::from(self.prefix_len)]
+    }
+
+    /// The name, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        let begin = usize::from(self.start_len);
+        Some(&self.texts[begin..begin + usize::from(self.name_len)]).filter(|name| !name.is_empty())
+    }
+
+    /// What its maker keeps with it: a JSON object, compact.
+    #[must_use]
+    pub fn metadata(&self) -> Option<&str> {
+        let begin = usize::from(self.start_len) + usize::from(self.name_len);
+        Some(&self.texts[begin..]).filter(|metadata| !metadata.is_empty())
+    }
+
+    /// From this moment on it is expired. `None`: never.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        Some(self.expires_at).filter(|at| *at != NEVER)
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// When its settings last changed.
+    #[must_use]
+    pub fn updated_at(&self) -> Timestamp {
+        self.seldom.as_ref().map_or(self.created_at, |seldom| seldom.updated_at)
+    }
+
+    /// Counts changes of the settings.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.seldom.as_ref().map_or(0, |seldom| seldom.version)
+    }
+
+    /// Its limits, and how far they were used when it was read: what is left now the ledger knows.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        self.seldom.as_ref().map_or_else(Quota::default, |seldom| seldom.quota)
+    }
+
+    /// Whether a use has to be counted before it is answered.
+    #[must_use]
+    pub fn is_metered(&self) -> bool {
+        self.seldom.as_ref().is_some_and(|seldom| seldom.quota.is_metered())
+    }
+
+    /// Whether it is in use.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Its counted uses.
+    #[must_use]
+    pub fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    /// Whether whoever holds it may do anything at `now`. The order of the reasons is that of [`Refusal`].
+    pub fn check(&self, now: Timestamp) -> Result<(), Refusal> {
+        if self.seldom.as_ref().and_then(|seldom| seldom.secret_expires_at).is_some_and(|end| now >= end) {
+            return Err(Refusal::InvalidApiKey);
+        }
+        let is_orphan = self.shared.member.as_ref().is_some_and(|member| member.permissions.is_none());
+        if is_orphan || !self.enabled {
+            return Err(Refusal::KeyDisabled);
+        }
+        if now >= self.expires_at {
+            return Err(Refusal::KeyExpired);
+        }
+        Ok(())
+    }
+
+    /// Whether its grants hold `permission`.
+    #[must_use]
+    pub fn allows(&self, permission: &Permission) -> bool {
+        let user = self.shared.member.as_ref().map(|member| &member.permissions);
+        self.shared.permissions.allows(permission)
+            && user.is_none_or(|user| user.as_ref().is_some_and(|user| user.allows(permission)))
+    }
+
+    /// What whoever holds it may do.
+    #[must_use]
+    pub fn grants(&self) -> Grants {
+        let own = PermissionSet::clone(&self.shared.permissions);
+        match &self.shared.member {
+            None => Grants::of_organization(own),
+            // A user who is no member any more has nothing, and so have their keys.
+            Some(member) => Grants::of_user(own, member.permissions.clone().unwrap_or_default()),
+        }
+    }
+
+    /// The bytes of memory that it takes by itself, without what it shares.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        const ALLOCATED: usize = 2 * size_of::<usize>();
+        let seldom = if self.seldom.is_some() { size_of::<Seldom>() + ALLOCATED } else { 0 };
+        size_of::<Self>() + ALLOCATED + self.texts.len() + ALLOCATED + seldom
+    }
+}
+
+impl Seldom {
+    /// What it is for a key that has none of it.
+    fn of_most(created_at: Timestamp) -> Self {
+        Self { quota: Quota::default(), updated_at: created_at, version: 0, secret_expires_at: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

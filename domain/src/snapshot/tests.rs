@@ -1,0 +1,91 @@
+//! What a snapshot keeps, decides and weighs.
+
+use super::*;
+use crate::api_key::{Creator, KeyName, Metadata};
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn uuid(n: u128) -> uuid::Uuid {
+    uuid::Uuid::from_u128(n)
+}
+
+fn key() -> ApiKey {
+    let secret = crate::secret::Secret::generate(&crate::secret::KeyPrefix::standard(), &Zeros);
+    ApiKey::new(KeyId::from_uuid(uuid(1)), OrganizationId::from_uuid(uuid(2)), &secret, Creator::Operator, at(1_000))
+}
+
+struct Zeros;
+
+impl crate::clock::Entropy for Zeros {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(0);
+    }
+}
+
+fn snapshot(key: &ApiKey, member: Option<Option<PermissionSet>>, ends_at: Option<Timestamp>) -> Snapshot {
+    let shared = Shared {
+        home: Arc::new(Home { id: key.organization, kind: OrganizationKind::Tenant }),
+        member: member.map(|permissions| Arc::new(Member { user: UserId::from_uuid(uuid(3)), permissions })),
+        permissions: Arc::new(key.permissions.clone()),
+    };
+    let text = format!("cvg_{}", "0".repeat(43));
+    let hash = SecretHash::of(&format!("{text}{}", crate::secret::check(&text[4..]))).expect("well formed");
+    Snapshot::new(hash, key, shared, ends_at)
+}
+
+#[test]
+fn what_is_packed_is_found_again() {
+    let plain = snapshot(&key(), None, None);
+    assert_eq!((plain.start(), plain.prefix(), plain.name(), plain.metadata()), ("cvg_000000", "cvg_", None, None));
+    assert_eq!((plain.expires_at(), plain.updated_at(), plain.version()), (None, at(1_000), 0));
+    assert!(plain.seldom.is_none() && !plain.is_metered() && plain.is_enabled());
+    let full = ApiKey {
+        name: Some(KeyName::parse("Ünïcode").expect("a name")),
+        metadata: Some(Metadata::parse(r#"{"a":1}"#).expect("metadata")),
+        quota: Quota { remaining: Some(3), ..Quota::default() },
+        expires_at: Some(at(9_000)),
+        updated_at: at(2_000),
+        version: 7,
+        request_count: 5,
+        last_request_at: Some(at(1_500)),
+        ..key()
+    };
+    let packed = snapshot(&full, None, None);
+    assert_eq!((packed.name(), packed.metadata()), (Some("Ünïcode"), Some(r#"{"a":1}"#)));
+    assert_eq!((packed.expires_at(), packed.updated_at(), packed.version()), (Some(at(9_000)), at(2_000), 7));
+    assert_eq!((packed.quota(), packed.is_metered()), (full.quota, true));
+    assert_eq!((packed.uses().count(), packed.uses().last()), (5, Some(at(1_500))));
+}
+
+#[test]
+fn a_small_key_takes_little_memory() {
+    assert!(size_of::<Snapshot>() <= 144, "{}", size_of::<Snapshot>());
+}
+
+#[test]
+fn the_first_reason_wins() {
+    let expired = ApiKey { expires_at: Some(at(2_000)), ..key() };
+    let off = ApiKey { enabled: false, ..expired.clone() };
+    assert_eq!(snapshot(&expired, None, None).check(at(1_999)), Ok(()));
+    assert_eq!(snapshot(&expired, None, None).check(at(2_000)), Err(Refusal::KeyExpired));
+    assert_eq!(snapshot(&off, None, None).check(at(2_000)), Err(Refusal::KeyDisabled));
+    assert_eq!(snapshot(&expired, Some(None), None).check(at(2_000)), Err(Refusal::KeyDisabled));
+    assert_eq!(snapshot(&off, None, Some(at(2_000))).check(at(2_000)), Err(Refusal::InvalidApiKey));
+    assert_eq!(snapshot(&key(), None, Some(at(2_000))).check(at(1_999)), Ok(()));
+}
+
+#[test]
+fn grants_are_what_key_and_user_hold() {
+    let set = |texts: &[&str]| PermissionSet::from_flat(texts.iter().copied()).expect("valid");
+    let key = ApiKey { permissions: set(&["files:*"]), ..key() };
+    let [read, write] = ["files:read", "files:write"].map(|text| Permission::parse(text).expect("valid"));
+    for (member, reads, writes) in
+        [(None, true, true), (Some(Some(set(&["read"]))), true, false), (Some(None), false, false)]
+    {
+        let snapshot = snapshot(&key, member, None);
+        assert_eq!((snapshot.allows(&read), snapshot.allows(&write)), (reads, writes));
+        assert_eq!((snapshot.grants().allows(&read), snapshot.grants().allows(&write)), (reads, writes));
+    }
+}

@@ -1,0 +1,185 @@
+//! The keys as verify sees them: remembered, or read together with others that are asked for at the same moment.
+//!
+//! A change forgets what it changed after its commit and before it is answered, so the next verify sees it. A read that was
+//! on its way meanwhile may have seen the row from before: what it brings is given to those who asked before the change, but
+//! not remembered, and nobody joins it any more.
+
+mod cache;
+mod read;
+mod shard;
+mod sharing;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use domain::{Outage, secret::SecretHash, snapshot::Snapshot};
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+
+pub use self::cache::CacheSize;
+use self::{cache::Cache, read::Reader};
+use crate::{
+    connect::Pools,
+    outage::{self, Failure},
+};
+
+/// Reads at once. A second one lets new misses go on while a slow one runs; more would only make batches smaller.
+pub(crate) const READERS: usize = 2;
+
+/// Keys in one read.
+const BATCH: usize = 256;
+
+type Answer = Result<Option<Arc<Snapshot>>, Outage>;
+type Waiters = Vec<oneshot::Sender<Answer>>;
+
+/// Remembered keys, and the reads that are on their way.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    cache: Cache,
+    reads: Mutex<Reads>,
+    asked: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Reads {
+    waiting: HashMap<SecretHash, Waiters>,
+    running: [Option<Running>; READERS],
+}
+
+/// A read that has begun.
+#[derive(Debug)]
+struct Running {
+    asked: HashMap<SecretHash, Waiters>,
+    /// What changed since it began.
+    changed: Vec<SecretHash>,
+    everything_changed: bool,
+}
+
+impl Running {
+    fn is_current(&self, hash: &SecretHash) -> bool {
+        !self.everything_changed && !self.changed.contains(hash)
+    }
+}
+
+impl Snapshots {
+    pub(crate) fn new(size: CacheSize) -> Self {
+        Self { cache: Cache::new(size), reads: Mutex::default(), asked: Notify::new() }
+    }
+
+    /// What is remembered of the key with this secret.
+    pub(crate) fn recall(&self, hash: &SecretHash) -> Option<Option<Arc<Snapshot>>> {
+        self.cache.get(hash)
+    }
+
+    /// The key with this secret, read after this call; those who ask at the same time share one read.
+    pub(crate) async fn read(&self, hash: &SecretHash) -> Answer {
+        let (waiter, answer) = oneshot::channel();
+        {
+            let mut reads = self.reads();
+            let running = reads.running.iter_mut().flatten().filter(|running| running.is_current(hash));
+            match running.filter_map(|running| running.asked.get_mut(hash)).next() {
+                Some(waiters) => waiters.push(waiter),
+                None => reads.waiting.entry(*hash).or_default().push(waiter),
+            }
+        }
+        self.asked.notify_one();
+        answer.await.unwrap_or_else(|_| Err(Outage::Unavailable("the readers have ended".into())))
+    }
+
+    /// Forgets keys that were changed, made or removed.
+    pub(crate) fn forget(&self, hashes: &[SecretHash]) {
+        let mut reads = self.reads();
+        for hash in hashes {
+            for running in reads.running.iter_mut().flatten().filter(|running| running.asked.contains_key(hash)) {
+                running.changed.push(*hash);
+            }
+            self.cache.remove(hash);
+        }
+    }
+
+    /// Forgets all keys.
+    pub(crate) fn forget_everything(&self) {
+        let mut reads = self.reads();
+        for running in reads.running.iter_mut().flatten() {
+            running.everything_changed = true;
+        }
+        self.cache.clear();
+    }
+
+    /// Reads what is asked for until `stop`; one of [`READERS`] of these.
+    pub(crate) async fn run(self: Arc<Self>, place: usize, pools: Pools, stop: CancellationToken) {
+        let reader = Reader::new(pools);
+        loop {
+            tokio::select! {
+                () = self.asked.notified() => {}
+                () = stop.cancelled() => return,
+            }
+            while let Some(asked) = self.begin(place) {
+                let read = reader.read(&asked).await;
+                self.end(place, read);
+            }
+        }
+    }
+
+    fn begin(&self, place: usize) -> Option<Vec<SecretHash>> {
+        let mut reads = self.reads();
+        if reads.waiting.is_empty() {
+            return None;
+        }
+        let hashes: Vec<SecretHash> = reads.waiting.keys().take(BATCH).copied().collect();
+        let asked = if hashes.len() == reads.waiting.len() {
+            std::mem::take(&mut reads.waiting)
+        } else {
+            hashes.iter().filter_map(|hash| reads.waiting.remove_entry(hash)).collect()
+        };
+        if !reads.waiting.is_empty() {
+            self.asked.notify_one();
+        }
+        reads.running[place] = Some(Running { asked, changed: Vec::new(), everything_changed: false });
+        Some(hashes)
+    }
+
+    fn end(&self, place: usize, read: Result<read::Found, Failure>) {
+        let mut answers = Vec::new();
+        {
+            let mut reads = self.reads();
+            let Some(mut running) = reads.running[place].take() else { return };
+            let asked = std::mem::take(&mut running.asked);
+            match read {
+                Ok(mut found) => {
+                    for (hash, waiters) in asked {
+                        let key = found.remove(&hash).transpose();
+                        // Under the lock, so that no change comes between this check and the remembering.
+                        if let Ok(key) = &key
+                            && running.is_current(&hash)
+                        {
+                            self.cache.insert(hash, key.clone());
+                        }
+                        answers.push((waiters, key.map_err(Arc::new)));
+                    }
+                }
+                Err(failure) => {
+                    let failure = Arc::new(failure);
+                    answers.extend(asked.into_values().map(|waiters| (waiters, Err(failure.clone()))));
+                }
+            }
+        }
+        for (waiters, key) in answers {
+            for waiter in waiters {
+                // Who does not wait any more needs no answer.
+                let _ = waiter.send(key.as_ref().map(Clone::clone).map_err(outage::shared));
+            }
+        }
+    }
+
+    fn reads(&self) -> MutexGuard<'_, Reads> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    pub(crate) use super::shard::tests::key;
+}

@@ -1,0 +1,108 @@
+//! Many keys by their hashes in one statement. The hashes come in as one JSON parameter, so that the statement is the same
+//! for any number of them and is prepared once.
+
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{
+    clock::Timestamp,
+    id::{OrganizationId, UserId},
+    permission::PermissionSet,
+    secret::SecretHash,
+    snapshot::{Home, Member, Shared, Snapshot},
+};
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
+
+use super::sharing::Sharing;
+use crate::{connect::Pools, convert, entity::api_key, outage::Failure};
+
+/// The keys that there are, each as it was read; a row that no rule allows is a failure of its own.
+pub(super) type Found = HashMap<SecretHash, Result<Arc<Snapshot>, Failure>>;
+
+/// Reads, and keeps what keys have in common.
+pub(super) struct Reader {
+    pools: Pools,
+    homes: Sharing<OrganizationId, Home>,
+    members: Sharing<(OrganizationId, UserId), Member>,
+    permissions: Sharing<Box<str>, PermissionSet>,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    hash: Vec<u8>,
+    #[sea_orm(nested)]
+    key: api_key::Model,
+    kind: String,
+    member_permissions: Option<String>,
+    secret_expires_at: Option<i64>,
+}
+
+const SELECT: &str = "SELECT s.hash AS hash, s.expires_at AS secret_expires_at, k.*, o.kind AS kind, \
+     m.permissions AS member_permissions \
+     FROM api_key_secrets s JOIN api_keys k ON k.id = s.api_key_id JOIN organizations o ON o.id = k.organization_id \
+     LEFT JOIN memberships m ON m.organization_id = k.organization_id AND m.user_id = k.user_id WHERE s.hash IN";
+
+impl Reader {
+    pub(super) fn new(pools: Pools) -> Self {
+        Self { pools, homes: Sharing::default(), members: Sharing::default(), permissions: Sharing::default() }
+    }
+
+    pub(super) async fn read(&self, hashes: &[SecretHash]) -> Result<Found, Failure> {
+        let statement = statement(self.pools.read.get_database_backend(), hashes);
+        let rows = tokio::time::timeout(self.pools.timeout, self.pools.read.query_all_raw(statement));
+        let rows = rows.await.map_err(|_| Failure::Timeout)??;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let row = Row::from_query_result(&row, "")?;
+            if let Ok(bytes) = <[u8; 32]>::try_from(row.hash.as_slice()) {
+                let hash = SecretHash::from_bytes(bytes);
+                found.insert(hash, self.snapshot(hash, row).map(Arc::new));
+            }
+        }
+        Ok(found)
+    }
+
+    fn snapshot(&self, hash: SecretHash, row: Row) -> Result<Snapshot, Failure> {
+        let id = row.key.id;
+        let home = OrganizationId::from_uuid(row.key.organization_id);
+        let kind = convert::kind(&row.kind, row.key.organization_id)?;
+        let member = match row.key.user_id.map(UserId::from_uuid) {
+            None => None,
+            Some(user) => {
+                let permissions = row.member_permissions.as_deref();
+                let permissions = permissions.map(|text| convert::permissions(text, "memberships", id)).transpose()?;
+                Some(self.members.share((home, user), Member { user, permissions }))
+            }
+        };
+        let permissions = match self.permissions.find(row.key.permissions.as_str()) {
+            Some(known) => known,
+            None => {
+                let permissions = convert::permissions(&row.key.permissions, "api_keys", id)?;
+                self.permissions.share(row.key.permissions.as_str().into(), permissions)
+            }
+        };
+        let shared = Shared { home: self.homes.share(home, Home { id: home, kind }), member, permissions };
+        let secret_expires_at = row.secret_expires_at.map(Timestamp::from_millis);
+        Ok(Snapshot::new(hash, &convert::api_key(row.key)?, shared, secret_expires_at))
+    }
+}
+
+fn statement(backend: DbBackend, hashes: &[SecretHash]) -> Statement {
+    let mut json = String::with_capacity(hashes.len() * 67 + 2);
+    for hash in hashes {
+        json.push_str(if json.is_empty() { "[\"" } else { "\",\"" });
+        for byte in hash.bytes() {
+            json.push(char::from(HEX[usize::from(byte >> 4)]));
+            json.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+    json.push_str("\"]");
+    let sql = match backend {
+        DbBackend::Postgres => {
+            format!("{SELECT} (SELECT decode(value, 'hex') FROM jsonb_array_elements_text($1::jsonb))")
+        }
+        _ => format!("{SELECT} (SELECT unhex(value) FROM json_each(?))"),
+    };
+    Statement::from_sql_and_values(backend, sql, [Value::from(json)])
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";

@@ -1,0 +1,171 @@
+//! Databases with as many keys as wanted, filled past the service in bulk and kept for the next run.
+
+use std::{path::PathBuf, time::Instant};
+
+use domain::secret::SecretHash;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement, TransactionTrait, Value,
+};
+use uuid::Uuid;
+
+use crate::{
+    keys::{Kind, key},
+    server::Server,
+};
+
+/// Keys with limits in each database.
+pub const METERED: u64 = 10_001;
+
+/// A database that is filled.
+pub struct Filled {
+    /// For `CLAVIGER_DATABASE_URL`.
+    pub url: String,
+    /// Bytes on disk for each key.
+    pub bytes_per_key: u64,
+}
+
+/// The SQLite database with so many keys, below `folder`.
+pub async fn sqlite(folder: &std::path::Path, keys: u64) -> Filled {
+    let path: PathBuf = folder.join(format!("keys-{keys}.db"));
+    let url = format!("sqlite://{}", path.display());
+    let done = path.with_extension("filled");
+    if !done.exists() {
+        for suffix in ["", "-wal", "-shm", "-lock"] {
+            let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+        }
+        Server::run(&url, &["migrate"]);
+        let database = connect(&url).await;
+        for pragma in ["journal_mode=OFF", "synchronous=OFF", "cache_size=-4000000", "foreign_keys=OFF"] {
+            database.execute_unprepared(&format!("PRAGMA {pragma}")).await.expect("a pragma");
+        }
+        fill(&database, keys).await;
+        database.execute_unprepared("PRAGMA journal_mode=WAL").await.expect("a pragma");
+        database.close().await.expect("closed");
+        std::fs::write(&done, "").expect("written");
+    }
+    let bytes = std::fs::metadata(&path).expect("the database").len();
+    Filled { url, bytes_per_key: bytes / keys.max(1) }
+}
+
+/// The PostgreSQL database with so many keys on `server`. `None`: no such server.
+pub async fn postgres(server: &str, keys: u64) -> Option<Filled> {
+    let name = format!("claviger_bench_{keys}");
+    let at = |name: &str| server.rsplit_once('/').map(|(host, _)| format!("{host}/{name}"));
+    let url = at(&name)?;
+    let root = Database::connect(server).await.ok()?;
+    let filled = |text: &str| Statement::from_string(DbBackend::Postgres, text.to_owned());
+    let known = format!(
+        "SELECT description FROM pg_shdescription d JOIN pg_database b ON b.oid = d.objoid \
+                         WHERE b.datname = '{name}' AND description = 'filled'"
+    );
+    if root.query_one_raw(filled(&known)).await.ok()?.is_none() {
+        let _ = root.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+        root.execute_unprepared(&format!("CREATE DATABASE {name}")).await.ok()?;
+        Server::run(&url, &["migrate"]);
+        let database = connect(&url).await;
+        database.execute_unprepared("SET synchronous_commit = off").await.ok()?;
+        fill(&database, keys).await;
+        for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
+            database.execute_unprepared(statement).await.ok()?;
+        }
+        database.close().await.ok()?;
+        root.execute_unprepared(&format!("COMMENT ON DATABASE {name} IS 'filled'")).await.ok()?;
+    }
+    let size = root.query_one_raw(filled(&format!("SELECT pg_database_size('{name}') AS size"))).await.ok()??;
+    let bytes: i64 = size.try_get("", "size").ok()?;
+    Some(Filled { url, bytes_per_key: bytes.unsigned_abs() / keys.max(1) })
+}
+
+async fn connect(url: &str) -> DatabaseConnection {
+    let mut options = ConnectOptions::new(url.to_owned());
+    options.max_connections(1).sqlx_logging(false);
+    Database::connect(options).await.expect("the database is there")
+}
+
+/// The organization of all keys.
+#[must_use]
+pub fn organization() -> Uuid {
+    Uuid::from_u128(0x0193_5000_0000_7000_8000_0000_0000_0001)
+}
+
+/// When the first key was made.
+const BEGIN: i64 = 1_760_000_000_000;
+
+fn id(kind: Kind, number: u64) -> Uuid {
+    let millis = u128::try_from(BEGIN).expect("positive") + u128::from(number / 100);
+    Uuid::from_u128(millis << 80 | 0x7000 << 64 | 0x8000 << 48 | u128::from(number) | (kind as u128) << 40)
+}
+
+async fn fill(database: &DatabaseConnection, keys: u64) {
+    let started = Instant::now();
+    let organization = organization();
+    let statement = "INSERT INTO organizations (id, name, kind, created_at) VALUES";
+    insert(database, statement, vec![vec![organization.into(), "Bench".into(), "tenant".into(), BEGIN.into()]]).await;
+    let numbers = [(Kind::Caller, 1), (Kind::Admin, 1), (Kind::Metered, METERED), (Kind::Plain, keys)];
+    let all = || numbers.into_iter().flat_map(|(kind, count)| (0..count).map(move |number| (kind, number)));
+    let statement = "INSERT INTO api_keys (id, organization_id, name, prefix, start, enabled, permissions, created_at, \
+                     updated_at, remaining) VALUES";
+    let mut secrets = Vec::with_capacity(usize::try_from(keys).expect("a usize"));
+    let mut rows = Vec::with_capacity(ROWS);
+    let transaction = database.begin().await.expect("a transaction");
+    for (kind, number) in all() {
+        let secret = key(kind, number);
+        secrets.push((secret.hash(), id(kind, number)));
+        let permissions = match kind {
+            Kind::Caller => "api_keys:verify",
+            Kind::Admin => "*",
+            _ => "files:read",
+        };
+        let made = BEGIN + (number / 100).cast_signed();
+        let remaining = (kind == Kind::Metered).then_some(9_000_000_000_000_i64);
+        rows.push(vec![
+            id(kind, number).into(),
+            organization.into(),
+            format!("key {number:08}").into(),
+            "cvg_".into(),
+            secret.start().into(),
+            true.into(),
+            permissions.into(),
+            made.into(),
+            made.into(),
+            remaining.into(),
+        ]);
+        if rows.len() == ROWS {
+            insert(&transaction, statement, std::mem::take(&mut rows)).await;
+        }
+    }
+    insert(&transaction, statement, rows).await;
+    // In the order of the index, which else would be built at random.
+    secrets.sort_unstable_by_key(|(hash, _): &(SecretHash, Uuid)| *hash.bytes());
+    let statement = "INSERT INTO api_key_secrets (hash, api_key_id, created_at) VALUES";
+    for secrets in secrets.chunks(ROWS) {
+        let row = |(hash, id): &(SecretHash, Uuid)| vec![hash.bytes().to_vec().into(), (*id).into(), BEGIN.into()];
+        insert(&transaction, statement, secrets.iter().map(row).collect()).await;
+    }
+    transaction.commit().await.expect("committed");
+    eprintln!("  filled with {keys} keys in {:.1} s", started.elapsed().as_secs_f64());
+}
+
+const ROWS: usize = 500;
+
+async fn insert<C: ConnectionTrait>(database: &C, statement: &str, rows: Vec<Vec<Value>>) {
+    if rows.is_empty() {
+        return;
+    }
+    let backend = database.get_database_backend();
+    let mut sql = statement.to_owned();
+    let mut values = Vec::with_capacity(rows.len() * rows[0].len());
+    for row in rows {
+        sql.push_str(if values.is_empty() { " (" } else { ", (" });
+        for (n, value) in row.into_iter().enumerate() {
+            sql.push_str(if n == 0 { "" } else { ", " });
+            values.push(value);
+            match backend {
+                DbBackend::Postgres => sql.push_str(&format!("${}", values.len())),
+                _ => sql.push('?'),
+            }
+        }
+        sql.push(')');
+    }
+    database.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.expect("inserted");
+}

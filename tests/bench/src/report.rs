@@ -1,0 +1,107 @@
+//! What is printed: the machine, and a table of medians.
+
+use std::{collections::BTreeMap, process::Command};
+
+use bench::{load::Outcome, scenario::Case};
+
+/// What the numbers were measured on.
+pub(crate) fn machine() {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let info = read("/proc/cpuinfo");
+    let value = |text: &str, name: &str| {
+        text.lines()
+            .find(|line| line.starts_with(name))
+            .and_then(|line| line.split(':').nth(1))
+            .map(str::trim)
+            .map(str::to_owned)
+    };
+    let run = |program: &str, argument: &str| {
+        let output = Command::new(program).arg(argument).output().ok();
+        output.and_then(|output| String::from_utf8(output.stdout).ok()).map(|text| text.trim().to_owned())
+    };
+    println!("- CPU: {} × {}", info.matches("processor\t").count(), value(&info, "model name").unwrap_or_default());
+    println!("- Memory: {}", value(&read("/proc/meminfo"), "MemTotal").unwrap_or_default());
+    println!("- Kernel: {}", run("uname", "-sr").unwrap_or_default());
+    println!("- Compiler: {}", run("rustc", "--version").unwrap_or_default());
+    println!("- PostgreSQL: {}", run("psql", "--version").unwrap_or_else(|| "none".to_owned()));
+    println!("- Service and yardstick: release build, mimalloc, one worker a core; the load has the same cores.");
+}
+
+struct Row {
+    keys: u64,
+    beside: &'static str,
+    rates: Vec<f64>,
+    p50: Vec<u64>,
+    p99: Vec<u64>,
+    p999: Vec<u64>,
+}
+
+/// Outcomes by case, in the order of the first round.
+pub(crate) struct Table {
+    order: Vec<&'static str>,
+    rows: BTreeMap<&'static str, Row>,
+}
+
+/// The value in the middle.
+pub(crate) fn median<T: PartialOrd + Copy>(values: &[T]) -> T {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
+    sorted[sorted.len() / 2]
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self { order: Vec::new(), rows: BTreeMap::new() }
+    }
+
+    pub(crate) fn add(&mut self, case: &Case, outcome: Outcome) {
+        if !self.order.contains(&case.name) {
+            self.order.push(case.name);
+        }
+        let row = self.rows.entry(case.name).or_insert_with(|| Row {
+            keys: case.keys,
+            beside: case.beside,
+            rates: Vec::new(),
+            p50: Vec::new(),
+            p99: Vec::new(),
+            p999: Vec::new(),
+        });
+        row.rates.push(outcome.rate);
+        row.p50.push(outcome.delays.value_at_quantile(0.5));
+        row.p99.push(outcome.delays.value_at_quantile(0.99));
+        row.p999.push(outcome.delays.value_at_quantile(0.999));
+    }
+
+    /// Requests a second of a case.
+    pub(crate) fn rate(&self, name: &str) -> f64 {
+        median(&self.rows[name].rates)
+    }
+
+    pub(crate) fn print(&self) {
+        println!("\n| case | requests/s | ratio (min–max) | beside | p50 µs | p99 µs | p99.9 µs | p99 ratio |");
+        println!("|---|---|---|---|---|---|---|---|");
+        for name in &self.order {
+            let row = &self.rows[name];
+            let Some(beside) = self.rows.get(row.beside) else { continue };
+            #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+            let ratio = |(rate, other): (&f64, &f64)| rate * row.keys as f64 / other;
+            let ratios: Vec<f64> = row.rates.iter().zip(&beside.rates).map(ratio).collect();
+            let min = ratios.iter().copied().fold(f64::MAX, f64::min);
+            let max = ratios.iter().copied().fold(0.0, f64::max);
+            #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+            let slower: Vec<f64> =
+                row.p99.iter().zip(&beside.p99).map(|(own, other)| *own as f64 / *other as f64).collect();
+            println!(
+                "| {name} | {:.0} | **{:.2}** ({min:.2}–{max:.2}) | {} | {} | {} | {} | {:.2} |",
+                median(&row.rates),
+                median(&ratios),
+                row.beside,
+                median(&row.p50),
+                median(&row.p99),
+                median(&row.p999),
+                median(&slower),
+            );
+        }
+        println!();
+    }
+}
