@@ -14,12 +14,13 @@ use crate::{
         locktera::{Locktera, Verify},
     },
     docs::{Document, Reference},
-    edge::{Edge, RequestIds},
+    edge::Edge,
     gate::Gate,
     health::{Live, Ready},
     hot::Hot,
     limiter::Limiter,
     methods::Methods,
+    request_id::RequestIds,
 };
 
 /// All operations.
@@ -56,9 +57,9 @@ pub fn document(services: &Services, config: &Config) -> String {
     service(services, config, gate(services, config)).spec()
 }
 
-/// The whole service as one endpoint.
+/// The whole service.
 #[must_use]
-pub fn endpoint(services: &Services, config: &Config) -> impl Endpoint<Output = Response> + 'static {
+pub fn edge(services: &Services, config: &Config) -> Edge<impl Endpoint<Output = Response> + 'static> {
     let gate = gate(services, config);
     let service = service(services, config, gate.clone());
     let document = Document(service.spec());

@@ -95,6 +95,7 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         ledger_clock: (!world.has_database_time || config.database_url.starts_with("sqlite:"))
             .then(|| world.clock.clone()),
         timeout: config.database_timeout,
+        staleness_bound: config.staleness_bound,
         cache: CacheSize { keys: config.cache_keys, bytes: config.cache_bytes },
     };
     let failed = |error: &dyn fmt::Display| DatabaseError(format!("{}: {error}", config.database_shown()));

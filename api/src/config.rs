@@ -35,6 +35,8 @@ pub struct Config {
     pub database_connections: u32,
     /// How long to wait for the database.
     pub database_timeout: Duration,
+    /// On PostgreSQL: for how long to rely on what is remembered without a sign of the change feed.
+    pub staleness_bound: Duration,
     /// Keys to remember.
     pub cache_keys: usize,
     /// Bytes that they may take.
@@ -98,6 +100,8 @@ impl Arguments {
         let connections = m.read("CLAVIGER_DATABASE_CONNECTIONS", connections, "a number from 1 to 1000");
         let database_timeout = duration(&self.database_timeout);
         let database_timeout = m.read("CLAVIGER_DATABASE_TIMEOUT", database_timeout, DURATION);
+        let staleness_bound = duration(&self.staleness_bound).filter(|bound| *bound >= LEAST_BOUND);
+        let staleness_bound = m.read("CLAVIGER_STALENESS_BOUND", staleness_bound, BOUND);
         let cache_keys = number(&self.cache_keys, 0..=1_000_000_000);
         let cache_keys = m.read("CLAVIGER_CACHE_KEYS", cache_keys, "a number from 0 to 1000000000");
         let cache_mib = number(&self.cache_mib, 1..=1_048_576);
@@ -134,6 +138,7 @@ impl Arguments {
                 database_url: database_url?,
                 database_connections: connections?,
                 database_timeout: database_timeout?,
+                staleness_bound: staleness_bound?,
                 cache_keys: usize::try_from(cache_keys?).ok()?,
                 cache_bytes: usize::try_from(cache_mib?).ok()?.checked_mul(1 << 20)?,
                 sign_up: sign_up?,
@@ -174,6 +179,9 @@ pub fn unknown_settings(command: &clap::Command) -> Vec<String> {
 }
 
 const DURATION: &str = "a duration of at least 1ms, like 500ms, 30s or 2min";
+const BOUND: &str = "a duration of at least 200ms, like 500ms or 2s";
+/// Shorter ones would be over before a beat has come back on a busy machine.
+const LEAST_BOUND: Duration = Duration::from_millis(200);
 const RATE: &str = "a number from 1 to 1000000";
 const RATES: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 
@@ -237,6 +245,7 @@ mod tests {
             "--database-url=mysql://secret",
             "--database-connections=0",
             "--database-timeout=secret",
+            "--staleness-bound=100ms",
             "--cache-keys=-1",
             "--cache-mib=0",
             "--signup=secret",

@@ -13,10 +13,9 @@ use poem_openapi::{
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::{ToJSON, Type},
 };
-use serde::Serialize;
 use serde_json::Value;
 
-use crate::{failure::Failure, hot::HotVerify};
+use crate::{failure::Failure, hot::HotVerify, json_text::JsonText};
 
 pub mod athena;
 pub mod livekit;
@@ -72,23 +71,27 @@ impl<T: ToJSON> ApiResponse for Success<T> {
     }
 }
 
-/// As [`Success`], for what is answered often: written without a tree of JSON values in between.
-pub struct Written<T>(pub T);
-
-/// The text of an answer.
-pub fn written<T: Serialize>(answer: &T) -> Vec<u8> {
-    let mut text = Vec::with_capacity(1_024);
-    serde_json::to_writer(&mut text, answer).expect("an answer of ours is JSON");
-    text
+/// As [`Success`], for what is answered often: a text that was written in the shape of `T`.
+pub struct Written<T> {
+    text: Vec<u8>,
+    shape: PhantomData<fn() -> T>,
 }
 
-impl<T: Serialize + Send> IntoResponse for Written<T> {
-    fn into_response(self) -> Response {
-        Response::builder().content_type("application/json").body(written(&self.0))
+impl<T> Written<T> {
+    /// A text that is a `T`.
+    #[must_use]
+    pub fn new(text: JsonText) -> Self {
+        Self { text: text.into_bytes(), shape: PhantomData }
     }
 }
 
-impl<T: ToJSON + Serialize> ApiResponse for Written<T> {
+impl<T> IntoResponse for Written<T> {
+    fn into_response(self) -> Response {
+        Response::builder().content_type("application/json").body(self.text)
+    }
+}
+
+impl<T: ToJSON> ApiResponse for Written<T> {
     fn meta() -> MetaResponses {
         Success::<T>::meta()
     }

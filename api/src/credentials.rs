@@ -7,7 +7,7 @@
 use poem::{
     Request, RequestBody, Result,
     http::{
-        HeaderMap, Method,
+        HeaderMap, HeaderName, Method,
         header::{AUTHORIZATION, COOKIE, ORIGIN},
     },
 };
@@ -18,7 +18,7 @@ use poem_openapi::{
 
 use crate::address::ClientAddress;
 
-const API_KEY_HEADER: &str = "x-api-key";
+static API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
 const API_KEY_COOKIE: &str = "apiKeyCookie";
 
 /// A credential of more bytes than this is refused unread.
@@ -84,7 +84,7 @@ struct Unusable;
 /// What the headers of a request show.
 #[must_use]
 pub fn shown(headers: &HeaderMap) -> Shown {
-    match (bearer(headers), single(headers, API_KEY_HEADER)) {
+    match (bearer(headers), single(headers, &API_KEY_HEADER)) {
         (Ok(None), Ok(None)) => cookie(headers),
         (Ok(Some(text)), Ok(None)) | (Ok(None), Ok(Some(text))) => header(text),
         (Ok(Some(bearer)), Ok(Some(key))) if bearer == key => header(key),
@@ -95,7 +95,7 @@ pub fn shown(headers: &HeaderMap) -> Shown {
 /// The text of a credential in one header, which is how services call. `None`: it is shown otherwise, or wrongly.
 #[must_use]
 pub fn in_one_header(headers: &HeaderMap) -> Option<&str> {
-    match (bearer(headers), single(headers, API_KEY_HEADER)) {
+    match (bearer(headers), single(headers, &API_KEY_HEADER)) {
         (Ok(Some(text)), Ok(None)) | (Ok(None), Ok(Some(text))) => Some(text).filter(|text| is_plausible(text)),
         _ => None,
     }
@@ -127,7 +127,7 @@ fn is_plausible(text: &str) -> bool {
 }
 
 /// The text of a header that may be there once.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Unusable> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Unusable> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -138,7 +138,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Unu
 
 /// The token of `Bearer <token>` (RFC 6750 §2.1), the scheme in any case, one or more spaces.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Unusable> {
-    let Some(value) = single(headers, AUTHORIZATION.as_str())? else { return Ok(None) };
+    let Some(value) = single(headers, &AUTHORIZATION)? else { return Ok(None) };
     let (scheme, rest) = value.trim().split_once(' ').ok_or(Unusable)?;
     let token = rest.trim_start_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") && !token.contains(' ') { Ok(Some(token)) } else { Err(Unusable) }
@@ -168,7 +168,7 @@ impl<'a> ApiExtractor<'a> for Credential {
         registry.create_security_scheme(
             "apiKeyHeader",
             MetaSecurityScheme {
-                name: Some(API_KEY_HEADER),
+                name: Some(API_KEY_HEADER.as_str()),
                 key_in: Some("header"),
                 ..scheme("apiKey", "An API key in a header of its own.")
             },
@@ -235,7 +235,7 @@ fn address(request: &Request) -> ClientAddress {
 
 #[cfg(test)]
 mod tests {
-    use poem::http::{HeaderName, HeaderValue};
+    use poem::http::HeaderValue;
 
     use super::*;
 

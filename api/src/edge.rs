@@ -1,20 +1,24 @@
 //! Around every request: its id, its client, its time limit, its one line in the log, and the shape of its failure.
 
 use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
     panic::AssertUnwindSafe,
-    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
-use domain::clock::Entropy;
 use futures_util::FutureExt;
+use http_body_util::{Either, Full, combinators::BoxBody};
+use hyper::body::{Bytes, Incoming};
 use poem::{
-    Endpoint, IntoResponse, Request, Response, Result,
+    Endpoint, IntoResponse, Request, RequestParts, Response, Result,
     error::{MethodNotAllowedError, NotFoundError, ParsePathError},
     http::{
-        HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-        header::{ALLOW, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
+        self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
+        uri::Scheme,
     },
+    web::{LocalAddr, RemoteAddr},
 };
 use poem_openapi::OperationId;
 use tracing::{Instrument, Span, field::Empty, info_span};
@@ -23,8 +27,9 @@ use crate::{
     address::{ClientAddress, TrustedProxies},
     contract,
     failure::Failure,
-    hot::{Answered, Hot},
+    hot::{Answered, Hot, Unanswered},
     methods::Methods,
+    request_id::RequestIds,
 };
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,28 +50,67 @@ pub struct Edge<E> {
     pub request_ids: RequestIds,
 }
 
+/// The two ends of a connection.
+pub struct Ends {
+    /// Ours.
+    pub local: LocalAddr,
+    /// The other one, as the framework wants it.
+    pub remote: RemoteAddr,
+    /// Its address.
+    pub peer: IpAddr,
+}
+
+/// The body of an answer: of the short way, or of the framework.
+pub type AnswerBody = Either<Full<Bytes>, BoxBody<Bytes, io::Error>>;
+
 impl<E: Endpoint> Endpoint for Edge<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> Result<Response> {
+    async fn call(&self, request: Request) -> Result<Response> {
         let started = Instant::now();
+        let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let address = self.proxies.client(peer, request.headers());
         let request_id = self.request_id(request.headers());
-        let address = self.client(&request);
-        if let Some(hot) = self.hot.as_ref()
-            && let Some(verify) = hot.verify(&request)
-        {
-            match self.within_bounds(hot.answer(verify, request, address)).await {
-                Ok(Answered::Here(mut response)) => {
-                    decorate(response.headers_mut(), request_id);
-                    return Ok(response);
+        Ok(self.ordinary(request, request_id, address, started).await)
+    }
+}
+
+impl<E: Endpoint> Edge<E> {
+    /// Answers a request as it came in.
+    pub async fn respond(&self, request: http::Request<Incoming>, ends: &Ends) -> http::Response<AnswerBody> {
+        let started = Instant::now();
+        let address = self.proxies.client(ends.peer, request.headers());
+        let request_id = self.request_id(request.headers());
+        let whole = |request| Request::from((request, ends.local.clone(), ends.remote.clone(), Scheme::HTTP));
+        let hot = self.hot.as_ref().and_then(|hot| Some((hot, hot.verify(request.method(), request.uri().path())?)));
+        let request = match hot {
+            None => whole(request),
+            Some((hot, verify)) => match self.within_bounds(hot.answer(verify, request, address)).await {
+                Ok(Answered::Here(text)) => return plain(text, request_id),
+                Ok(Answered::NotHere(parts, Unanswered::Unread(body))) => whole(http::Request::from_parts(parts, body)),
+                Ok(Answered::NotHere(parts, Unanswered::Read(body))) => {
+                    let ends = (ends.local.clone(), ends.remote.clone());
+                    Request::from_parts(RequestParts::from((parts, ends.0, ends.1, Scheme::HTTP)), body.into())
                 }
-                Ok(Answered::NotHere(given_back)) => request = given_back,
                 Err(failure) => {
                     let span = span(&request_id, &Method::POST, address);
-                    return Ok(self.conclude(Err(failure), &span, verify.path, request_id, started));
+                    return framed(self.conclude(Err(failure), &span, verify.path, request_id, started));
                 }
-            }
-        }
+            },
+        };
+        // Boxed, because it holds all routes: the short way would copy that around with it.
+        framed(Box::pin(self.ordinary(request, request_id, address, started)).await)
+    }
+
+    /// The way of everything but the short one.
+    async fn ordinary(
+        &self,
+        mut request: Request,
+        request_id: HeaderValue,
+        address: ClientAddress,
+        started: Instant,
+    ) -> Response {
         let path = request.uri().path().to_owned();
         request.set_data(address);
         let span = span(&request_id, request.method(), address);
@@ -84,8 +128,20 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             outcome
         };
         let outcome = self.within_bounds(inner.instrument(span.clone())).await;
-        Ok(self.conclude(outcome, &span, &path, request_id, started))
+        self.conclude(outcome, &span, &path, request_id, started)
     }
+}
+
+/// 200 with a JSON text.
+fn plain(text: Vec<u8>, request_id: HeaderValue) -> http::Response<AnswerBody> {
+    let mut response = http::Response::new(Either::Left(Full::from(text)));
+    response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
+    decorate(response.headers_mut(), request_id);
+    response
+}
+
+fn framed(response: Response) -> http::Response<AnswerBody> {
+    http::Response::<BoxBody<Bytes, io::Error>>::from(response).map(Either::Right)
 }
 
 fn span(request_id: &HeaderValue, method: &Method, address: ClientAddress) -> Span {
@@ -136,12 +192,6 @@ impl<E> Edge<E> {
         }
     }
 
-    fn client(&self, request: &Request) -> ClientAddress {
-        let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
-        let unknown = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-        self.proxies.client(peer.unwrap_or(unknown), request.headers())
-    }
-
     fn render(&self, path: &str, failure: &Failure, request_id: &str) -> Response {
         let (status, body) = (contract::shape_of(path).render)(failure, request_id);
         let mut response = Response::builder().status(status).content_type("application/json").body(body.to_string());
@@ -153,7 +203,9 @@ impl<E> Edge<E> {
         if let Some(seconds) = failure.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let (Failure::MethodNotAllowed, Some(allowed)) = (failure, self.methods.at(path)) {
+        if let Failure::MethodNotAllowed = failure
+            && let Some(allowed) = self.methods.at(path)
+        {
             headers.insert(ALLOW, allowed);
         }
         response
@@ -184,36 +236,6 @@ fn decorate(headers: &mut HeaderMap, request_id: HeaderValue) {
     headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-store") });
     headers.insert(X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
     headers.insert(&REQUEST_ID, request_id);
-}
-
-/// Names for requests, each given once: a random half for the process, and a number.
-#[derive(Debug)]
-pub struct RequestIds {
-    process: u64,
-    given: AtomicU64,
-}
-
-impl RequestIds {
-    /// Names that no other process gives.
-    #[must_use]
-    pub fn new(entropy: &dyn Entropy) -> Self {
-        let mut random = [0; 8];
-        entropy.fill(&mut random);
-        Self { process: u64::from_be_bytes(random), given: AtomicU64::new(0) }
-    }
-
-    /// 32 hexadecimal digits.
-    fn next(&self) -> HeaderValue {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let number = self.given.fetch_add(1, Ordering::Relaxed);
-        let mut text = [0; 32];
-        for (half, value) in text.chunks_exact_mut(16).zip([self.process, number]) {
-            for (digit, place) in half.iter_mut().rev().enumerate() {
-                *place = HEX[usize::try_from(value >> (4 * digit) & 15).expect("4 bits")];
-            }
-        }
-        HeaderValue::from_bytes(&text).expect("hexadecimal digits")
-    }
 }
 
 /// The one line of a request. It has no path, because people paste keys there.

@@ -9,18 +9,17 @@ use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 use domain::{
     Error,
-    clock::Timestamp,
     id::OrganizationId,
-    keys::{Keys, Question},
+    keys::{Keys, Question, Step},
     permission::{Permission, PermissionSet},
     verdict::Verdict,
 };
-use poem::{
-    Request, Response,
-    http::{
-        Method,
-        header::{CONTENT_LENGTH, CONTENT_TYPE},
-    },
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Incoming};
+use poem::http::{
+    self, HeaderMap, HeaderValue, Method,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    request::Parts,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -28,7 +27,8 @@ use serde::{
 };
 
 use crate::{
-    address::ClientAddress, body, contract::HOT, credentials::in_one_header, failure::Failure, gate::Gate, tally::Tally,
+    address::ClientAddress, body, contract::HOT, credentials::in_one_header, failure::Failure, gate::Gate,
+    json_text::JsonText, tally::Tally,
 };
 
 /// How a contract asks for verify.
@@ -37,8 +37,8 @@ pub struct HotVerify {
     pub path: &'static str,
     /// Reads a body in its plainest form. `None`: it is not, and may be wrong.
     pub read: fn(&[u8]) -> Option<Asked<'_>>,
-    /// Writes the answer at a moment.
-    pub write: fn(&Verdict, Timestamp) -> Vec<u8>,
+    /// Writes the answer.
+    pub write: fn(&Verdict) -> JsonText,
 }
 
 /// What is asked about a key.
@@ -72,18 +72,25 @@ pub struct Hot {
 
 /// What came of trying the short way.
 pub enum Answered {
-    /// The answer.
-    Here(Response),
-    /// The request, untouched.
-    NotHere(Request),
+    /// The answer: 200, JSON.
+    Here(Vec<u8>),
+    /// The request, with its body as far as it was read.
+    NotHere(Parts, Unanswered),
+}
+
+/// The body of a request that was not answered here.
+pub enum Unanswered {
+    /// Not read.
+    Unread(Incoming),
+    /// Read to its end.
+    Read(Bytes),
 }
 
 impl Hot {
     /// The verify that a request asks for, if it does.
     #[must_use]
-    pub fn verify(&self, request: &Request) -> Option<&'static HotVerify> {
-        let path = request.uri().path();
-        const { &HOT }.iter().find(|verify| verify.path == path).filter(|_| request.method() == Method::POST)
+    pub fn verify(&self, method: &Method, path: &str) -> Option<&'static HotVerify> {
+        const { &HOT }.iter().find(|verify| verify.path == path).filter(|_| method == Method::POST)
     }
 
     /// Answers a verify in its plain form.
@@ -93,31 +100,34 @@ impl Hot {
     pub async fn answer(
         &self,
         verify: &HotVerify,
-        mut request: Request,
+        request: http::Request<Incoming>,
         address: ClientAddress,
     ) -> Result<Answered, Failure> {
-        let caller = in_one_header(request.headers()).and_then(|text| self.gate.recognize(text, address));
+        let (parts, body) = request.into_parts();
+        let caller = in_one_header(&parts.headers).and_then(|text| self.gate.recognize(text, address));
         let caller = caller.filter(|caller| caller.key.allows(&Permission::API_KEYS_VERIFY));
-        let Some(caller) = caller.filter(|_| is_plain(&request)) else { return Ok(Answered::NotHere(request)) };
-        let body = request.take_body().into_bytes().await.map_err(|_| body::ended_early())?;
+        let Some(caller) = caller.filter(|_| is_plain(&parts.headers)) else {
+            return Ok(Answered::NotHere(parts, Unanswered::Unread(body)));
+        };
+        let body = body.collect().await.map_err(|_| body::ended_early())?.to_bytes();
         let may_ask = |asked: &Asked<'_>| {
             caller.is_platform() || asked.organization.is_none_or(|organization| organization == caller.organization())
         };
         let Some(asked) = (verify.read)(&body).filter(may_ask) else {
-            request.set_body(body);
-            return Ok(Answered::NotHere(request));
+            return Ok(Answered::NotHere(parts, Unanswered::Read(body)));
         };
-        let step = self.keys.begin(&caller, asked.question());
-        let verdict = self.keys.finish(&caller, asked.question(), step).await.map_err(Error::from)?;
+        let verdict = match self.keys.begin(&caller, asked.question()) {
+            Step::Decided(verdict) => verdict,
+            step => self.keys.finish(&caller, asked.question(), step).await.map_err(Error::from)?,
+        };
         self.tally.count(&verdict);
-        let text = (verify.write)(&verdict, self.keys.now());
-        Ok(Answered::Here(Response::builder().content_type("application/json").body(text)))
+        Ok(Answered::Here((verify.write)(&verdict).into_bytes()))
     }
 }
 
 /// Whether the body is declared as JSON, whole and not too large.
-fn is_plain(request: &Request) -> bool {
-    let header = |name| request.headers().get(name).map(|value| value.as_bytes());
+fn is_plain(headers: &HeaderMap) -> bool {
+    let header = |name| headers.get(name).map(HeaderValue::as_bytes);
     let length = header(CONTENT_LENGTH).and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
     length.is_some_and(|length| length <= body::LIMIT)
         && header(CONTENT_TYPE).is_none_or(|value| value.eq_ignore_ascii_case(b"application/json"))

@@ -72,9 +72,9 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
         SignUp::Closed => "closed",
     };
     tracing::info!(target: "claviger", mode, "sign-up");
-    let endpoint = app::endpoint(&services, config);
+    let edge = app::edge(&services, config);
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let serving = server::serve(listener, endpoint, config.max_connections, stop.clone(), abort.clone());
+    let serving = server::serve(listener, edge, config.max_connections, stop.clone(), abort.clone());
     let reporting = services.tally.clone().report(stop.clone());
     #[expect(clippy::disallowed_methods, reason = "the handle is kept, and waited for at the end")]
     let server = tokio::spawn(async move {

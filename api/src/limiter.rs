@@ -3,7 +3,10 @@
 use std::{
     net::IpAddr,
     num::NonZeroUsize,
-    sync::{PoisonError, RwLock},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use domain::clock::Timestamp;
@@ -20,6 +23,8 @@ const NETWORKS: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 #[derive(Debug)]
 pub struct Limiter {
     max: u32,
+    /// Whether any attempt was counted yet: where nobody fails, nothing is looked up.
+    is_used: AtomicBool,
     networks: RwLock<LruCache<IpAddr, Minute>>,
 }
 
@@ -44,11 +49,14 @@ impl Limiter {
     /// Allows `max` attempts a minute.
     #[must_use]
     pub fn new(max: u32) -> Self {
-        Self { max, networks: RwLock::new(LruCache::new(NETWORKS)) }
+        Self { max, is_used: AtomicBool::new(false), networks: RwLock::new(LruCache::new(NETWORKS)) }
     }
 
     /// Whether the attempts of this minute are used up; counts nothing.
     pub fn check(&self, address: ClientAddress, now: Timestamp) -> Result<(), RetryAfter> {
+        if !self.is_used.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let networks = self.networks.read().unwrap_or_else(PoisonError::into_inner);
         match networks.peek(&address.network()) {
             Some(minute) if !minute.is_over(now) && minute.count >= self.max => Err(retry_after(*minute, now)),
@@ -58,6 +66,7 @@ impl Limiter {
 
     /// Counts one attempt, unless they are used up.
     pub fn count(&self, address: ClientAddress, now: Timestamp) -> Result<(), RetryAfter> {
+        self.is_used.store(true, Ordering::Relaxed);
         let mut networks = self.networks.write().unwrap_or_else(PoisonError::into_inner);
         let minute = networks.get_or_insert_mut(address.network(), || Minute { start: now, count: 0 });
         if minute.is_over(now) {

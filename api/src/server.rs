@@ -16,14 +16,14 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use poem::{
-    Endpoint, Response,
-    http::uri::Scheme,
+    Endpoint,
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
@@ -32,6 +32,8 @@ use tokio::{
     sync::{Notify, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::edge::{Edge, Ends};
 
 /// How long a client may take to send a request's head, and how long a connection may idle between requests.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -44,16 +46,14 @@ const MAX_STREAMS: u32 = 250;
 
 /// Serves until `stop`, then waits for the requests that have begun. No new connection is accepted meanwhile. With
 /// `abort`, what still runs is cut off.
-pub async fn serve<E>(
+pub async fn serve<E: Endpoint + 'static>(
     listener: TcpListener,
-    endpoint: E,
+    edge: Edge<E>,
     max_connections: usize,
     stop: CancellationToken,
     abort: CancellationToken,
-) where
-    E: Endpoint<Output = Response> + 'static,
-{
-    let endpoint = Arc::new(endpoint);
+) {
+    let edge = Arc::new(edge);
     let places = Arc::new(Semaphore::new(max_connections));
     let connections = TaskTracker::new();
     loop {
@@ -67,13 +67,16 @@ pub async fn serve<E>(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(stream, peer, endpoint.clone(), stop.clone());
+                let connection = connection(stream, peer, edge.clone(), stop.clone());
                 let abort = abort.clone();
                 connections.spawn(async move {
                     let _place = place;
+                    // Asked only when it has something to say, not with every request.
+                    let mut abort = signal(abort.cancelled_owned());
                     tokio::select! {
+                        biased;
                         () = connection => {}
-                        () = abort.cancelled() => {}
+                        _ = abort.next() => {}
                     }
                 });
             }
@@ -89,31 +92,43 @@ pub async fn serve<E>(
     connections.wait().await;
 }
 
-async fn connection<E>(stream: TcpStream, peer: SocketAddr, endpoint: Arc<E>, stop: CancellationToken)
-where
-    E: Endpoint<Output = Response> + 'static,
-{
+/// A future that, after the first time, is polled only when it was woken itself, whatever else the task is woken for.
+fn signal<F: Future<Output = ()>>(future: F) -> FuturesUnordered<F> {
+    std::iter::once(future).collect()
+}
+
+async fn connection<E: Endpoint + 'static>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    edge: Arc<Edge<E>>,
+    stop: CancellationToken,
+) {
     // Answers are small and complete: waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
     let local = stream.local_addr().map_or_else(|_| LocalAddr::default(), |local| LocalAddr(local.into()));
-    let remote = RemoteAddr(peer.into());
+    let ends = Arc::new(Ends { local, remote: RemoteAddr(peer.into()), peer: peer.ip() });
     let head = Arc::new(Head::default());
     let io = TokioIo::new(Listening { stream, head: head.clone() });
     let service = service_fn({
         let head = head.clone();
         move |request: hyper::Request<Incoming>| {
             let open = head.complete();
-            let request = poem::Request::from((request, local.clone(), remote.clone(), Scheme::HTTP));
-            let endpoint = endpoint.clone();
+            let (edge, ends) = (edge.clone(), ends.clone());
             async move {
-                let response = endpoint.get_response(request).await;
+                let response = edge.respond(request, &ends).await;
                 drop(open);
-                Ok::<hyper::Response<_>, Infallible>(response.into())
+                Ok::<_, Infallible>(response)
             }
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT).max_buf_size(MAX_HEAD_BYTES);
+    // Head and body in one write: an answer is small, and two pieces cost more than copying it.
+    builder
+        .http1()
+        .writev(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_LIMIT)
+        .max_buf_size(MAX_HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -123,10 +138,12 @@ where
     let serving = builder.serve_connection(io, service);
     let mut serving = std::pin::pin!(serving);
     // An error here is a client that went away or does not speak HTTP; it was answered as far as that was possible.
+    let (mut none_in_time, mut stopped) = (signal(head.none_in_time()), signal(stop.cancelled()));
     tokio::select! {
+        biased;
         _ = serving.as_mut() => return,
-        () = head.none_in_time() => return,
-        () = stop.cancelled() => {}
+        _ = none_in_time.next() => return,
+        _ = stopped.next() => {}
     }
     // hyper closes a kept-alive connection between requests at once, also in the middle of a head. A request whose first
     // byte has been read is to be answered, so the rest of its head is waited for.

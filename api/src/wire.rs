@@ -6,7 +6,6 @@ use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
 };
-use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::json::FromMember;
@@ -95,12 +94,6 @@ macro_rules! plain_type {
     };
 }
 
-impl<T: Serialize> Serialize for Nullable<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
 /// A JSON object of any members.
 #[derive(Clone, Debug)]
 pub struct JsonObject(pub Map<String, Value>);
@@ -113,12 +106,6 @@ plain_type!([] JsonObject, "json_object", MetaSchema {
 impl ToJSON for JsonObject {
     fn to_json(&self) -> Option<Value> {
         Some(Value::Object(self.0.clone()))
-    }
-}
-
-impl Serialize for JsonObject {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
     }
 }
 

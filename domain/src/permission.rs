@@ -57,6 +57,12 @@ impl Permission {
         &self.action
     }
 
+    /// The shortest flat form.
+    #[must_use]
+    pub fn flat(&self) -> String {
+        if self.resource == ANY { self.action.to_string() } else { [&self.resource, ":", &self.action].concat() }
+    }
+
     /// Whether who has this permission has `other`.
     fn includes(&self, other: &Self) -> bool {
         (self.resource == ANY || self.resource == other.resource) && (self.action == ANY || self.action == other.action)
@@ -83,7 +89,7 @@ impl Permission {
 impl fmt::Display for Permission {
     /// The shortest flat form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.resource == ANY { f.write_str(&self.action) } else { write!(f, "{}:{}", self.resource, self.action) }
+        f.write_str(&self.flat())
     }
 }
 
@@ -155,7 +161,7 @@ impl PermissionSet {
     /// The flat form, each permission printed shortest.
     #[must_use]
     pub fn flat(&self) -> Vec<String> {
-        self.0.iter().map(ToString::to_string).collect()
+        self.0.iter().map(Permission::flat).collect()
     }
 
     /// The map form: resources in the order of first mention, each with its actions.

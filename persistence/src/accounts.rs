@@ -25,9 +25,8 @@ impl Accounts for Store {
         let organization = convert::organization_row(&enrolment.organization);
         let membership = convert::membership_row(&enrolment.membership);
         let key = [(enrolment.key.clone(), *secret)];
-        let enroll = self.transaction(move |transaction, changed| {
+        let enroll = self.transaction(move |transaction, _| {
             Box::pin(async move {
-                changed.push(key[0].1);
                 user::Entity::insert(user).exec_without_returning(transaction).await?;
                 organization::Entity::insert(organization).exec_without_returning(transaction).await?;
                 membership::Entity::insert(membership).exec_without_returning(transaction).await?;
@@ -80,9 +79,8 @@ impl Accounts for Store {
     ) -> Result<bool, Outage> {
         let organization = convert::organization_row(organization);
         let key = [(key.clone(), *secret)];
-        let create = self.transaction(move |transaction, changed| {
+        let create = self.transaction(move |transaction, _| {
             Box::pin(async move {
-                changed.push(key[0].1);
                 organization::Entity::insert(organization).exec_without_returning(transaction).await?;
                 Ok(api_keys::insert(transaction, &key).await?)
             })

@@ -74,12 +74,7 @@ impl ApiKeys for Store {
     }
 
     async fn create(&self, keys: Vec<(ApiKey, SecretHash)>) -> Result<(), Outage> {
-        let create = self.change(move |transaction, changed| {
-            Box::pin(async move {
-                changed.extend(keys.iter().map(|(_, hash)| *hash));
-                Ok(insert(transaction, &keys).await?)
-            })
-        });
+        let create = self.change(move |transaction, _| Box::pin(async move { Ok(insert(transaction, &keys).await?) }));
         create.await
     }
 

@@ -31,6 +31,8 @@ pub struct Settings {
     pub ledger_clock: Option<Arc<dyn Clock>>,
     /// How long to wait for a connection or for SQLite's lock before the database counts as away.
     pub timeout: Duration,
+    /// On PostgreSQL: for how long what is remembered may be relied on without a sign of the change feed.
+    pub staleness_bound: Duration,
     /// How many keys to remember.
     pub cache: CacheSize,
 }
@@ -104,7 +106,10 @@ fn sqlite(settings: &Settings, connections: u32, query_only: bool) -> ConnectOpt
                 .foreign_keys(true)
                 .busy_timeout(busy_timeout)
                 .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full);
+                .synchronous(SqliteSynchronous::Full)
+                // Uses are written to the same pages again and again: held in memory (KiB) and copied back seldom.
+                .pragma("cache_size", if query_only { "-16384" } else { "-65536" })
+                .pragma("wal_autocheckpoint", "8000");
             if query_only { options.pragma("query_only", "on") } else { options }
         });
     options

@@ -10,6 +10,7 @@ mod claim;
 mod connect;
 mod convert;
 mod entity;
+mod feed;
 mod ledger;
 mod outage;
 mod schema;
@@ -32,12 +33,13 @@ use domain::{
     verdict::Spent,
 };
 pub use schema::SchemaError;
-use sea_orm::DbErr;
+use sea_orm::{DbBackend, DbErr};
 pub use snapshots::CacheSize;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     connect::Pools,
+    feed::{Feed, Freshness},
     outage::Failure,
     snapshots::{READERS, Snapshots},
 };
@@ -63,10 +65,17 @@ impl Store {
         let pools = connect::connect(settings).await?;
         let (queue, ledger) = ledger::open(pools.clone(), settings.ledger_clock.clone());
         let usage = Arc::new(usage::Book::default());
-        let snapshots = Arc::new(Snapshots::new(settings.cache));
+        let is_shared = pools.write.get_database_backend() == DbBackend::Postgres;
+        let freshness = if is_shared { Freshness::within(settings.staleness_bound) } else { Freshness::always() };
+        let freshness = Arc::new(freshness);
+        let snapshots = Arc::new(Snapshots::new(settings.cache, freshness.clone()));
         let (workers, stop, ended) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         for place in 0..READERS {
             watched(&workers, &ended, snapshots.clone().run(place, pools.clone(), stop.clone()));
+        }
+        if settings.cache.keys > 0 {
+            let (url, pools, snapshots) = (settings.url.clone(), pools.clone(), snapshots.clone());
+            watched(&workers, &ended, Feed { url, pools, snapshots, freshness }.run(stop.clone()));
         }
         watched(&workers, &ended, ledger.run(stop.clone()));
         watched(&workers, &ended, usage.clone().run(pools.clone(), stop.clone()));

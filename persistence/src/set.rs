@@ -2,6 +2,8 @@
 //! `jsonb_to_recordset` on PostgreSQL. (Arrays of columns would do on PostgreSQL, but the driver's layer takes none with
 //! nulls in them.)
 
+use std::fmt::Write;
+
 use sea_orm::{DbBackend, Statement, Value, prelude::Uuid};
 
 /// Whole numbers for many keys.
@@ -37,29 +39,55 @@ impl Set {
     }
 
     fn sqlite(self, assignments: &str) -> Statement {
-        let names: Vec<String> =
-            self.columns.iter().map(|(name, _)| format!("value ->> '$.{name}' AS {name}")).collect();
+        let field = |(n, (name, _)): (usize, &(&str, Vec<Option<i64>>))| {
+            let at = 33 + n * WIDTH;
+            format!("CAST(NULLIF(substr(value, {at}, {WIDTH}), '{NULL}') AS INTEGER) AS {name}")
+        };
+        let fields: Vec<String> = self.columns.iter().enumerate().map(field).collect();
         let sql = format!(
-            "WITH s AS (SELECT unhex(value ->> '$.id') AS id, {} FROM json_each(?)) \
+            "WITH s AS (SELECT unhex(substr(value, 1, 32)) AS id, {} FROM json_each(?)) \
              UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id",
-            names.join(", "),
+            fields.join(", "),
         );
-        Statement::from_sql_and_values(DbBackend::Sqlite, sql, [Value::from(self.json())])
+        Statement::from_sql_and_values(DbBackend::Sqlite, sql, [Value::from(self.fixed())])
+    }
+
+    /// An array of texts, each the identifier as 32 hexadecimal digits and the numbers at fixed places: SQLite would parse
+    /// an object anew for each of its members.
+    fn fixed(&self) -> String {
+        let mut text = String::with_capacity(self.ids.len() * (36 + self.columns.len() * WIDTH) + 2);
+        for (n, id) in self.ids.iter().enumerate() {
+            text.push_str(if n == 0 { "[\"" } else { "\",\"" });
+            let _ = write!(text, "{}", id.simple());
+            for (_, column) in &self.columns {
+                let _ = match column[n] {
+                    Some(value) => write!(text, "{value:0WIDTH$}"),
+                    None => write!(text, "{NULL}"),
+                };
+            }
+        }
+        text.push_str("\"]");
+        text
     }
 
     /// An array of objects, the identifiers as 32 hexadecimal digits.
     fn json(&self) -> String {
-        let rows: Vec<String> = self.ids.iter().enumerate().map(|(n, id)| self.row(n, *id)).collect();
-        format!("[{}]", rows.join(","))
-    }
-
-    fn row(&self, n: usize, id: Uuid) -> String {
-        let mut row = format!("{{\"id\":\"{}\"", id.simple());
-        for (name, column) in &self.columns {
-            let value = column[n].map_or_else(|| "null".to_owned(), |value| value.to_string());
-            row.extend([",\"", name, "\":", &value]);
+        let mut text = String::from("[");
+        for (n, id) in self.ids.iter().enumerate() {
+            let _ = write!(text, "{}{{\"id\":\"{}\"", if n == 0 { "" } else { "," }, id.simple());
+            for (name, column) in &self.columns {
+                let _ = match column[n] {
+                    Some(value) => write!(text, ",\"{name}\":{value}"),
+                    None => write!(text, ",\"{name}\":null"),
+                };
+            }
+            text.push('}');
         }
-        row.push('}');
-        row
+        text.push(']');
+        text
     }
 }
+
+/// As long as the longest number.
+const WIDTH: usize = 20;
+const NULL: &str = "                    ";

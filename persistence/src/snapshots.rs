@@ -22,6 +22,7 @@ pub use self::cache::CacheSize;
 use self::{cache::Cache, read::Reader};
 use crate::{
     connect::Pools,
+    feed::Freshness,
     outage::{self, Failure},
 };
 
@@ -38,6 +39,7 @@ type Waiters = Vec<oneshot::Sender<Answer>>;
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     cache: Cache,
+    freshness: Arc<Freshness>,
     reads: Mutex<Reads>,
     asked: Notify,
 }
@@ -64,13 +66,13 @@ impl Running {
 }
 
 impl Snapshots {
-    pub(crate) fn new(size: CacheSize) -> Self {
-        Self { cache: Cache::new(size), reads: Mutex::default(), asked: Notify::new() }
+    pub(crate) fn new(size: CacheSize, freshness: Arc<Freshness>) -> Self {
+        Self { cache: Cache::new(size), freshness, reads: Mutex::default(), asked: Notify::new() }
     }
 
-    /// What is remembered of the key with this secret.
+    /// What is remembered of the key with this secret, while that may be relied on.
     pub(crate) fn recall(&self, hash: &SecretHash) -> Option<Option<Arc<Snapshot>>> {
-        self.cache.get(hash)
+        if self.freshness.holds() { self.cache.get(hash) } else { None }
     }
 
     /// The key with this secret, read after this call; those who ask at the same time share one read.

@@ -5,13 +5,14 @@ use std::{future::Future, pin::Pin};
 use domain::{Outage, secret::SecretHash};
 use sea_orm::DatabaseTransaction;
 
-use crate::{Store, outage::Failure};
+use crate::{Store, feed, outage::Failure};
 
 /// The work of a transaction.
 pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
 impl Store {
-    /// Runs `work` in a transaction. It notes the secrets whose keys it makes, changes or removes.
+    /// Runs `work` in a transaction. It notes the secrets whose keys it changes or removes; nobody knows
+    /// a secret before its key is stored, so nobody remembers that there was none.
     ///
     /// It goes on to its end when nobody waits for it any more: a commit that was under way could not be told from one that
     /// was not, and a key that is revoked must be forgotten in any case.
@@ -26,6 +27,7 @@ impl Store {
             let outcome = async {
                 let transaction = pools.begin().await?;
                 let outcome = work(&transaction, &mut changed).await?;
+                feed::announce(&transaction, &changed).await?;
                 transaction.commit().await?;
                 Ok(outcome)
             };

@@ -10,12 +10,16 @@ use std::{
 
 use domain::{Outage, clock::Timestamp, snapshot::Snapshot};
 use sea_orm::{ConnectionTrait, prelude::Uuid};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{connect::Pools, convert, outage::Failure, set::Set};
 
-const EVERY: Duration = Duration::from_secs(1);
+/// From one writing to the next; what is noted is in the database a second later at the latest.
+const EVERY: Duration = Duration::from_millis(700);
+
+/// A writing is spread over this time: in one piece it would hold up those who verify, on a machine with few cores.
+const SPREAD: Duration = Duration::from_millis(300);
 
 /// Keys that gather before they are written without waiting for the second to end.
 const MANY: usize = 100_000;
@@ -42,11 +46,12 @@ struct Uses {
     last: Timestamp,
 }
 
-/// Adds uses of a key to others of the same key.
-fn merge(all: &mut BTreeMap<Uuid, Uses>, key: Uuid, uses: Uses) {
-    let known = all.entry(key).or_insert(Uses { count: 0, last: uses.last });
-    known.count += uses.count;
-    known.last = known.last.max(uses.last);
+impl Uses {
+    /// Adds uses of the same key.
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.last = self.last.max(other.last);
+    }
 }
 
 impl Book {
@@ -69,7 +74,8 @@ impl Book {
                 () = self.many.notified() => false,
                 () = stop.cancelled() => true,
             };
-            if let Err(error) = self.flush(&pools).await {
+            let spread = if is_last { Duration::ZERO } else { SPREAD };
+            if let Err(error) = self.flush(&pools, spread).await {
                 tracing::warn!(target: "claviger", %error, "uses could not be written, they are kept for the next time");
             }
             if is_last {
@@ -78,14 +84,21 @@ impl Book {
         }
     }
 
-    async fn flush(&self, pools: &Pools) -> Result<(), Outage> {
-        let gathered = self.take();
+    async fn flush(self: &Arc<Self>, pools: &Pools, spread: Duration) -> Result<(), Outage> {
+        // Not on a thread that answers requests: a hundred thousand keys take a while to sort.
+        let book = self.clone();
+        let taken = tokio::task::spawn_blocking(move || book.take()).await;
+        let gathered = taken.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let chunks = u32::try_from(gathered.len().div_ceil(CHUNK)).unwrap_or(u32::MAX);
+        let begin = Instant::now();
         for (n, chunk) in gathered.chunks(CHUNK).enumerate() {
+            let due = spread * u32::try_from(n).unwrap_or(u32::MAX) / chunks;
+            tokio::time::sleep_until(begin + due).await;
             if let Err(error) = write(pools, chunk).await {
                 let mut left = lock(&self.left);
                 for (key, uses) in &gathered[n * CHUNK..] {
                     if left.len() < MOST || left.contains_key(key) {
-                        merge(&mut left, *key, *uses);
+                        left.entry(*key).and_modify(|all| all.add(*uses)).or_insert(*uses);
                     }
                 }
                 return Err(error);
@@ -96,14 +109,21 @@ impl Book {
 
     /// Everything that is to be written, each key once: in the order of their ids, as the ledger locks them.
     fn take(&self) -> Vec<(Uuid, Uses)> {
-        let mut uses = std::mem::take(&mut *lock(&self.left));
-        for (key, written) in std::mem::take(&mut *lock(&self.gathered)) {
+        let gathered = std::mem::take(&mut *lock(&self.gathered));
+        let left = std::mem::take(&mut *lock(&self.left));
+        let mut uses: Vec<(Uuid, Uses)> = left.into_iter().collect();
+        uses.extend(gathered.into_iter().filter_map(|(key, written)| {
             let (count, last) = key.uses().store();
-            if let Some(last) = last {
-                merge(&mut uses, key.id().uuid(), Uses { count: count - written, last });
+            Some((key.id().uuid(), Uses { count: count - written, last: last? }))
+        }));
+        uses.sort_unstable_by_key(|(key, _)| *key);
+        uses.dedup_by(|(key, uses), (kept, all)| {
+            if key == kept {
+                all.add(*uses);
             }
-        }
-        uses.into_iter().collect()
+            key == kept
+        });
+        uses
     }
 }
 

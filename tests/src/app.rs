@@ -77,6 +77,7 @@ pub fn test_config(database_url: &str) -> Config {
         database_url: database_url.to_owned(),
         database_connections: 5,
         database_timeout: Duration::from_secs(10),
+        staleness_bound: Duration::from_secs(2),
         cache_keys: 100_000,
         cache_bytes: 64 << 20,
         sign_up: SignUp::Open,

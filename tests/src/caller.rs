@@ -52,6 +52,12 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
+    /// The names of the fields that a refusal complains about.
+    #[must_use]
+    pub fn wrong_fields(&self) -> Vec<String> {
+        self.json()["fields"].as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// The body without the request id, for comparing two failures.
     #[must_use]
     pub fn failure(&self) -> Value {

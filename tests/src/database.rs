@@ -151,7 +151,7 @@ fn server() -> Option<String> {
 /// For ports beside the service, which remember nothing.
 fn settings(url: String, connections: u32) -> Settings {
     let (timeout, cache) = (Duration::from_secs(10), CacheSize { keys: 0, bytes: 0 });
-    Settings { url, connections, ledger_clock: None, timeout, cache }
+    Settings { url, connections, ledger_clock: None, timeout, staleness_bound: Duration::from_secs(2), cache }
 }
 
 fn at(server: &str, database: &str) -> String {

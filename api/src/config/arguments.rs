@@ -25,6 +25,9 @@ pub struct Arguments {
     /// How long to wait for the database before it counts as away
     #[arg(long, env = "CLAVIGER_DATABASE_TIMEOUT", global = true, value_name = "DURATION", default_value = "5s")]
     pub database_timeout: String,
+    /// On PostgreSQL: how long a revoked key may live on a node that is cut off from the changes of the others
+    #[arg(long, env = "CLAVIGER_STALENESS_BOUND", global = true, value_name = "DURATION", default_value = "2s")]
+    pub staleness_bound: String,
     /// Keys to remember in memory, at about 200 bytes each; 0: none
     #[arg(long, env = "CLAVIGER_CACHE_KEYS", global = true, value_name = "N", default_value = "1000000")]
     pub cache_keys: String,

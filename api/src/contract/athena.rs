@@ -24,7 +24,7 @@ use self::{
     sheet::{Create, Delete, KeyIdText, ListNumber, Sheet, Update, Verify},
     verdict::VerdictView,
 };
-use super::{Failed, Shape, Success, Tag, Written, written};
+use super::{Failed, Shape, Success, Tag, Written};
 use crate::{
     body::Deferred, credentials::Credential, failure::Failure, gate::Gate, hot::HotVerify, key_stream, wire::Unread,
 };
@@ -33,11 +33,8 @@ use crate::{
 pub const SHAPE: Shape = Shape { prefix: "/api/auth", render: error::render };
 
 /// Verify, as it is asked most of the time.
-pub const HOT: HotVerify = HotVerify {
-    path: "/api/auth/api-key/verify",
-    read: request::plain_verify,
-    write: |verdict, _| written(&VerdictView::from(verdict)),
-};
+pub const HOT: HotVerify =
+    HotVerify { path: "/api/auth/api-key/verify", read: request::plain_verify, write: verdict::write };
 
 /// The operations.
 pub struct Athena {
@@ -161,7 +158,7 @@ impl Athena {
         caller.require(&Permission::API_KEYS_VERIFY)?;
         let asked = request::verify(body.read().await?.members)?;
         let verdict = self.keys.verify(&caller, asked.question()).await?;
-        Ok(Written(VerdictView::from(&verdict)))
+        Ok(Written::new(verdict::write(&verdict)))
     }
 
     /// Delete all expired API keys

@@ -13,6 +13,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
+use memchr::memmem;
 use mio::{Events, Interest, Poll, Token, net::TcpStream, unix::SourceFd};
 use rustix::{
     fd::{AsRawFd, OwnedFd},
@@ -264,10 +265,10 @@ impl<'a> Thread<'a> {
 
 /// The body of a complete answer.
 fn body(received: &[u8]) -> Option<&[u8]> {
-    let end = received.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let end = memmem::find(received, b"\r\n\r\n")? + 4;
     let head = &received[..end];
     const NAME: &[u8] = b"content-length: ";
-    let at = head.windows(NAME.len()).position(|window| window.eq_ignore_ascii_case(NAME))? + NAME.len();
+    let at = memmem::find(head, NAME)? + NAME.len();
     let digits = head[at..].iter().take_while(|byte| byte.is_ascii_digit());
     let length = digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
     received.get(end..end + length)

@@ -54,19 +54,22 @@ async fn main() {
         .unwrap_or_else(|| if line.quick { vec![1_000, 100_000] } else { vec![1_000, 1_000_000, 10_000_000] });
     report::machine();
     for size in sizes {
-        let sqlite = fill::sqlite(&line.folder, size).await;
-        measure(&line, "SQLite", size, &sqlite);
-        match fill::postgres(&line.postgres, size).await {
-            Some(postgres) => measure(&line, "PostgreSQL", size, &postgres),
-            None => println!("\n(no PostgreSQL at {})", line.postgres),
+        if SQLITE.contains(&line.database) {
+            measure(&line, SQLITE, size, &fill::sqlite(&line.folder, size).await);
+        }
+        if POSTGRESQL.contains(&line.database) {
+            match fill::postgres(&line.postgres, size).await {
+                Some(filled) => measure(&line, POSTGRESQL, size, &filled),
+                None => println!("\n(no PostgreSQL at {})", line.postgres),
+            }
         }
     }
 }
 
+const SQLITE: &str = "SQLite";
+const POSTGRESQL: &str = "PostgreSQL";
+
 fn measure(line: &Line, database: &str, size: u64, filled: &Filled) {
-    if !database.contains(&line.database) {
-        return;
-    }
     println!("\n## {database}, {size} keys\n");
     let settings = [
         ("CLAVIGER_CACHE_KEYS", (size + 100_000).max(1_000_000).to_string()),

@@ -1,14 +1,13 @@
 //! Domain → JSON, in this contract's words: `camelCase`, times with milliseconds, permissions as a map. The order of the
 //! fields is that of the documents, which is not the same for a key that was just made.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use domain::{
     api_key::{ApiKey, Metadata},
     id::UserId,
     permission::PermissionSet,
     secret::Secret,
-    verdict::Valid,
 };
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::{
@@ -16,7 +15,6 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
-use serde::{Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -27,7 +25,7 @@ use crate::{
 };
 
 /// The plugin can have several configurations; there is one.
-const DEFAULT_CONFIG: &str = "default";
+pub(super) const DEFAULT_CONFIG: &str = "default";
 
 /// Resource → actions.
 #[derive(Clone, Debug)]
@@ -44,15 +42,11 @@ impl ToJSON for PermissionMap {
     }
 }
 
-impl Serialize for PermissionMap {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.map())
-    }
-}
-
 impl ParseFromJSON for PermissionMap {
-    fn parse_from_json(_: Option<Value>) -> ParseResult<Self> {
-        Err(ParseError::expected_input()) // Only ever answered; the derive of an object wants both directions.
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let map = HashMap::<String, Vec<String>>::parse_from_json(value).map_err(ParseError::propagate)?;
+        let map = map.iter().map(|(resource, actions)| (resource.as_str(), actions.iter().map(String::as_str)));
+        PermissionSet::from_map(map).map(Self).map_err(ParseError::custom)
     }
 }
 
@@ -70,9 +64,8 @@ fn metadata(text: Option<&str>) -> Nullable<JsonObject> {
 }
 
 /// A key.
-#[derive(Object, Serialize)]
+#[derive(Object)]
 #[oai(rename = "AthenaApiKey", rename_all = "camelCase")]
-#[serde(rename_all = "camelCase")]
 pub(super) struct KeyView {
     /// Its identifier.
     id: Uuid,
@@ -120,40 +113,7 @@ pub(super) struct KeyView {
     config_id: String,
     /// The organization that owns it.
     #[oai(rename = "org_id")]
-    #[serde(rename = "org_id")]
     org_id: Uuid,
-}
-
-impl From<&Valid> for KeyView {
-    fn from(valid: &Valid) -> Self {
-        let Valid { key, quota, request_count, last_request_at } = valid;
-        let owner = key.user().map_or(key.organization().uuid(), UserId::uuid);
-        Self {
-            id: key.id().uuid(),
-            name: Nullable(key.name().map(ToOwned::to_owned)),
-            start: Nullable(Some(key.start().to_owned())),
-            prefix: Nullable(Some(key.prefix().to_owned())),
-            user_id: owner,
-            refill_interval: Nullable(quota.refill.map(|refill| refill.interval)),
-            refill_amount: Nullable(quota.refill.map(|refill| refill.amount)),
-            last_refill_at: Nullable(quota.last_refill_at.map(Millis)),
-            enabled: key.is_enabled(),
-            rate_limit_enabled: quota.rate_limit.is_some(),
-            rate_limit_time_window: Nullable(quota.rate_limit.map(|limit| limit.window)),
-            rate_limit_max: Nullable(quota.rate_limit.map(|limit| limit.max)),
-            request_count: *request_count,
-            remaining: Nullable(quota.remaining),
-            last_request: Nullable(last_request_at.map(Millis)),
-            expires_at: Nullable(key.expires_at().map(Millis)),
-            created_at: Millis(key.created_at()),
-            updated_at: Millis(key.updated_at()),
-            metadata: metadata(key.metadata()),
-            permissions: permissions(key.permissions()),
-            reference_id: owner,
-            config_id: DEFAULT_CONFIG.to_owned(),
-            org_id: key.organization().uuid(),
-        }
-    }
 }
 
 impl From<&ApiKey> for KeyView {

@@ -1,14 +1,18 @@
 //! The answer to a verify, in this contract's words.
 
-use domain::{refusal::Refusal, verdict::Verdict};
+use domain::{
+    clock::Timestamp,
+    id::UserId,
+    refusal::Refusal,
+    verdict::{Valid, Verdict},
+};
 use poem_openapi::Object;
-use serde::Serialize;
 
-use super::dto::KeyView;
-use crate::wire::Nullable;
+use super::dto::{DEFAULT_CONFIG, KeyView};
+use crate::{json_text::JsonText, wire::Nullable};
 
 /// Whether a key is good.
-#[derive(Object, Serialize)]
+#[derive(Object)]
 #[oai(rename = "AthenaVerdict")]
 pub(super) struct VerdictView {
     /// Whether it is.
@@ -18,7 +22,7 @@ pub(super) struct VerdictView {
 }
 
 /// Why a key is not good.
-#[derive(Object, Serialize)]
+#[derive(Object)]
 #[oai(rename = "AthenaRefusal")]
 struct RefusalView {
     /// A sentence for people.
@@ -26,46 +30,98 @@ struct RefusalView {
     /// A word for programs.
     code: String,
     #[oai(skip_serializing_if_is_none)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<RefusalDetails>,
 }
 
 /// When a rate-limited key is worth another try.
-#[derive(Object, Serialize)]
+#[derive(Object)]
 #[oai(rename = "AthenaRefusalDetails", rename_all = "camelCase")]
-#[serde(rename_all = "camelCase")]
 struct RefusalDetails {
     /// Milliseconds until the window ends.
     try_again_in: u64,
 }
 
-impl From<&Verdict> for VerdictView {
-    fn from(verdict: &Verdict) -> Self {
-        match verdict {
-            Verdict::Valid(valid) => {
-                Self { valid: true, error: Nullable(None), key: Nullable(Some(KeyView::from(valid))) }
+/// The text of a [`VerdictView`].
+pub(super) fn write(verdict: &Verdict) -> JsonText {
+    let mut text = JsonText::default();
+    match verdict {
+        Verdict::Valid(valid) => {
+            text.raw(r#"{"valid":true,"error":null,"key":"#);
+            write_key(&mut text, valid);
+            text.raw("}");
+        }
+        Verdict::Refused { refusal, .. } => {
+            let (message, try_again_in) = words(*refusal);
+            text.raw(r#"{"valid":false,"error":{"message":""#).raw(message);
+            text.raw(r#"","code":""#).raw(refusal.code()).raw("\"");
+            if let Some(millis) = try_again_in {
+                text.raw(r#","details":{"tryAgainIn":"#).number(millis).raw("}");
             }
-            Verdict::Refused { refusal, .. } => {
-                Self { valid: false, error: Nullable(Some(RefusalView::from(*refusal))), key: Nullable(None) }
-            }
+            text.raw(r#"},"key":null}"#);
         }
     }
+    text
 }
 
-impl From<Refusal> for RefusalView {
-    fn from(refusal: Refusal) -> Self {
-        let (message, try_again_in) = match refusal {
-            Refusal::InvalidApiKey => ("Invalid API key.", None),
-            Refusal::KeyDisabled => ("API Key is disabled", None),
-            Refusal::KeyExpired => ("API Key has expired", None),
-            Refusal::InsufficientPermissions => ("API Key lacks a permission that was asked for", None),
-            Refusal::UsageExceeded => ("API Key has reached its usage limit", None),
-            Refusal::RateLimited { try_again_in } => ("Rate limit exceeded.", Some(try_again_in)),
-        };
-        Self {
-            message: message.to_owned(),
-            code: refusal.code().to_owned(),
-            details: try_again_in.map(|try_again_in| RefusalDetails { try_again_in }),
-        }
+/// A key as [`KeyView`] has it, member by member.
+fn write_key(text: &mut JsonText, Valid { key, quota, request_count, last_request_at }: &Valid) {
+    let owner = key.user().map_or(key.organization().uuid(), UserId::uuid);
+    let refill = quota.refill;
+    let limit = quota.rate_limit;
+    let number = |text: &mut JsonText, number: u64| {
+        text.number(number);
+    };
+    let millis = |text: &mut JsonText, at: Timestamp| {
+        text.millis(at);
+    };
+    text.raw(r#"{"id":"#).id(key.id().uuid());
+    text.raw(r#","name":"#).nullable(key.name(), |text, name| {
+        text.string(name);
+    });
+    text.raw(r#","start":"#).string(key.start());
+    text.raw(r#","prefix":"#).string(key.prefix());
+    text.raw(r#","userId":"#).id(owner);
+    text.raw(r#","refillInterval":"#).nullable(refill.map(|refill| refill.interval), number);
+    text.raw(r#","refillAmount":"#).nullable(refill.map(|refill| refill.amount), number);
+    text.raw(r#","lastRefillAt":"#).nullable(quota.last_refill_at, millis);
+    text.raw(r#","enabled":"#).boolean(key.is_enabled());
+    text.raw(r#","rateLimitEnabled":"#).boolean(limit.is_some());
+    text.raw(r#","rateLimitTimeWindow":"#).nullable(limit.map(|limit| limit.window), number);
+    text.raw(r#","rateLimitMax":"#).nullable(limit.map(|limit| limit.max), number);
+    text.raw(r#","requestCount":"#).number(*request_count);
+    text.raw(r#","remaining":"#).nullable(quota.remaining, number);
+    text.raw(r#","lastRequest":"#).nullable(*last_request_at, millis);
+    text.raw(r#","expiresAt":"#).nullable(key.expires_at(), millis);
+    text.raw(r#","createdAt":"#).millis(key.created_at());
+    text.raw(r#","updatedAt":"#).millis(key.updated_at());
+    text.raw(r#","metadata":"#).nullable(key.metadata(), |text, object| {
+        text.raw(object);
+    });
+    text.raw(r#","permissions":"#);
+    text.nullable(Some(key.permissions().map()).filter(|map| !map.is_empty()), |text, map| {
+        text.raw("{").list(map, |text, (resource, actions)| {
+            text.string(resource)
+                .raw(":[")
+                .list(actions, |text, action| {
+                    text.string(action);
+                })
+                .raw("]");
+        });
+        text.raw("}");
+    });
+    text.raw(r#","referenceId":"#).id(owner);
+    text.raw(r#","configId":"#).string(DEFAULT_CONFIG);
+    text.raw(r#","org_id":"#).id(key.organization().uuid()).raw("}");
+}
+
+/// A sentence for people, and when to try again (ms).
+fn words(refusal: Refusal) -> (&'static str, Option<u64>) {
+    match refusal {
+        Refusal::InvalidApiKey => ("Invalid API key.", None),
+        Refusal::KeyDisabled => ("API Key is disabled", None),
+        Refusal::KeyExpired => ("API Key has expired", None),
+        Refusal::InsufficientPermissions => ("API Key lacks a permission that was asked for", None),
+        Refusal::UsageExceeded => ("API Key has reached its usage limit", None),
+        Refusal::RateLimited { try_again_in } => ("Rate limit exceeded.", Some(try_again_in)),
     }
 }

@@ -1,18 +1,20 @@
 //! The answer to a verify: domain → JSON.
 
-use domain::{clock::Timestamp, quota::Quota, refusal::Refusal, verdict::Verdict};
+use domain::{
+    refusal::Refusal,
+    verdict::{Valid, Verdict},
+};
 use poem_openapi::Object;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    json::stored_object,
+    json_text::JsonText,
     time::Moment,
     wire::{JsonObject, Nullable},
 };
 
 /// Whether a key is good. What a refusal does not tell is null.
-#[derive(Object, Serialize)]
+#[derive(Object)]
 #[oai(rename = "Verdict")]
 pub(super) struct VerdictView {
     /// Whether it is.
@@ -38,7 +40,7 @@ pub(super) struct VerdictView {
 }
 
 /// The window of a rate-limited key, as the header fields `RateLimit` and `Retry-After` tell it.
-#[derive(Object, Serialize)]
+#[derive(Object)]
 #[oai(rename = "RateLimitWindow")]
 struct RateLimitView {
     /// The most uses in a window.
@@ -50,59 +52,90 @@ struct RateLimitView {
 }
 
 /// Verdicts in the order of the questions.
-#[derive(Object, Serialize)]
+#[derive(Object)]
 #[oai(rename = "Verdicts")]
 pub(super) struct VerdictsView {
     /// One for each question.
     pub(super) results: Vec<VerdictView>,
 }
 
-impl VerdictView {
-    pub(super) fn new(verdict: &Verdict, now: Timestamp) -> Self {
-        match verdict {
-            Verdict::Valid(valid) => {
-                let key = &valid.key;
-                Self {
-                    valid: true,
-                    code: "VALID".to_owned(),
-                    key_id: Nullable(Some(key.id().uuid())),
-                    org_id: Nullable(Some(key.organization().uuid())),
-                    name: Nullable(key.name().map(ToOwned::to_owned)),
-                    permissions: Nullable(Some(key.permissions().flat())),
-                    metadata: Nullable(key.metadata().map(|text| JsonObject(stored_object(text)))),
-                    remaining: Nullable(valid.quota.remaining),
-                    expires_at: Nullable(key.expires_at().map(Moment)),
-                    rate_limit: Nullable(window(&valid.quota, now)),
-                }
-            }
-            Verdict::Refused { refusal, key } => {
-                let limit = key.as_ref().and_then(|key| key.quota().rate_limit);
-                let rate_limit = match (refusal, limit) {
+/// The text of a [`VerdictView`].
+pub(super) fn write(verdict: &Verdict) -> JsonText {
+    let mut text = JsonText::default();
+    write_to(&mut text, verdict);
+    text
+}
+
+/// The text of a [`VerdictsView`].
+pub(super) fn write_all(verdicts: &[Verdict]) -> JsonText {
+    let mut text = JsonText::default();
+    text.raw(r#"{"results":["#).list(verdicts, write_to).raw("]}");
+    text
+}
+
+fn write_to(text: &mut JsonText, verdict: &Verdict) {
+    match verdict {
+        Verdict::Valid(valid) => {
+            let key = &valid.key;
+            text.raw(r#"{"valid":true,"code":"VALID","key_id":"#).id(key.id().uuid());
+            text.raw(r#","org_id":"#).id(key.organization().uuid());
+            text.raw(r#","name":"#).nullable(key.name(), |text, name| {
+                text.string(name);
+            });
+            text.raw(r#","permissions":["#).list(key.permissions().iter(), |text, permission| {
+                text.string(&permission.flat());
+            });
+            text.raw(r#"],"metadata":"#).nullable(key.metadata(), |text, object| {
+                text.raw(object);
+            });
+            text.raw(r#","remaining":"#).nullable(valid.quota.remaining, |text, remaining| {
+                text.number(remaining);
+            });
+            text.raw(r#","expires_at":"#).nullable(key.expires_at(), |text, at| {
+                text.string(&Moment(at).text());
+            });
+            write_window(text, window(valid));
+        }
+        Verdict::Refused { refusal, key } => {
+            text.raw(r#"{"valid":false,"code":""#).raw(refusal.code());
+            text.raw(r#"","key_id":"#).nullable(key.as_ref(), |text, key| {
+                text.id(key.id().uuid());
+            });
+            text.raw(r#","org_id":"#).nullable(key.as_ref(), |text, key| {
+                text.id(key.organization().uuid());
+            });
+            text.raw(r#","name":null,"permissions":null,"metadata":null,"remaining":"#);
+            text.raw(if *refusal == Refusal::UsageExceeded { "0" } else { "null" });
+            text.raw(r#","expires_at":null"#);
+            let limit = key.as_ref().and_then(|key| key.quota().rate_limit);
+            write_window(
+                text,
+                match (refusal, limit) {
                     (Refusal::RateLimited { try_again_in }, Some(limit)) => {
                         Some(RateLimitView { limit: limit.max, remaining: 0, reset: try_again_in.div_ceil(1_000) })
                     }
                     _ => None,
-                };
-                Self {
-                    valid: false,
-                    code: refusal.code().to_owned(),
-                    key_id: Nullable(key.as_ref().map(|key| key.id().uuid())),
-                    org_id: Nullable(key.as_ref().map(|key| key.organization().uuid())),
-                    name: Nullable(None),
-                    permissions: Nullable(None),
-                    metadata: Nullable(None),
-                    remaining: Nullable((*refusal == Refusal::UsageExceeded).then_some(0)),
-                    expires_at: Nullable(None),
-                    rate_limit: Nullable(rate_limit),
-                }
-            }
+                },
+            );
         }
     }
 }
 
-fn window(quota: &Quota, now: Timestamp) -> Option<RateLimitView> {
+/// The last member, and the end.
+fn write_window(text: &mut JsonText, window: Option<RateLimitView>) {
+    text.raw(r#","rate_limit":"#).nullable(window, |text, window| {
+        text.raw(r#"{"limit":"#).number(window.limit);
+        text.raw(r#","remaining":"#).number(window.remaining);
+        text.raw(r#","reset":"#).number(window.reset).raw("}");
+    });
+    text.raw("}");
+}
+
+fn window(valid: &Valid) -> Option<RateLimitView> {
+    let quota = &valid.quota;
     let limit = quota.rate_limit?;
-    let gone = quota.window_start.map_or(0, |start| now.millis_since(start));
+    // By the clock that counted this use.
+    let gone = valid.last_request_at.zip(quota.window_start).map_or(0, |(now, start)| now.millis_since(start));
     Some(RateLimitView {
         limit: limit.max,
         remaining: limit.max.saturating_sub(quota.window_count),

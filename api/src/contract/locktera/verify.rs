@@ -14,22 +14,18 @@ use poem_openapi::OpenApi;
 use super::{
     error::Writing,
     question::{VerifyApiKey, VerifyApiKeys},
-    verdict::{VerdictView, VerdictsView},
+    verdict::{self, VerdictView, VerdictsView},
 };
 use crate::{
     body::Deferred,
-    contract::{Failed, Tag, Written, written},
+    contract::{Failed, Tag, Written},
     credentials::Credential,
     gate::Gate,
     hot::{Asked, HotVerify},
 };
 
 /// Verify, as it is asked most of the time.
-pub const HOT: HotVerify = HotVerify {
-    path: "/api_keys/verify",
-    read: VerifyApiKey::plain,
-    write: |verdict, now| written(&VerdictView::new(verdict, now)),
-};
+pub const HOT: HotVerify = HotVerify { path: "/api_keys/verify", read: VerifyApiKey::plain, write: verdict::write };
 
 /// The operations.
 pub struct Verify {
@@ -58,7 +54,7 @@ impl Verify {
         let asked = body.read().await?.into_asked()?;
         let asked = within_reach(&caller, asked)?;
         let verdict = self.keys.verify(&caller, asked.question()).await?;
-        Ok(Written(VerdictView::new(&verdict, self.keys.now())))
+        Ok(Written::new(verdict::write(&verdict)))
     }
 
     /// Verify up to 100 keys
@@ -88,8 +84,7 @@ impl Verify {
             let rest = asked.iter().zip(steps).map(|(one, step)| self.keys.finish(&caller, one.question(), step));
             try_join_all(rest).await.map_err(|outage: Outage| Error::from(outage))?
         };
-        let now = self.keys.now();
-        Ok(Written(VerdictsView { results: verdicts.iter().map(|verdict| VerdictView::new(verdict, now)).collect() }))
+        Ok(Written::new(verdict::write_all(&verdicts)))
     }
 }
 

@@ -1,0 +1,57 @@
+//! Many keys made in one call: all of them or none.
+
+use harness::{KeySpec, TestApp};
+use serde_json::{Value, json};
+
+fn keys(count: usize) -> Vec<Value> {
+    (0..count).map(|n| json!({"name": format!("n{n}"), "permissions": ["read"], "metadata": {"n": n}})).collect()
+}
+
+#[tokio::test]
+async fn a_thousand_keys_in_one_call() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let path = format!("/orgs/{}/api_keys", tenant.org_id);
+    let answer = tenant.admin.post(&format!("{path}/bulk_create"), &json!({"keys": keys(1_000)})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let made = answer.json()["keys"].as_array().expect("keys").clone();
+    for n in [0, 1, 999] {
+        assert_eq!((&made[n]["name"], &made[n]["metadata"]), (&json!(format!("n{n}")), &json!({"n": n})));
+        let verdict = tenant.admin.post("/api_keys/verify", &json!({"key": made[n]["key"]})).await.json();
+        assert_eq!((&verdict["valid"], &verdict["key_id"]), (&json!(true), &made[n]["id"]));
+    }
+    assert_eq!(tenant.admin.get(&path).await.json().as_array().map(Vec::len), Some(1_001));
+}
+
+#[tokio::test]
+async fn one_wrong_key_and_none_is_made() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let path = format!("/orgs/{}/api_keys", tenant.org_id);
+    let bulk = format!("{path}/bulk_create");
+    for (wrong, field) in [
+        (json!({"name": "", "permissions": []}), "keys[2].name"),
+        (json!({"name": "n", "permissions": [], "expires_in": 5}), "keys[2].expires_in"),
+        (json!({"permissions": []}), "keys[2].name"),
+    ] {
+        let mut keys = keys(2);
+        keys.push(wrong);
+        let answer = tenant.admin.post(&bulk, &json!({"keys": keys})).await;
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.wrong_fields(), [field]);
+    }
+    for wrong in [json!({}), json!({"keys": []}), json!({"keys": keys(1_001)}), json!({"keys": [1]})] {
+        assert_eq!(tenant.admin.post(&bulk, &wrong).await.status, 400);
+    }
+    let (_, writer) = app.key(&tenant.org_id, KeySpec::with(&["api_keys:*"])).await;
+    let mut beyond = keys(2);
+    beyond.push(json!({"name": "n", "permissions": ["api_keys:read", "files:read"]}));
+    assert_eq!(
+        app.caller(&writer).post(&bulk, &json!({"keys": beyond})).await.status,
+        403,
+        "nobody grants more than they hold"
+    );
+    let large = json!({"keys": [{"name": "n", "permissions": [], "metadata": {"x": "x".repeat(5 << 20)}}]});
+    assert_eq!(tenant.admin.post(&bulk, &large).await.status, 413);
+    assert_eq!(tenant.admin.get(&path).await.json().as_array().map(Vec::len), Some(2), "none of them was made");
+}

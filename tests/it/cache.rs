@@ -1,0 +1,158 @@
+//! What is remembered is never wrong: a change made through the service holds for the next verify, for the key that is shown
+//! and for the key that asks, and on PostgreSQL for the other nodes too.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use harness::{Caller, KeySpec, Process, Proxy, TestApp, TestDatabase};
+use serde_json::{Value, json};
+
+async fn code(caller: &Caller, key: &str) -> String {
+    let answer = caller.post("/api_keys/verify", &json!({"key": key})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()["code"].as_str().expect("a code").to_owned()
+}
+
+async fn update(admin: &Caller, id: &str, change: Value) {
+    let mut body = json!({"keyId": id});
+    body.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+    let answer = admin.post("/api/auth/api-key/update", &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_change_holds_for_the_next_verify() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let (id, key) = app.key(&tenant.org_id, KeySpec::with(&["files:read"])).await;
+    for _ in 0..3 {
+        assert_eq!(code(&tenant.admin, &key).await, "VALID");
+        update(&tenant.admin, &id, json!({"enabled": false})).await;
+        assert_eq!(code(&tenant.admin, &key).await, "KEY_DISABLED");
+        update(&tenant.admin, &id, json!({"enabled": true})).await;
+    }
+    let asks = json!({"key": key, "permissions": ["files:read"]});
+    assert_eq!(tenant.admin.post("/api_keys/verify", &asks).await.json()["valid"], true);
+    update(&tenant.admin, &id, json!({"permissions": {"files": ["write"]}})).await;
+    assert_eq!(tenant.admin.post("/api_keys/verify", &asks).await.json()["code"], "INSUFFICIENT_PERMISSIONS");
+    update(&tenant.admin, &id, json!({"remaining": 1})).await;
+    assert_eq!(code(&tenant.admin, &key).await, "VALID");
+    assert_eq!(code(&tenant.admin, &key).await, "USAGE_EXCEEDED");
+    let path = format!("/orgs/{}/api_keys/{id}", tenant.org_id);
+    assert_eq!(tenant.admin.delete(&path).await.status, 200);
+    assert_eq!(code(&tenant.admin, &key).await, "INVALID_API_KEY");
+}
+
+#[tokio::test]
+async fn the_key_that_asks_is_remembered_no_longer_than_it_is_good() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let (_, key) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
+    let (id, checker) = app.key(&tenant.org_id, KeySpec::with(&["api_keys:verify"])).await;
+    let service = app.caller(&checker);
+    assert_eq!(code(&service, &key).await, "VALID");
+    update(&tenant.admin, &id, json!({"permissions": {"api_keys": ["read"]}})).await;
+    assert_eq!(service.post("/api_keys/verify", &json!({"key": key})).await.status, 403);
+    update(&tenant.admin, &id, json!({"permissions": {"api_keys": ["verify"]}, "enabled": false})).await;
+    assert_eq!(service.post("/api_keys/verify", &json!({"key": key})).await.status, 401);
+    update(&tenant.admin, &id, json!({"enabled": true, "expiresIn": 60})).await;
+    assert_eq!(code(&service, &key).await, "VALID");
+    app.clock.advance_seconds(60);
+    assert_eq!(service.post("/api_keys/verify", &json!({"key": key})).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_read_that_was_on_its_way_brings_a_revoked_key_back() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    for _ in 0..30 {
+        let (id, key) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
+        let revoked = Arc::new(AtomicBool::new(false));
+        let verifiers = (0..6).map(|_| {
+            let (caller, key, revoked) = (tenant.admin.clone(), key.clone(), revoked.clone());
+            async move {
+                loop {
+                    let was_revoked = revoked.load(Ordering::SeqCst);
+                    let code = code(&caller, &key).await;
+                    if was_revoked {
+                        return code;
+                    }
+                }
+            }
+        });
+        let revoke = async {
+            let path = format!("/orgs/{}/api_keys/{id}", tenant.org_id);
+            assert_eq!(tenant.admin.delete(&path).await.status, 200);
+            revoked.store(true, Ordering::SeqCst);
+        };
+        let (codes, ()) = futures_util::join!(futures_util::future::join_all(verifiers), revoke);
+        assert!(codes.iter().all(|code| code == "INVALID_API_KEY"), "{codes:?}");
+    }
+}
+
+/// Two nodes on one PostgreSQL: the test's own service, and a process that reaches the database through a proxy.
+async fn two_nodes() -> Option<(TestApp, Process, Proxy)> {
+    let database = TestDatabase::fresh().await;
+    if !database.is_postgres() {
+        return None; // On SQLite one process serves.
+    }
+    let proxy = Proxy::to(database.server_address()).await;
+    let url = database.url_by(proxy.address);
+    let app = TestApp::start_on(database, |_| {}).await;
+    let node = Process::serve(&[("CLAVIGER_DATABASE_URL", &url), ("CLAVIGER_DATABASE_TIMEOUT", "1s")]);
+    Some((app, node, proxy))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_node_hears_of_a_revocation() {
+    let Some((app, node, _proxy)) = two_nodes().await else { return };
+    let tenant = app.tenant("Acme").await;
+    let other = Caller::anyone(format!("http://{}", node.address)).with_bearer(tenant.admin.bearer());
+    let mut slowest = Duration::ZERO;
+    for _ in 0..20 {
+        let (id, key) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
+        assert_eq!(code(&other, &key).await, "VALID");
+        assert_eq!(tenant.admin.delete(&format!("/orgs/{}/api_keys/{id}", tenant.org_id)).await.status, 200);
+        let revoked = Instant::now();
+        while code(&other, &key).await == "VALID" {
+            assert!(revoked.elapsed() < Duration::from_secs(3), "past the bound");
+        }
+        slowest = slowest.max(revoked.elapsed());
+    }
+    println!("the slowest of 20 revocations was seen after {slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_cut_off_trusts_nothing_past_the_bound() {
+    let Some((app, node, proxy)) = two_nodes().await else { return };
+    let tenant = app.tenant("Acme").await;
+    let other = Caller::anyone(format!("http://{}", node.address)).with_bearer(tenant.admin.bearer());
+    let (id, key) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
+    assert_eq!(code(&other, &key).await, "VALID");
+    proxy.cut();
+    assert_eq!(tenant.admin.delete(&format!("/orgs/{}/api_keys/{id}", tenant.org_id)).await.status, 200);
+    let revoked = Instant::now();
+    loop {
+        let answer = other.post("/api_keys/verify", &json!({"key": key})).await;
+        if answer.status == 503 {
+            break;
+        }
+        assert_eq!(answer.json()["code"], "VALID", "away is not invalid");
+        assert!(revoked.elapsed() < Duration::from_secs(4), "past the bound it still says yes");
+    }
+    proxy.mend();
+    let mended = Instant::now();
+    loop {
+        let answer = other.post("/api_keys/verify", &json!({"key": key})).await;
+        if answer.status == 200 {
+            assert_eq!(answer.json()["code"], "INVALID_API_KEY");
+            break;
+        }
+        assert!(mended.elapsed() < Duration::from_secs(10), "it did not come back");
+    }
+}
