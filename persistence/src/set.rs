@@ -18,27 +18,29 @@ impl Set {
         Self { ids, columns }
     }
 
-    /// The statement that makes `assignments` in `api_keys`; `s.<column>` in them is a value of the set.
-    pub(crate) fn update(self, backend: DbBackend, assignments: &str) -> Statement {
+    /// The statement that makes `assignments` in `api_keys`, where `guard` (`AND …`) holds, and answers what `returning` says;
+    /// `s.<column>` in them is a value of the set.
+    pub(crate) fn update(self, backend: DbBackend, assignments: &str, guard: &str, returning: &str) -> Statement {
         match backend {
-            DbBackend::Postgres => self.postgres(assignments),
-            _ => self.sqlite(assignments),
+            DbBackend::Postgres => self.postgres(assignments, guard, returning),
+            _ => self.sqlite(assignments, guard, returning),
         }
     }
 
-    fn postgres(self, assignments: &str) -> Statement {
+    fn postgres(self, assignments: &str, guard: &str, returning: &str) -> Statement {
         let names: Vec<String> = self.columns.iter().map(|(name, _)| format!("{name} bigint")).collect();
         // The rows are locked in the order of their ids, as the ledger does, so that the two never wait in a circle.
         let sql = format!(
             "WITH s AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS s(id uuid, {})), \
              locked AS (SELECT id FROM api_keys WHERE id IN (SELECT id FROM s) ORDER BY id FOR UPDATE) \
-             UPDATE api_keys SET {assignments} FROM s JOIN locked ON locked.id = s.id WHERE api_keys.id = s.id",
+             UPDATE api_keys SET {assignments} FROM s JOIN locked ON locked.id = s.id WHERE api_keys.id = s.id {guard} \
+             {returning}",
             names.join(", "),
         );
         Statement::from_sql_and_values(DbBackend::Postgres, sql, [Value::from(self.json())])
     }
 
-    fn sqlite(self, assignments: &str) -> Statement {
+    fn sqlite(self, assignments: &str, guard: &str, returning: &str) -> Statement {
         let field = |(n, (name, _)): (usize, &(&str, Vec<Option<i64>>))| {
             let at = 33 + n * WIDTH;
             format!("CAST(NULLIF(substr(value, {at}, {WIDTH}), '{NULL}') AS INTEGER) AS {name}")
@@ -46,7 +48,7 @@ impl Set {
         let fields: Vec<String> = self.columns.iter().enumerate().map(field).collect();
         let sql = format!(
             "WITH s AS (SELECT unhex(substr(value, 1, 32)) AS id, {} FROM json_each(?)) \
-             UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id",
+             UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id {guard} {returning}",
             fields.join(", "),
         );
         Statement::from_sql_and_values(DbBackend::Sqlite, sql, [Value::from(self.fixed())])

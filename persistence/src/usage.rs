@@ -141,6 +141,8 @@ async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), Outage> {
         backend,
         "request_count = request_count + s.count, \
          last_request_at = CASE WHEN last_request_at > s.last THEN last_request_at ELSE s.last END",
+        "",
+        "",
     );
     match tokio::time::timeout(pools.timeout, pools.write.execute_raw(statement)).await {
         Ok(Ok(_)) => Ok(()),

@@ -90,7 +90,7 @@ fn measure(line: &Line, database: &str, size: u64, filled: &Filled) {
     let wanted: Vec<&Case> =
         cases.iter().filter(|case| case.name.contains(&line.only) || [HELLO, UNMETERED].contains(&case.name)).collect();
     let rounds = line.rounds.unwrap_or(if line.quick { 3 } else { 5 });
-    let time = Duration::from_millis(line.millis.unwrap_or(if line.quick { 700 } else { 2_000 }));
+    let time = Duration::from_millis(line.millis.unwrap_or(if line.quick { 700 } else { 1_500 }));
     let address = |case: &Case| if case.name.starts_with(HELLO) { hello.address } else { service.address };
     let mut table = Table::new();
     for round in 0..=rounds {

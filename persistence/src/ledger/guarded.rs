@@ -1,0 +1,131 @@
+//! Counting by guarding: one statement writes what known keys become, where they still are what is known. Nothing is read
+//! before, and there is no transaction around it; a key for which the guard failed is left to [`super::locked`].
+//!
+//! With our own clock (SQLite, where this process is the only one that counts) every known key can be counted so, and one
+//! that has nothing left is refused without asking. On PostgreSQL the time is the database's, which is not known before the
+//! statement: keys that go by time are left.
+
+use std::collections::HashMap;
+
+use domain::{clock::Timestamp, verdict::Spent};
+use sea_orm::{ConnectionTrait, DbBackend, prelude::Uuid};
+
+use super::{Ask, Batch, Ledger, answer, fail, state::Served};
+use crate::{convert, outage::Failure, set::Set};
+
+/// The uses of a key, with what comes of them if the guard holds.
+struct Guess {
+    id: Uuid,
+    asks: Vec<Ask>,
+    before: super::State,
+    served: Served,
+}
+
+impl Ledger {
+    /// Counts and answers the uses of known keys. Answers the others.
+    pub(super) async fn count_guarded(&mut self, batch: Batch) -> Batch {
+        let now = self.clock.as_ref().map(|clock| clock.now());
+        let mut rest = Batch::new();
+        let mut guesses = Vec::new();
+        for (id, asks) in batch {
+            let known = self.known.get(&id).filter(|known| asks.iter().all(|ask| known.is_of(ask)));
+            let Some(before) = known.copied().filter(|known| now.is_some() || !known.goes_by_time()) else {
+                rest.insert(id, asks);
+                continue;
+            };
+            let served = before.serve(&asks, now.unwrap_or(Timestamp::from_millis(0)));
+            if served.admitted > 0 {
+                guesses.push(Guess { id, asks, before, served });
+            } else if now.is_some() {
+                answer(asks, served.answers);
+            } else {
+                rest.insert(id, asks);
+            }
+        }
+        if guesses.is_empty() {
+            return rest;
+        }
+        match self.in_time(self.write(&guesses, now)).await {
+            Ok(written) => {
+                for Guess { id, asks, served, .. } in guesses {
+                    match written.get(&id) {
+                        Some(at) => {
+                            self.known.put(id, served.after);
+                            answer(asks, served.answers.into_iter().map(|spent| counted_at(spent, *at)).collect());
+                        }
+                        None => {
+                            self.known.pop(&id);
+                            rest.insert(id, asks);
+                        }
+                    }
+                }
+            }
+            Err(failure) => {
+                for guess in &guesses {
+                    self.known.pop(&guess.id);
+                }
+                fail(guesses.into_iter().flat_map(|guess| guess.asks), failure);
+            }
+        }
+        rest
+    }
+
+    /// One statement. Answers the keys for which the guard held, each with when it was written.
+    async fn write(&self, guesses: &[Guess], now: Option<Timestamp>) -> Result<HashMap<Uuid, Timestamp>, Failure> {
+        let backend = self.pools.write.get_database_backend();
+        let column = |value: &dyn Fn(&Guess) -> Option<i64>| guesses.iter().map(value).collect::<Vec<_>>();
+        let after = |value: fn(&domain::quota::Quota) -> Option<i64>| column(&|guess| value(&guess.served.after.quota));
+        let before = |value: fn(&domain::quota::Quota) -> Option<i64>| column(&|guess| value(&guess.before.quota));
+        let remaining: fn(&domain::quota::Quota) -> Option<i64> = |quota| quota.remaining.map(convert::number);
+        let refilled: fn(&domain::quota::Quota) -> Option<i64> = |quota| quota.last_refill_at.map(Timestamp::millis);
+        let start: fn(&domain::quota::Quota) -> Option<i64> = |quota| quota.window_start.map(Timestamp::millis);
+        let count: fn(&domain::quota::Quota) -> Option<i64> = |quota| Some(convert::number(quota.window_count));
+        let set = Set::new(
+            guesses.iter().map(|guess| guess.id).collect(),
+            vec![
+                ("remaining", after(remaining)),
+                ("last_refill_at", after(refilled)),
+                ("window_start", after(start)),
+                ("window_count", after(count)),
+                ("was_remaining", before(remaining)),
+                ("was_refilled", before(refilled)),
+                ("was_start", before(start)),
+                ("was_count", before(count)),
+                ("version", column(&|guess| Some(guess.before.version))),
+                ("requests", column(&|guess| Some(convert::number(guess.before.requests)))),
+                ("admitted", column(&|guess| Some(convert::number(guess.served.admitted)))),
+                ("now", column(&|_| now.map(Timestamp::millis))),
+            ],
+        );
+        let clock = match (backend, now) {
+            (DbBackend::Postgres, None) => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+            _ => "s.now",
+        };
+        let assignments = format!(
+            "remaining = s.remaining, last_refill_at = s.last_refill_at, window_start = s.window_start, \
+             window_count = s.window_count, request_count = request_count + s.admitted, \
+             last_request_at = CASE WHEN last_request_at > {clock} THEN last_request_at ELSE {clock} END"
+        );
+        let guard = format!(
+            "AND api_keys.version = s.version AND enabled AND (expires_at IS NULL OR expires_at > {clock}) \
+             AND request_count = s.requests AND api_keys.remaining IS NOT DISTINCT FROM s.was_remaining \
+             AND api_keys.last_refill_at IS NOT DISTINCT FROM s.was_refilled \
+             AND api_keys.window_start IS NOT DISTINCT FROM s.was_start AND api_keys.window_count = s.was_count"
+        );
+        let returning = "RETURNING api_keys.id AS id, last_request_at AS at";
+        let rows = self.pools.write.query_all_raw(set.update(backend, &assignments, &guard, returning)).await?;
+        let written = rows.iter().map(|row| {
+            let (id, at): (Uuid, i64) = (row.try_get("", "id")?, row.try_get("", "at")?);
+            Ok((id, Timestamp::from_millis(at)))
+        });
+        written.collect()
+    }
+}
+
+/// The answer with the time that the database took.
+fn counted_at(spent: Spent, at: Timestamp) -> Spent {
+    match spent {
+        Spent::Admitted { quota, request_count, at: _ } => Spent::Admitted { quota, request_count, at },
+        other => other,
+    }
+}
