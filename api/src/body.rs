@@ -34,6 +34,7 @@ pub trait Document: Type + Sized {
     fn read(members: Members) -> Result<Self, Failure>;
 
     /// Reads a document in its plainest form, which many send, in fewer steps. `None`: it is not, and may be wrong.
+    #[must_use]
     fn read_plain(_: &[u8]) -> Option<Self> {
         None
     }

@@ -88,10 +88,12 @@ impl<E: Endpoint> Edge<E> {
             None => whole(request),
             Some((hot, verify)) => match self.within_bounds(hot.answer(verify, request, address)).await {
                 Ok(Answered::Here(text)) => return plain(text, request_id),
-                Ok(Answered::NotHere(parts, Unanswered::Unread(body))) => whole(http::Request::from_parts(parts, body)),
+                Ok(Answered::NotHere(parts, Unanswered::Unread(body))) => {
+                    whole(http::Request::from_parts(*parts, body))
+                }
                 Ok(Answered::NotHere(parts, Unanswered::Read(body))) => {
                     let ends = (ends.local.clone(), ends.remote.clone());
-                    Request::from_parts(RequestParts::from((parts, ends.0, ends.1, Scheme::HTTP)), body.into())
+                    Request::from_parts(RequestParts::from((*parts, ends.0, ends.1, Scheme::HTTP)), body.into())
                 }
                 Err(failure) => {
                     let span = span(&request_id, &Method::POST, address);

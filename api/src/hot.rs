@@ -75,7 +75,7 @@ pub enum Answered {
     /// The answer: 200, JSON.
     Here(Vec<u8>),
     /// The request, with its body as far as it was read.
-    NotHere(Parts, Unanswered),
+    NotHere(Box<Parts>, Unanswered),
 }
 
 /// The body of a request that was not answered here.
@@ -107,14 +107,14 @@ impl Hot {
         let caller = in_one_header(&parts.headers).and_then(|text| self.gate.recognize(text, address));
         let caller = caller.filter(|caller| caller.key.allows(&Permission::API_KEYS_VERIFY));
         let Some(caller) = caller.filter(|_| is_plain(&parts.headers)) else {
-            return Ok(Answered::NotHere(parts, Unanswered::Unread(body)));
+            return Ok(Answered::NotHere(Box::new(parts), Unanswered::Unread(body)));
         };
         let body = body.collect().await.map_err(|_| body::ended_early())?.to_bytes();
         let may_ask = |asked: &Asked<'_>| {
             caller.is_platform() || asked.organization.is_none_or(|organization| organization == caller.organization())
         };
         let Some(asked) = (verify.read)(&body).filter(may_ask) else {
-            return Ok(Answered::NotHere(parts, Unanswered::Read(body)));
+            return Ok(Answered::NotHere(Box::new(parts), Unanswered::Read(body)));
         };
         let verdict = match self.keys.begin(&caller, asked.question()) {
             Step::Decided(verdict) => verdict,

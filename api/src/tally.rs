@@ -12,7 +12,7 @@ use std::{
 use domain::{refusal::Refusal, verdict::Verdict};
 use tokio_util::sync::CancellationToken;
 
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 
 /// Counts since the start.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Outage},
     keys::Keys,
+    ports::Recalled,
     refusal::Refusal,
     secret::SecretHash,
     snapshot::Snapshot,
@@ -28,8 +29,9 @@ impl Keys {
     }
 
     /// The caller behind a shown text, where that takes no waiting: the key is remembered and good. `None` says nothing.
+    #[must_use]
     pub fn recognize(&self, text: &str) -> Option<Caller> {
-        let key = self.ports.snapshots.recall(&SecretHash::of(text)?)??;
+        let Recalled::Key(key) = self.ports.snapshots.recall(&SecretHash::of(text)?) else { return None };
         let now = self.now();
         key.check(now).ok()?;
         self.note(&key, 0, now);
@@ -39,8 +41,9 @@ impl Keys {
     /// The key with this secret, read only where it is not known by heart.
     pub(crate) async fn find(&self, hash: &SecretHash) -> Result<Option<Arc<Snapshot>>, Outage> {
         match self.ports.snapshots.recall(hash) {
-            Some(found) => Ok(found),
-            None => self.ports.snapshots.read(hash).await,
+            Recalled::Key(key) => Ok(Some(key)),
+            Recalled::NoKey => Ok(None),
+            Recalled::Nothing => self.ports.snapshots.read(hash).await,
         }
     }
 

@@ -39,13 +39,24 @@ pub enum Start {
     After(Position),
 }
 
+/// What is remembered of the key with some secret.
+#[derive(Clone, Debug)]
+pub enum Recalled {
+    /// The key.
+    Key(Arc<Snapshot>),
+    /// That there was none a moment ago.
+    NoKey,
+    /// Nothing: it has to be read.
+    Nothing,
+}
+
 /// The keys by their secrets, as verify sees them: the one way to a key that is not bound to a [`Reach`].
 ///
 /// What was changed through this process is seen at once, whatever is remembered.
 #[async_trait]
 pub trait Snapshots: Send + Sync {
-    /// What is remembered of the key with this secret: the key, or that there is none. `None`: it has to be read.
-    fn recall(&self, hash: &SecretHash) -> Option<Option<Arc<Snapshot>>>;
+    /// What is remembered of the key with this secret.
+    fn recall(&self, hash: &SecretHash) -> Recalled;
 
     /// The key with this secret, read now.
     async fn read(&self, hash: &SecretHash) -> Result<Option<Arc<Snapshot>>, Outage>;

@@ -108,7 +108,7 @@ fn sqlite(settings: &Settings, connections: u32, query_only: bool) -> ConnectOpt
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 // Uses are written to the same pages again and again: held in memory (KiB) and copied back seldom.
-                .pragma("cache_size", if query_only { "-16384" } else { "-65536" })
+                .pragma("cache_size", if query_only { "-8192" } else { "-65536" })
                 .pragma("wal_autocheckpoint", "8000");
             if query_only { options.pragma("query_only", "on") } else { options }
         });

@@ -10,7 +10,7 @@ use domain::{
     permission::PermissionSet,
     ports::KeyChanges,
     quota::{Quota, RateLimit, Refill},
-    secret::KeyPrefix,
+    secret::{KeyPrefix, SecretHash},
     text::Invalid,
     user::{Email, Membership, User, UserName},
 };
@@ -243,6 +243,13 @@ pub(crate) fn quota(model: &api_key::Model) -> Result<Quota, BrokenRow> {
         window_start: model.window_start.map(Timestamp::from_millis),
         window_count: count(model.window_count).ok_or(broken("window_count"))?,
     })
+}
+
+/// A hash as 64 hexadecimal digits.
+pub(crate) fn hash_text(hash: &SecretHash) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digits = hash.bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(HEX[usize::from(digit)])).collect()
 }
 
 /// A number of the database as one of the domain.

@@ -22,7 +22,7 @@ use rustix::time::{ClockId, clock_gettime};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, sqlx, sqlx::postgres::PgListener};
 use tokio_util::sync::CancellationToken;
 
-use crate::{connect::Pools, snapshots::Snapshots};
+use crate::{connect::Pools, convert, snapshots::Snapshots};
 
 const CHANNEL: &str = "claviger_changes";
 
@@ -87,7 +87,7 @@ pub(crate) async fn announce(transaction: &DatabaseTransaction, changed: &[Secre
         return Ok(());
     }
     for hashes in changed.chunks(HASHES) {
-        let hashes: Vec<String> = hashes.iter().map(|hash| hex(hash.bytes())).collect();
+        let hashes: Vec<String> = hashes.iter().map(convert::hash_text).collect();
         transaction.execute_raw(notice(format!("keys {}", hashes.join(" ")))).await?;
     }
     Ok(())
@@ -120,10 +120,6 @@ impl Notice {
             _ => Self::Everything,
         }
     }
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<SecretHash> {
@@ -249,7 +245,7 @@ mod tests {
     #[test]
     fn what_is_announced_is_heard() {
         let hash = SecretHash::from_bytes(std::array::from_fn(|n| u8::try_from(n * 7).expect("small")));
-        let payload = format!("keys {} {}", hex(hash.bytes()), hex(hash.bytes()));
+        let payload = format!("keys {0} {0}", convert::hash_text(&hash));
         assert_eq!(Notice::read(&payload), Notice::Keys(vec![hash, hash]));
         assert_eq!(Notice::read("beat a-b 17"), Notice::Beat("a-b".to_owned(), 17));
         for other in ["all", "", "keys 00", "keys zz", "beat", "beat x", "from a newer version"] {

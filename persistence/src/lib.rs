@@ -27,7 +27,7 @@ pub use connect::Settings;
 use domain::{
     Outage,
     id::KeyId,
-    ports::{self, Ledger, Usage},
+    ports::{self, Ledger, Recalled, Usage},
     secret::SecretHash,
     snapshot::Snapshot,
     verdict::Spent,
@@ -140,7 +140,7 @@ impl Usage for Store {
 
 #[async_trait]
 impl ports::Snapshots for Store {
-    fn recall(&self, hash: &SecretHash) -> Option<Option<Arc<Snapshot>>> {
+    fn recall(&self, hash: &SecretHash) -> Recalled {
         self.snapshots.recall(hash)
     }
 

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use domain::{Outage, secret::SecretHash, snapshot::Snapshot};
+use domain::{Outage, ports::Recalled, secret::SecretHash, snapshot::Snapshot};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -71,8 +71,8 @@ impl Snapshots {
     }
 
     /// What is remembered of the key with this secret, while that may be relied on.
-    pub(crate) fn recall(&self, hash: &SecretHash) -> Option<Option<Arc<Snapshot>>> {
-        if self.freshness.holds() { self.cache.get(hash) } else { None }
+    pub(crate) fn recall(&self, hash: &SecretHash) -> Recalled {
+        if self.freshness.holds() { self.cache.get(hash) } else { Recalled::Nothing }
     }
 
     /// The key with this secret, read after this call; those who ask at the same time share one read.
@@ -80,8 +80,8 @@ impl Snapshots {
         let (waiter, answer) = oneshot::channel();
         {
             let mut reads = self.reads();
-            let running = reads.running.iter_mut().flatten().filter(|running| running.is_current(hash));
-            match running.filter_map(|running| running.asked.get_mut(hash)).next() {
+            let mut running = reads.running.iter_mut().flatten().filter(|running| running.is_current(hash));
+            match running.find_map(|running| running.asked.get_mut(hash)) {
                 Some(waiters) => waiters.push(waiter),
                 None => reads.waiting.entry(*hash).or_default().push(waiter),
             }
@@ -171,7 +171,7 @@ impl Snapshots {
         for (waiters, key) in answers {
             for waiter in waiters {
                 // Who does not wait any more needs no answer.
-                let _ = waiter.send(key.as_ref().map(Clone::clone).map_err(outage::shared));
+                let _ = waiter.send(key.clone().map_err(|failure| outage::shared(&failure)));
             }
         }
     }
@@ -183,5 +183,76 @@ impl Snapshots {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::{
+        pin::{Pin, pin},
+        task::{Context, Poll, Waker},
+    };
+
     pub(crate) use super::shard::tests::key;
+    use super::*;
+
+    fn snapshots() -> Snapshots {
+        Snapshots::new(CacheSize { keys: 10, bytes: usize::MAX }, Arc::new(Freshness::always()))
+    }
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn found(key: &Arc<Snapshot>) -> Result<read::Found, Failure> {
+        Ok(read::Found::from([(*key.hash(), Ok(key.clone()))]))
+    }
+
+    #[test]
+    fn those_who_ask_together_share_a_read() {
+        let (snapshots, key) = (snapshots(), key(1));
+        let mut first = pin!(snapshots.read(key.hash()));
+        let mut second = pin!(snapshots.read(key.hash()));
+        assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+        assert_eq!(snapshots.begin(0), Some(vec![*key.hash()]));
+        let mut third = pin!(snapshots.read(key.hash()));
+        assert!(poll(third.as_mut()).is_pending());
+        assert_eq!(snapshots.begin(1), None, "who asks during the read joins it");
+        snapshots.end(0, found(&key));
+        for waiter in [first, second, third] {
+            assert!(matches!(poll(waiter), Poll::Ready(Ok(Some(read))) if Arc::ptr_eq(&read, &key)));
+        }
+        assert!(matches!(snapshots.recall(key.hash()), Recalled::Key(_)));
+    }
+
+    #[test]
+    fn a_change_during_a_read_is_not_overtaken_by_it() {
+        for everything in [false, true] {
+            let (snapshots, old, new) = (snapshots(), key(1), key(1));
+            let mut before = pin!(snapshots.read(old.hash()));
+            assert!(poll(before.as_mut()).is_pending());
+            assert!(snapshots.begin(0).is_some());
+            if everything {
+                snapshots.forget_everything();
+            } else {
+                snapshots.forget(&[*old.hash()]);
+            }
+            let mut after = pin!(snapshots.read(old.hash()));
+            assert!(poll(after.as_mut()).is_pending());
+            snapshots.end(0, found(&old));
+            assert!(matches!(poll(before), Poll::Ready(Ok(Some(read))) if Arc::ptr_eq(&read, &old)));
+            assert!(matches!(snapshots.recall(old.hash()), Recalled::Nothing), "what may be old is not remembered");
+            assert!(poll(after.as_mut()).is_pending(), "who asked after the change does not get what was before");
+            assert!(snapshots.begin(0).is_some());
+            snapshots.end(0, found(&new));
+            assert!(matches!(poll(after), Poll::Ready(Ok(Some(read))) if Arc::ptr_eq(&read, &new)));
+            assert!(matches!(snapshots.recall(old.hash()), Recalled::Key(read) if Arc::ptr_eq(&read, &new)));
+        }
+    }
+
+    #[test]
+    fn a_failed_read_is_told_to_all_and_nothing_is_remembered() {
+        let (snapshots, key) = (snapshots(), key(1));
+        let mut asked = pin!(snapshots.read(key.hash()));
+        assert!(poll(asked.as_mut()).is_pending());
+        assert!(snapshots.begin(0).is_some());
+        snapshots.end(0, Err(Failure::Timeout));
+        assert!(matches!(poll(asked), Poll::Ready(Err(Outage::Unavailable(_)))));
+        assert!(matches!(snapshots.recall(key.hash()), Recalled::Nothing));
+    }
 }

@@ -124,7 +124,7 @@ async fn another_node_hears_of_a_revocation() {
         }
         slowest = slowest.max(revoked.elapsed());
     }
-    println!("the slowest of 20 revocations was seen after {slowest:?}");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

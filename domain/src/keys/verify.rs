@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Outage},
     id::OrganizationId,
     permission::{Permission, PermissionSet},
+    ports::Recalled,
     refusal::Refusal,
     secret::SecretHash,
     snapshot::Snapshot,
@@ -57,11 +58,13 @@ impl Keys {
     }
 
     /// Decides as far as memory goes. The caller holds `api_keys:verify`.
+    #[must_use]
     pub fn begin(&self, caller: &Caller, question: Question<'_>) -> Step {
         let Some(hash) = SecretHash::of(question.text) else { return Step::Decided(Verdict::UNKNOWN) };
         match self.ports.snapshots.recall(&hash) {
-            None => Step::Read(hash),
-            Some(found) => self.decide(caller, question, found),
+            Recalled::Key(key) => self.decide(caller, question, Some(key)),
+            Recalled::NoKey => Step::Decided(Verdict::UNKNOWN),
+            Recalled::Nothing => Step::Read(hash),
         }
     }
 

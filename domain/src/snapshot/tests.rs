@@ -24,10 +24,14 @@ impl crate::clock::Entropy for Zeros {
     }
 }
 
-fn snapshot(key: &ApiKey, member: Option<Option<PermissionSet>>, ends_at: Option<Timestamp>) -> Snapshot {
+fn member(permissions: Option<PermissionSet>) -> Member {
+    Member { user: UserId::from_uuid(uuid(3)), permissions }
+}
+
+fn snapshot(key: &ApiKey, member: Option<Member>, ends_at: Option<Timestamp>) -> Snapshot {
     let shared = Shared {
         home: Arc::new(Home { id: key.organization, kind: OrganizationKind::Tenant }),
-        member: member.map(|permissions| Arc::new(Member { user: UserId::from_uuid(uuid(3)), permissions })),
+        member: member.map(Arc::new),
         permissions: Arc::new(key.permissions.clone()),
     };
     let text = format!("cvg_{}", "0".repeat(43));
@@ -71,7 +75,7 @@ fn the_first_reason_wins() {
     assert_eq!(snapshot(&expired, None, None).check(at(1_999)), Ok(()));
     assert_eq!(snapshot(&expired, None, None).check(at(2_000)), Err(Refusal::KeyExpired));
     assert_eq!(snapshot(&off, None, None).check(at(2_000)), Err(Refusal::KeyDisabled));
-    assert_eq!(snapshot(&expired, Some(None), None).check(at(2_000)), Err(Refusal::KeyDisabled));
+    assert_eq!(snapshot(&expired, Some(member(None)), None).check(at(2_000)), Err(Refusal::KeyDisabled));
     assert_eq!(snapshot(&off, None, Some(at(2_000))).check(at(2_000)), Err(Refusal::InvalidApiKey));
     assert_eq!(snapshot(&key(), None, Some(at(2_000))).check(at(1_999)), Ok(()));
 }
@@ -82,7 +86,7 @@ fn grants_are_what_key_and_user_hold() {
     let key = ApiKey { permissions: set(&["files:*"]), ..key() };
     let [read, write] = ["files:read", "files:write"].map(|text| Permission::parse(text).expect("valid"));
     for (member, reads, writes) in
-        [(None, true, true), (Some(Some(set(&["read"]))), true, false), (Some(None), false, false)]
+        [(None, true, true), (Some(member(Some(set(&["read"])))), true, false), (Some(member(None)), false, false)]
     {
         let snapshot = snapshot(&key, member, None);
         assert_eq!((snapshot.allows(&read), snapshot.allows(&write)), (reads, writes));

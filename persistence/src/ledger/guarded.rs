@@ -48,15 +48,12 @@ impl Ledger {
         match self.in_time(self.write(&guesses, now)).await {
             Ok(written) => {
                 for Guess { id, asks, served, .. } in guesses {
-                    match written.get(&id) {
-                        Some(at) => {
-                            self.known.put(id, served.after);
-                            answer(asks, served.answers.into_iter().map(|spent| counted_at(spent, *at)).collect());
-                        }
-                        None => {
-                            self.known.pop(&id);
-                            rest.insert(id, asks);
-                        }
+                    if let Some(at) = written.get(&id) {
+                        self.known.put(id, served.after);
+                        answer(asks, served.answers.into_iter().map(|spent| counted_at(spent, *at)).collect());
+                    } else {
+                        self.known.pop(&id);
+                        rest.insert(id, asks);
                     }
                 }
             }

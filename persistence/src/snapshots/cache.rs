@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use domain::{secret::SecretHash, snapshot::Snapshot};
+use domain::{ports::Recalled, secret::SecretHash, snapshot::Snapshot};
 
 use super::shard::Shard;
 
@@ -35,8 +35,8 @@ impl Cache {
         Self { size, shards, keys: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
     }
 
-    /// A key, or that there was none a moment ago. `None`: nothing is known.
-    pub(super) fn get(&self, hash: &SecretHash) -> Option<Option<Arc<Snapshot>>> {
+    /// What is remembered.
+    pub(super) fn get(&self, hash: &SecretHash) -> Recalled {
         self.shard(hash).read().unwrap_or_else(PoisonError::into_inner).get(hash)
     }
 
@@ -135,7 +135,7 @@ mod tests {
         let used = key(0);
         cache.insert(*used.hash(), Some(used.clone()));
         for n in 1..20_000 {
-            assert!(cache.get(used.hash()).is_some(), "{n}");
+            assert!(matches!(cache.get(used.hash()), Recalled::Key(_)), "{n}");
             let key = key(n);
             cache.insert(*key.hash(), Some(key.clone()));
         }
@@ -151,8 +151,8 @@ mod tests {
             cache.insert(*key(n).hash(), None);
         }
         assert_eq!(len(&cache), 500);
-        assert!((0..500).all(|n| cache.get(key(n).hash()).flatten().is_some()));
-        let unknown = (500..200_000).filter(|n| cache.get(key(*n).hash()).is_some()).count();
+        assert!((0..500).all(|n| matches!(cache.get(key(n).hash()), Recalled::Key(_))));
+        let unknown = (500..200_000).filter(|n| matches!(cache.get(key(*n).hash()), Recalled::NoKey)).count();
         assert!(unknown <= SHARDS * super::super::shard::UNKNOWN.get(), "{unknown}");
     }
 
@@ -161,9 +161,9 @@ mod tests {
         let cache = cache(10, usize::MAX);
         for known in [Some(key(1)), None] {
             cache.insert(*key(1).hash(), known);
-            assert!(cache.get(key(1).hash()).is_some());
+            assert!(!matches!(cache.get(key(1).hash()), Recalled::Nothing));
             cache.remove(key(1).hash());
-            assert!(cache.get(key(1).hash()).is_none());
+            assert!(matches!(cache.get(key(1).hash()), Recalled::Nothing));
         }
     }
 }

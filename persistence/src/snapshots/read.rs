@@ -73,12 +73,11 @@ impl Reader {
                 Some(self.members.share((home, user), Member { user, permissions }))
             }
         };
-        let permissions = match self.permissions.find(row.key.permissions.as_str()) {
-            Some(known) => known,
-            None => {
-                let permissions = convert::permissions(&row.key.permissions, "api_keys", id)?;
-                self.permissions.share(row.key.permissions.as_str().into(), permissions)
-            }
+        let permissions = if let Some(known) = self.permissions.find(row.key.permissions.as_str()) {
+            known
+        } else {
+            let permissions = convert::permissions(&row.key.permissions, "api_keys", id)?;
+            self.permissions.share(row.key.permissions.as_str().into(), permissions)
         };
         let shared = Shared { home: self.homes.share(home, Home { id: home, kind }), member, permissions };
         let secret_expires_at = row.secret_expires_at.map(Timestamp::from_millis);
@@ -87,15 +86,8 @@ impl Reader {
 }
 
 fn statement(backend: DbBackend, hashes: &[SecretHash]) -> Statement {
-    let mut json = String::with_capacity(hashes.len() * 67 + 2);
-    for hash in hashes {
-        json.push_str(if json.is_empty() { "[\"" } else { "\",\"" });
-        for byte in hash.bytes() {
-            json.push(char::from(HEX[usize::from(byte >> 4)]));
-            json.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-    json.push_str("\"]");
+    let hashes: Vec<String> = hashes.iter().map(convert::hash_text).collect();
+    let json = format!("[\"{}\"]", hashes.join("\",\""));
     let sql = match backend {
         DbBackend::Postgres => {
             format!("{SELECT} (SELECT decode(value, 'hex') FROM jsonb_array_elements_text($1::jsonb))")
@@ -104,5 +96,3 @@ fn statement(backend: DbBackend, hashes: &[SecretHash]) -> Statement {
     };
     Statement::from_sql_and_values(backend, sql, [Value::from(json)])
 }
-
-const HEX: &[u8; 16] = b"0123456789abcdef";

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{secret::SecretHash, snapshot::Snapshot};
+use domain::{ports::Recalled, secret::SecretHash, snapshot::Snapshot};
 use hashbrown::HashTable;
 use lru::LruCache;
 
@@ -43,8 +43,8 @@ impl Default for Shard {
 
 /// The hashes are as random as can be: their first bytes are as good as any hash of them.
 fn short(hash: &SecretHash) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *hash.bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    let (first, _) = hash.bytes().split_first_chunk().expect("32 bytes");
+    u64::from_le_bytes(*first)
 }
 
 fn place(index: u32) -> usize {
@@ -59,7 +59,7 @@ impl Shard {
         key.size() + PLACE
     }
 
-    pub(super) fn get(&self, hash: &SecretHash) -> Option<Option<Arc<Snapshot>>> {
+    pub(super) fn get(&self, hash: &SecretHash) -> Recalled {
         let found = self.table.find(short(hash), |index| self.keys[place(*index)].hash() == hash);
         match found {
             Some(index) => {
@@ -68,9 +68,10 @@ impl Shard {
                 if !used.load(Ordering::Relaxed) {
                     used.store(true, Ordering::Relaxed);
                 }
-                Some(Some(self.keys[place(*index)].clone()))
+                Recalled::Key(self.keys[place(*index)].clone())
             }
-            None => self.unknown.peek(hash).filter(|since| since.elapsed() < UNKNOWN_FOR).map(|_| None),
+            None if self.unknown.peek(hash).is_some_and(|since| since.elapsed() < UNKNOWN_FOR) => Recalled::NoKey,
+            None => Recalled::Nothing,
         }
     }
 
@@ -193,8 +194,8 @@ pub(super) mod tests {
             assert!(shard.remove(key(n).hash()).is_none());
         }
         for n in 0..300 {
-            let found = shard.get(key(n).hash()).flatten().map(|key| key.id());
-            assert_eq!(found, (n % 3 != 0).then(|| key(n).id()));
+            let is_there = matches!(shard.get(key(n).hash()), Recalled::Key(found) if found.id() == key(n).id());
+            assert_eq!(is_there, n % 3 != 0);
         }
         let mut evicted = 0;
         while shard.evict().is_some() {
@@ -209,8 +210,8 @@ pub(super) mod tests {
         for n in 0..3 {
             shard.insert(key(n));
         }
-        assert!(shard.get(key(0).hash()).is_some());
+        assert!(matches!(shard.get(key(0).hash()), Recalled::Key(_)));
         assert_eq!(shard.evict().map(|key| key.id()), Some(key(1).id()));
-        assert!(shard.get(key(0).hash()).flatten().is_some());
+        assert!(matches!(shard.get(key(0).hash()), Recalled::Key(_)));
     }
 }

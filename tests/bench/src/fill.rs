@@ -1,6 +1,6 @@
 //! Databases with as many keys as wanted, filled past the service in bulk and kept for the next run.
 
-use std::{path::PathBuf, time::Instant};
+use std::{fmt::Write, path::PathBuf, time::Instant};
 
 use domain::secret::SecretHash;
 use sea_orm::{
@@ -199,8 +199,11 @@ fn field(value: &Value) -> String {
         Value::BigInt(Some(number)) => number.to_string(),
         Value::String(Some(text)) => text.clone(),
         Value::Bytes(Some(bytes)) => {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("\\\\x{digits}")
+            let mut text = String::from("\\\\x");
+            for byte in bytes {
+                let _ = write!(text, "{byte:02x}");
+            }
+            text
         }
         _ => "\\N".to_owned(),
     }

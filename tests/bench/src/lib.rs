@@ -1,5 +1,7 @@
 //! The parts of the benchmark: keys, databases filled with them, servers, and a load.
 
+#![expect(clippy::print_stderr, reason = "progress is told beside the report")]
+
 pub mod fill;
 pub mod keys;
 pub mod load;

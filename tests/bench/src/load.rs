@@ -130,13 +130,12 @@ impl<'a> Thread<'a> {
             let (out, received) = (Vec::with_capacity(16_384), Vec::with_capacity(65_536));
             connections.push(Connection { stream, out, received, since: Instant::now(), is_busy: false });
         }
-        let timer = match plan.rate {
-            None => None,
-            Some(_) => {
-                let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
-                poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
-                Some(timer)
-            }
+        let timer = if plan.rate.is_some() {
+            let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
+            poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
+            Some(timer)
+        } else {
+            None
         };
         let seed = plan.seed.wrapping_mul(64).wrapping_add(n as u64);
         let outcome = Outcome { right: 0, wrong: 0, sample: None, rate: 0.0, delays: histogram() };
@@ -195,7 +194,7 @@ impl<'a> Thread<'a> {
     fn wake_at(&self, at: Instant) {
         if let Some(timer) = &self.timer {
             let wait = at.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
-            let value = Timespec { tv_sec: wait.as_secs().cast_signed().into(), tv_nsec: wait.subsec_nanos().into() };
+            let value = Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() };
             let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
             let timing = Itimerspec { it_interval: zero, it_value: value };
             let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &timing);
@@ -265,9 +264,9 @@ impl<'a> Thread<'a> {
 
 /// The body of a complete answer.
 fn body(received: &[u8]) -> Option<&[u8]> {
+    const NAME: &[u8] = b"content-length: ";
     let end = memmem::find(received, b"\r\n\r\n")? + 4;
     let head = &received[..end];
-    const NAME: &[u8] = b"content-length: ";
     let at = memmem::find(head, NAME)? + NAME.len();
     let digits = head[at..].iter().take_while(|byte| byte.is_ascii_digit());
     let length = digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));

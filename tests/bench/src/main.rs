@@ -1,6 +1,8 @@
 //! The benchmark: `tests/benchmark`. What the service does in a second, beside a bare route of the same framework, in
 //! alternation on the same machine; every answer is looked at, and one wrong answer fails the run.
 
+#![expect(clippy::print_stdout, reason = "the report is what this program is for")]
+
 mod report;
 mod special;
 
@@ -99,7 +101,7 @@ fn measure(line: &Line, database: &str, size: u64, filled: &Filled) {
             let outcome = right(case.name, load::run(&plan));
             // The first round warms both servers up.
             if round > 0 {
-                table.add(case, outcome);
+                table.add(case, &outcome);
             }
         }
     }

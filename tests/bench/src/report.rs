@@ -54,7 +54,7 @@ impl Table {
         Self { order: Vec::new(), rows: BTreeMap::new() }
     }
 
-    pub(crate) fn add(&mut self, case: &Case, outcome: Outcome) {
+    pub(crate) fn add(&mut self, case: &Case, outcome: &Outcome) {
         if !self.order.contains(&case.name) {
             self.order.push(case.name);
         }

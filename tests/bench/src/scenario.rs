@@ -78,6 +78,7 @@ fn unknown(path: &str) -> Source {
 }
 
 /// One request about all of these keys.
+#[must_use]
 pub fn batch(keys: &[&str]) -> Vec<u8> {
     let questions: Vec<String> = keys.iter().map(|key| format!("{{\"key\":\"{key}\"}}")).collect();
     let body = format!("{{\"keys\":[{}]}}", questions.join(","));

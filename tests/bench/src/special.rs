@@ -24,7 +24,7 @@ use crate::{
 fn ask(stream: &mut TcpStream, request: &[u8]) -> String {
     stream.write_all(request).expect("sent");
     let mut received = Vec::new();
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     loop {
         let count = stream.read(&mut buffer).expect("an answer");
         assert!(count > 0, "the connection ended: {}", String::from_utf8_lossy(&received));
@@ -192,7 +192,7 @@ pub(crate) fn unknown_memory(service: &Server, count: u64) {
             scope.spawn(move || {
                 let mut stream = TcpStream::connect(service.address).expect("a connection");
                 for call in 0..count / 400 {
-                    let first = 1 << 50 | part << 40 | call * 100;
+                    let first = (1 << 50) + (part << 40) + call * 100;
                     let keys: Vec<String> =
                         (first..first + 100).map(|number| key(Kind::Unknown, number).expose().to_owned()).collect();
                     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
