@@ -7,8 +7,10 @@ COPY domain/Cargo.toml domain/
 COPY migration/Cargo.toml migration/
 COPY persistence/Cargo.toml persistence/
 COPY tests/Cargo.toml tests/
-RUN mkdir -p api/src domain/src migration/src persistence/src tests/src tests/it \
+COPY tests/bench/Cargo.toml tests/bench/
+RUN mkdir -p api/src domain/src migration/src persistence/src tests/src tests/it tests/bench/src/bin \
     && touch api/src/lib.rs domain/src/lib.rs migration/src/lib.rs persistence/src/lib.rs tests/src/lib.rs tests/it/main.rs \
+        tests/bench/src/lib.rs tests/bench/src/main.rs tests/bench/src/bin/hello.rs \
     && echo 'fn main() {}' > api/src/main.rs \
     && cargo build --release --locked
 COPY api api

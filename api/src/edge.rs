@@ -86,7 +86,7 @@ impl<E: Endpoint> Edge<E> {
         let hot = self.hot.as_ref().and_then(|hot| Some((hot, hot.verify(request.method(), request.uri().path())?)));
         let request = match hot {
             None => whole(request),
-            Some((hot, verify)) => match self.within_bounds(hot.answer(verify, request, address)).await {
+            Some((hot, verify)) => match self.within_bounds(started, hot.answer(verify, request, address)).await {
                 Ok(Answered::Here(text)) => return plain(text, request_id),
                 Ok(Answered::NotHere(parts, Unanswered::Unread(body))) => {
                     whole(http::Request::from_parts(*parts, body))
@@ -129,7 +129,7 @@ impl<E: Endpoint> Edge<E> {
             }
             outcome
         };
-        let outcome = self.within_bounds(inner.instrument(span.clone())).await;
+        let outcome = self.within_bounds(started, inner.instrument(span.clone())).await;
         self.conclude(outcome, &span, &path, request_id, started)
     }
 }
@@ -159,8 +159,13 @@ fn text(request_id: &HeaderValue) -> &str {
 
 impl<E> Edge<E> {
     /// Ends what takes too long, and turns a panic into a failure.
-    async fn within_bounds<T>(&self, inner: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        match AssertUnwindSafe(tokio::time::timeout(self.time_limit, inner)).catch_unwind().await {
+    async fn within_bounds<T>(
+        &self,
+        started: Instant,
+        inner: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let left = self.time_limit.saturating_sub(started.elapsed());
+        match AssertUnwindSafe(tokio::time::timeout(left, inner)).catch_unwind().await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Failure::Timeout),
             Err(panic) => Err(Failure::Defect(panic_message(&*panic))),

@@ -5,7 +5,7 @@
 //! What is answered here is what the operation would answer: they share the decision and the writing of the answer, and
 //! tests send the same requests both ways.
 
-use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, fmt, marker::PhantomData, net::IpAddr, sync::Arc};
 
 use domain::{
     Error,
@@ -23,7 +23,7 @@ use poem::http::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
 use crate::{
@@ -139,6 +139,27 @@ pub fn is_plain_key(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
+/// A `T` that is written as an object; a derived reader would take an array of its members as well.
+pub struct Plain<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Plain<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = Plain<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Plain)
+            }
+        }
+        deserializer.deserialize_map(Object(PhantomData))
+    }
+}
+
 /// Resource → actions, as written.
 #[derive(Default)]
 pub struct PlainMap<'a>(pub Vec<(&'a str, Vec<&'a str>)>);
@@ -156,8 +177,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for PlainMap<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry::<&str, Vec<&str>>()? {
-                    if entries.iter().any(|(name, _)| *name == entry.0) {
-                        return Err(A::Error::custom("twice the same member"));
+                    let is_double = entries.iter().any(|(name, _)| *name == entry.0);
+                    if is_double || entries.len() == PermissionSet::MAX {
+                        return Err(A::Error::custom("not plain"));
                     }
                     entries.push(entry);
                 }

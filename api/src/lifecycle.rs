@@ -75,11 +75,19 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
     let edge = app::edge(&services, config);
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let serving = server::serve(listener, edge, config.max_connections, stop.clone(), abort.clone());
-    let reporting = services.tally.clone().report(stop.clone());
+    let (drained, tally) = (CancellationToken::new(), services.tally.clone());
+    let serving = async move {
+        let last = drained.clone();
+        tokio::join!(
+            async move {
+                serving.await;
+                drained.cancel();
+            },
+            tally.report(last)
+        );
+    };
     #[expect(clippy::disallowed_methods, reason = "the handle is kept, and waited for at the end")]
-    let server = tokio::spawn(async move {
-        tokio::join!(serving, reporting);
-    });
+    let server = tokio::spawn(serving);
     Ok(Running { address, stop, abort, server, services, claim, shutdown_timeout: config.shutdown_timeout })
 }
 

@@ -13,6 +13,7 @@ pub use sea_orm_migration::{MigratorTrait, seaql_migrations};
 mod m20261121_000001_accounts;
 mod m20261121_000002_api_keys;
 mod m20261121_000003_limits;
+mod m20261121_000004_room_for_updates;
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_accounts::Migration),
             Box::new(m20261121_000002_api_keys::Migration),
             Box::new(m20261121_000003_limits::Migration),
+            Box::new(m20261121_000004_room_for_updates::Migration),
         ]
     }
 }

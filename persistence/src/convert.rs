@@ -120,6 +120,9 @@ pub(crate) fn api_key(model: api_key::Model) -> Result<ApiKey, BrokenRow> {
         }
     };
     let quota = quota(&model)?;
+    if !model.start.starts_with(&model.prefix) || model.start.len() > MAX_START {
+        return Err(BrokenRow { table: "api_keys", column: "start", row: model.id });
+    }
     Ok(ApiKey {
         id: KeyId::from_uuid(model.id),
         organization: OrganizationId::from_uuid(model.organization_id),
@@ -244,6 +247,9 @@ pub(crate) fn quota(model: &api_key::Model) -> Result<Quota, BrokenRow> {
         window_count: count(model.window_count).ok_or(broken("window_count"))?,
     })
 }
+
+/// A prefix of 32 and 6 characters of the body.
+const MAX_START: usize = 38;
 
 /// A hash as 64 hexadecimal digits.
 pub(crate) fn hash_text(hash: &SecretHash) -> String {

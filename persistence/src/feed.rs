@@ -30,7 +30,7 @@ const CHANNEL: &str = "claviger_changes";
 const HASHES: usize = 120;
 
 /// More changes than this in one transaction are announced as "everything".
-const MANY: usize = 1_200;
+const MANY: usize = 100_000;
 
 /// How often SQLite is asked whether somebody else has written.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -232,7 +232,8 @@ impl Feed {
             if version.is_none() || known.is_some() && version != known {
                 self.snapshots.forget_everything();
             }
-            known = version;
+            // What could not be asked leaves the last answer standing: a change in between shows next time.
+            known = version.or(known);
             tokio::time::sleep(ASK_EVERY).await;
         }
     }

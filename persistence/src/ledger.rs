@@ -24,6 +24,7 @@ use self::state::State;
 use crate::{
     connect::Pools,
     outage::{self, Failure},
+    snapshots::Snapshots,
 };
 
 /// Uses that may wait for the writer before further ones wait for a place.
@@ -68,12 +69,15 @@ pub(crate) struct Ledger {
     queue: mpsc::Receiver<Ask>,
     /// Keys as they were committed last.
     known: LruCache<Uuid, State>,
+    /// When everything is forgotten there, it is here.
+    snapshots: Arc<Snapshots>,
+    times_cleared: u64,
 }
 
 /// A ledger and the way to it.
-pub(crate) fn open(pools: Pools, clock: Option<Arc<dyn Clock>>) -> (Queue, Ledger) {
+pub(crate) fn open(pools: Pools, clock: Option<Arc<dyn Clock>>, snapshots: Arc<Snapshots>) -> (Queue, Ledger) {
     let (sender, queue) = mpsc::channel(QUEUE);
-    (Queue(sender), Ledger { pools, clock, queue, known: LruCache::new(KNOWN) })
+    (Queue(sender), Ledger { pools, clock, queue, known: LruCache::new(KNOWN), snapshots, times_cleared: 0 })
 }
 
 impl Ledger {
@@ -99,6 +103,11 @@ impl Ledger {
     }
 
     async fn settle(&mut self, batch: Batch) {
+        let times_cleared = self.snapshots.times_cleared();
+        if times_cleared != self.times_cleared {
+            self.times_cleared = times_cleared;
+            self.known.clear();
+        }
         let rest = self.count_guarded(batch).await;
         if !rest.is_empty() {
             self.count_locked(rest).await;

@@ -63,12 +63,12 @@ impl Store {
     /// The database cannot be reached or refuses us.
     pub async fn connect(settings: &Settings) -> Result<Self, DbErr> {
         let pools = connect::connect(settings).await?;
-        let (queue, ledger) = ledger::open(pools.clone(), settings.ledger_clock.clone());
         let usage = Arc::new(usage::Book::default());
         let is_shared = pools.write.get_database_backend() == DbBackend::Postgres;
         let freshness = if is_shared { Freshness::within(settings.staleness_bound) } else { Freshness::always() };
         let freshness = Arc::new(freshness);
         let snapshots = Arc::new(Snapshots::new(settings.cache, freshness.clone()));
+        let (queue, ledger) = ledger::open(pools.clone(), settings.ledger_clock.clone(), snapshots.clone());
         let (workers, stop, ended) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         for place in 0..READERS {
             watched(&workers, &ended, snapshots.clone().run(place, pools.clone(), stop.clone()));

@@ -10,8 +10,11 @@ mod shard;
 mod sharing;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use domain::{Outage, ports::Recalled, secret::SecretHash, snapshot::Snapshot};
@@ -29,6 +32,9 @@ use crate::{
 /// Reads at once. A second one lets new misses go on while a slow one runs; more would only make batches smaller.
 pub(crate) const READERS: usize = 2;
 
+/// Keys that may wait for a read; who asks for further ones is told to come again.
+const QUEUE: usize = 65_536;
+
 /// Keys in one read.
 const BATCH: usize = 256;
 
@@ -40,6 +46,7 @@ type Waiters = Vec<oneshot::Sender<Answer>>;
 pub(crate) struct Snapshots {
     cache: Cache,
     freshness: Arc<Freshness>,
+    times_cleared: AtomicU64,
     reads: Mutex<Reads>,
     asked: Notify,
 }
@@ -47,6 +54,8 @@ pub(crate) struct Snapshots {
 #[derive(Debug, Default)]
 struct Reads {
     waiting: HashMap<SecretHash, Waiters>,
+    /// The same, in the order of asking.
+    order: VecDeque<SecretHash>,
     running: [Option<Running>; READERS],
 }
 
@@ -67,7 +76,13 @@ impl Running {
 
 impl Snapshots {
     pub(crate) fn new(size: CacheSize, freshness: Arc<Freshness>) -> Self {
-        Self { cache: Cache::new(size), freshness, reads: Mutex::default(), asked: Notify::new() }
+        Self {
+            cache: Cache::new(size),
+            freshness,
+            times_cleared: AtomicU64::new(0),
+            reads: Mutex::default(),
+            asked: Notify::new(),
+        }
     }
 
     /// What is remembered of the key with this secret, while that may be relied on.
@@ -80,10 +95,19 @@ impl Snapshots {
         let (waiter, answer) = oneshot::channel();
         {
             let mut reads = self.reads();
-            let mut running = reads.running.iter_mut().flatten().filter(|running| running.is_current(hash));
-            match running.find_map(|running| running.asked.get_mut(hash)) {
-                Some(waiters) => waiters.push(waiter),
-                None => reads.waiting.entry(*hash).or_default().push(waiter),
+            let Reads { waiting, order, running } = &mut *reads;
+            // Past the bound a read that began before may be as old as what is remembered.
+            let may_join = self.freshness.holds();
+            let mut running = running.iter_mut().flatten().filter(|running| may_join && running.is_current(hash));
+            if let Some(waiters) = running.find_map(|running| running.asked.get_mut(hash)) {
+                waiters.push(waiter);
+            } else if let Some(waiters) = waiting.get_mut(hash) {
+                waiters.push(waiter);
+            } else if waiting.len() < QUEUE {
+                waiting.insert(*hash, vec![waiter]);
+                order.push_back(*hash);
+            } else {
+                return Err(Outage::Unavailable("too many keys wait to be read".into()));
             }
         }
         self.asked.notify_one();
@@ -103,11 +127,21 @@ impl Snapshots {
 
     /// Forgets all keys.
     pub(crate) fn forget_everything(&self) {
-        let mut reads = self.reads();
-        for running in reads.running.iter_mut().flatten() {
-            running.everything_changed = true;
-        }
-        self.cache.clear();
+        let forgotten = {
+            let mut reads = self.reads();
+            for running in reads.running.iter_mut().flatten() {
+                running.everything_changed = true;
+            }
+            self.times_cleared.fetch_add(1, Ordering::Relaxed);
+            self.cache.take()
+        };
+        // A million keys take a while to drop: nobody waits for it, and no thread that answers does it.
+        std::thread::spawn(move || drop(forgotten));
+    }
+
+    /// How often everything was forgotten, for those who remember something themselves.
+    pub(crate) fn times_cleared(&self) -> u64 {
+        self.times_cleared.load(Ordering::Relaxed)
     }
 
     /// Reads what is asked for until `stop`; one of [`READERS`] of these.
@@ -127,18 +161,23 @@ impl Snapshots {
 
     fn begin(&self, place: usize) -> Option<Vec<SecretHash>> {
         let mut reads = self.reads();
-        if reads.waiting.is_empty() {
+        let mut asked = HashMap::new();
+        while asked.len() < BATCH
+            && let Some(hash) = reads.order.pop_front()
+        {
+            // Nobody may wait any more: the database was slow, and the clients have gone.
+            let waiters = reads.waiting.remove(&hash).unwrap_or_default();
+            if waiters.iter().any(|waiter| !waiter.is_closed()) {
+                asked.insert(hash, waiters);
+            }
+        }
+        if asked.is_empty() {
             return None;
         }
-        let hashes: Vec<SecretHash> = reads.waiting.keys().take(BATCH).copied().collect();
-        let asked = if hashes.len() == reads.waiting.len() {
-            std::mem::take(&mut reads.waiting)
-        } else {
-            hashes.iter().filter_map(|hash| reads.waiting.remove_entry(hash)).collect()
-        };
-        if !reads.waiting.is_empty() {
+        if !reads.order.is_empty() {
             self.asked.notify_one();
         }
+        let hashes = asked.keys().copied().collect();
         reads.running[place] = Some(Running { asked, changed: Vec::new(), everything_changed: false });
         Some(hashes)
     }
@@ -164,6 +203,10 @@ impl Snapshots {
                 }
                 Err(failure) => {
                     let failure = Arc::new(failure);
+                    // Who waits for the next read would wait for the same.
+                    reads.order.clear();
+                    let waiting = std::mem::take(&mut reads.waiting).into_values();
+                    answers.extend(waiting.map(|waiters| (waiters, Err(failure.clone()))));
                     answers.extend(asked.into_values().map(|waiters| (waiters, Err(failure.clone()))));
                 }
             }
@@ -199,8 +242,8 @@ pub(crate) mod tests {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    fn found(key: &Arc<Snapshot>) -> Result<read::Found, Failure> {
-        Ok(read::Found::from([(*key.hash(), Ok(key.clone()))]))
+    fn found(key: &Arc<Snapshot>) -> read::Found {
+        read::Found::from([(*key.hash(), Ok(key.clone()))])
     }
 
     #[test]
@@ -213,7 +256,7 @@ pub(crate) mod tests {
         let mut third = pin!(snapshots.read(key.hash()));
         assert!(poll(third.as_mut()).is_pending());
         assert_eq!(snapshots.begin(1), None, "who asks during the read joins it");
-        snapshots.end(0, found(&key));
+        snapshots.end(0, Ok(found(&key)));
         for waiter in [first, second, third] {
             assert!(matches!(poll(waiter), Poll::Ready(Ok(Some(read))) if Arc::ptr_eq(&read, &key)));
         }
@@ -234,12 +277,12 @@ pub(crate) mod tests {
             }
             let mut after = pin!(snapshots.read(old.hash()));
             assert!(poll(after.as_mut()).is_pending());
-            snapshots.end(0, found(&old));
+            snapshots.end(0, Ok(found(&old)));
             assert!(matches!(poll(before), Poll::Ready(Ok(Some(read))) if Arc::ptr_eq(&read, &old)));
             assert!(matches!(snapshots.recall(old.hash()), Recalled::Nothing), "what may be old is not remembered");
             assert!(poll(after.as_mut()).is_pending(), "who asked after the change does not get what was before");
             assert!(snapshots.begin(0).is_some());
-            snapshots.end(0, found(&new));
+            snapshots.end(0, Ok(found(&new)));
             assert!(matches!(poll(after), Poll::Ready(Ok(Some(read))) if Arc::ptr_eq(&read, &new)));
             assert!(matches!(snapshots.recall(old.hash()), Recalled::Key(read) if Arc::ptr_eq(&read, &new)));
         }

@@ -30,6 +30,10 @@ const MOST: usize = 1_000_000;
 /// Keys in one transaction: between two of them the ledger gets its turn.
 const CHUNK: usize = 500;
 
+/// A transaction that takes longer is followed by smaller ones, down to a few keys.
+const SLOW: Duration = Duration::from_millis(10);
+const FEW: usize = 25;
+
 /// Keys with uses that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
@@ -89,22 +93,32 @@ impl Book {
         let book = self.clone();
         let taken = tokio::task::spawn_blocking(move || book.take()).await;
         let gathered = taken.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        let chunks = u32::try_from(gathered.len().div_ceil(CHUNK)).unwrap_or(u32::MAX);
         let begin = Instant::now();
-        for (n, chunk) in gathered.chunks(CHUNK).enumerate() {
-            let due = spread * u32::try_from(n).unwrap_or(u32::MAX) / chunks;
-            tokio::time::sleep_until(begin + due).await;
+        let (mut size, mut rest) = (CHUNK, gathered.as_slice());
+        while !rest.is_empty() {
+            let done = gathered.len() - rest.len();
+            tokio::time::sleep_until(begin + part(spread, done, gathered.len())).await;
+            let (chunk, others) = rest.split_at(size.min(rest.len()));
+            let started = Instant::now();
             if let Err(error) = write(pools, chunk).await {
-                let mut left = lock(&self.left);
-                for (key, uses) in &gathered[n * CHUNK..] {
-                    if left.len() < MOST || left.contains_key(key) {
-                        left.entry(*key).and_modify(|all| all.add(*uses)).or_insert(*uses);
-                    }
-                }
+                self.keep(rest);
                 return Err(error);
             }
+            // Keys that are far apart in a large database take long: the ledger must not wait behind them.
+            size = if started.elapsed() > SLOW { (size / 2).max(FEW) } else { (size * 2).min(CHUNK) };
+            rest = others;
         }
         Ok(())
+    }
+
+    /// Keeps uses for the next time.
+    fn keep(&self, uses: &[(Uuid, Uses)]) {
+        let mut left = lock(&self.left);
+        for (key, uses) in uses {
+            if left.len() < MOST || left.contains_key(key) {
+                left.entry(*key).and_modify(|all| all.add(*uses)).or_insert(*uses);
+            }
+        }
     }
 
     /// Everything that is to be written, each key once: in the order of their ids, as the ledger locks them.
@@ -125,6 +139,12 @@ impl Book {
         });
         uses
     }
+}
+
+/// The part of a time that goes with so much of a whole.
+fn part(time: Duration, done: usize, whole: usize) -> Duration {
+    let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
+    time * count(done) / count(whole).max(1)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -150,6 +150,12 @@ async fn a_batch_is_as_many_verifies() {
         ["VALID", "VALID", "INSUFFICIENT_PERMISSIONS", "INVALID_API_KEY", "VALID", "USAGE_EXCEEDED", "VALID"];
     assert_eq!(codes, expected);
     assert_eq!(app.counts(&id).await, (Some(0), 0, 2));
+    let rate_limit = Some(RateLimit { max: 10, window: 60_000 });
+    let quota = Quota { rate_limit, ..Quota::default() };
+    let (_, limited) = app.key(&tenant.org_id, KeySpec { quota, ..KeySpec::with(&[]) }).await;
+    let answer = tenant.admin.post(BATCH, &json!({"keys": vec![question(&limited); 3]})).await.json();
+    let left: Vec<&Value> = (0..3).map(|n| &answer["results"][n]["rate_limit"]["remaining"]).collect();
+    assert_eq!(left, [9, 8, 7]);
     let hundred = json!({"keys": vec![question(&good); 100]});
     let answer = tenant.admin.post(BATCH, &hundred).await.json();
     assert_eq!(answer["results"].as_array().map(Vec::len), Some(100));
@@ -224,6 +230,25 @@ async fn both_ways_give_the_same_answer() {
                 assert_ne!(short.header("x-request-id"), "");
             }
         }
+    }
+}
+
+/// A reader that takes an array for an object would take these.
+#[tokio::test]
+async fn an_array_is_no_object() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let (_, key) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
+    for (path, body) in [
+        (ATHENA, json!([key])),
+        (ATHENA, json!([key, {}, null])),
+        (VERIFY, json!([key, null, null, null])),
+        (VERIFY, json!({"key": key, "context": ["1.2.3.4"]})),
+        (BATCH, json!({"keys": [[key, null, null, null]]})),
+        (BATCH, json!([[{"key": key}]])),
+        (VERIFY, json!({"key": key, "permissions": vec!["a"; 257]})),
+    ] {
+        assert_eq!(tenant.admin.post(path, &body).await.status, 400, "{path} {body}");
     }
 }
 

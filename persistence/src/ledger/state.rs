@@ -66,8 +66,10 @@ impl State {
                 _ => {
                     let later = spend.admitted - served;
                     let remaining = spend.after.remaining.map(|remaining| remaining + later);
+                    let counted = if self.quota.rate_limit.is_some() { later } else { 0 };
+                    let window_count = spend.after.window_count - counted;
                     Spent::Admitted {
-                        quota: Quota { remaining, ..spend.after },
+                        quota: Quota { remaining, window_count, ..spend.after },
                         request_count: self.requests + served,
                         at: now,
                     }

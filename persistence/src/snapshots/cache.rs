@@ -43,7 +43,9 @@ impl Cache {
     /// Remembers a key, or that there is none.
     pub(super) fn insert(&self, hash: SecretHash, key: Option<Arc<Snapshot>>) {
         let Some(key) = key else {
-            self.shard(&hash).write().unwrap_or_else(PoisonError::into_inner).insert_unknown(hash);
+            let mut shard = self.shard(&hash).write().unwrap_or_else(PoisonError::into_inner);
+            self.subtract(shard.remove(&hash));
+            shard.insert_unknown(hash);
             return;
         };
         let size = Shard::cost(&key);
@@ -72,14 +74,15 @@ impl Cache {
         self.subtract(shard.remove(hash));
     }
 
-    pub(super) fn clear(&self) {
-        for shard in &self.shards {
-            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            while let Some(evicted) = shard.evict() {
-                self.subtract(Some(evicted));
-            }
-            *shard = Shard::default();
-        }
+    /// Empties the cache. What was in it comes back to be dropped when there is time.
+    pub(super) fn take(&self) -> Vec<Shard> {
+        let take = |shard: &RwLock<Shard>| {
+            let taken = std::mem::take(&mut *shard.write().unwrap_or_else(PoisonError::into_inner));
+            self.keys.fetch_sub(taken.len(), Ordering::Relaxed);
+            self.bytes.fetch_sub(taken.bytes(), Ordering::Relaxed);
+            taken
+        };
+        self.shards.iter().map(take).collect()
     }
 
     /// Counts a key out of the bounds.
@@ -121,7 +124,7 @@ mod tests {
             assert!(len(&cache) >= 1_000);
             assert_eq!(cache.keys.load(Ordering::Relaxed), len(&cache));
             assert_eq!(cache.bytes.load(Ordering::Relaxed), len(&cache) * one);
-            cache.clear();
+            drop(cache.take());
             assert_eq!((cache.keys.load(Ordering::Relaxed), cache.bytes.load(Ordering::Relaxed)), (0, 0));
         }
         let none = cache(0, usize::MAX);

@@ -10,7 +10,7 @@ use domain::{
     secret::SecretHash,
     snapshot::{Home, Member, Shared, Snapshot},
 };
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, IdenStatic, Iterable, Statement, Value};
 
 use super::sharing::Sharing;
 use crate::{connect::Pools, convert, entity::api_key, outage::Failure};
@@ -21,6 +21,7 @@ pub(super) type Found = HashMap<SecretHash, Result<Arc<Snapshot>, Failure>>;
 /// Reads, and keeps what keys have in common.
 pub(super) struct Reader {
     pools: Pools,
+    sql: String,
     homes: Sharing<OrganizationId, Home>,
     members: Sharing<(OrganizationId, UserId), Member>,
     permissions: Sharing<Box<str>, PermissionSet>,
@@ -36,18 +37,35 @@ struct Row {
     secret_expires_at: Option<i64>,
 }
 
-const SELECT: &str = "SELECT s.hash AS hash, s.expires_at AS secret_expires_at, k.*, o.kind AS kind, \
-     m.permissions AS member_permissions \
-     FROM api_key_secrets s JOIN api_keys k ON k.id = s.api_key_id JOIN organizations o ON o.id = k.organization_id \
-     LEFT JOIN memberships m ON m.organization_id = k.organization_id AND m.user_id = k.user_id WHERE s.hash IN";
+/// The columns of a key are named one by one: a statement that is prepared must not change its result when a newer version
+/// of the program adds a column.
+fn select() -> String {
+    let columns: Vec<String> = api_key::Column::iter().map(|column| format!("k.{}", column.as_str())).collect();
+    format!(
+        "SELECT s.hash AS hash, s.expires_at AS secret_expires_at, {}, o.kind AS kind, \
+         m.permissions AS member_permissions \
+         FROM api_key_secrets s JOIN api_keys k ON k.id = s.api_key_id JOIN organizations o ON o.id = k.organization_id \
+         LEFT JOIN memberships m ON m.organization_id = k.organization_id AND m.user_id = k.user_id WHERE s.hash IN",
+        columns.join(", ")
+    )
+}
 
 impl Reader {
     pub(super) fn new(pools: Pools) -> Self {
-        Self { pools, homes: Sharing::default(), members: Sharing::default(), permissions: Sharing::default() }
+        let hashes = match pools.read.get_database_backend() {
+            DbBackend::Postgres => "(SELECT decode(value, 'hex') FROM jsonb_array_elements_text($1::jsonb))",
+            _ => "(SELECT unhex(value) FROM json_each(?))",
+        };
+        let sql = format!("{} {hashes}", select());
+        let (homes, members, permissions) = (Sharing::default(), Sharing::default(), Sharing::default());
+        Self { pools, sql, homes, members, permissions }
     }
 
     pub(super) async fn read(&self, hashes: &[SecretHash]) -> Result<Found, Failure> {
-        let statement = statement(self.pools.read.get_database_backend(), hashes);
+        let hashes: Vec<String> = hashes.iter().map(convert::hash_text).collect();
+        let json = format!("[\"{}\"]", hashes.join("\",\""));
+        let backend = self.pools.read.get_database_backend();
+        let statement = Statement::from_sql_and_values(backend, &self.sql, [Value::from(json)]);
         let rows = tokio::time::timeout(self.pools.timeout, self.pools.read.query_all_raw(statement));
         let rows = rows.await.map_err(|_| Failure::Timeout)??;
         let mut found = HashMap::with_capacity(rows.len());
@@ -83,16 +101,4 @@ impl Reader {
         let secret_expires_at = row.secret_expires_at.map(Timestamp::from_millis);
         Ok(Snapshot::new(hash, &convert::api_key(row.key)?, shared, secret_expires_at))
     }
-}
-
-fn statement(backend: DbBackend, hashes: &[SecretHash]) -> Statement {
-    let hashes: Vec<String> = hashes.iter().map(convert::hash_text).collect();
-    let json = format!("[\"{}\"]", hashes.join("\",\""));
-    let sql = match backend {
-        DbBackend::Postgres => {
-            format!("{SELECT} (SELECT decode(value, 'hex') FROM jsonb_array_elements_text($1::jsonb))")
-        }
-        _ => format!("{SELECT} (SELECT unhex(value) FROM json_each(?))"),
-    };
-    Statement::from_sql_and_values(backend, sql, [Value::from(json)])
 }

@@ -31,13 +31,14 @@ pub(super) struct Shard {
     /// Whether the key at the same place was used since the hand was there.
     used: Vec<AtomicBool>,
     hand: usize,
+    bytes: usize,
     unknown: LruCache<SecretHash, Instant>,
 }
 
 impl Default for Shard {
     fn default() -> Self {
         let (table, keys, used) = (HashTable::new(), Vec::new(), Vec::new());
-        Self { table, keys, used, hand: 0, unknown: LruCache::new(UNKNOWN) }
+        Self { table, keys, used, hand: 0, bytes: 0, unknown: LruCache::new(UNKNOWN) }
     }
 }
 
@@ -79,6 +80,7 @@ impl Shard {
     pub(super) fn insert(&mut self, key: Arc<Snapshot>) {
         let index = u32::try_from(self.keys.len()).expect("a shard does not have four billion keys");
         let hash = short(key.hash());
+        self.bytes += Self::cost(&key);
         grow(&mut self.keys);
         grow(&mut self.used);
         self.keys.push(key);
@@ -127,13 +129,19 @@ impl Shard {
             *entry.expect("every key is in the table") = index;
         }
         self.used.swap_remove(place(index));
-        self.keys.swap_remove(place(index))
+        let key = self.keys.swap_remove(place(index));
+        self.bytes -= Self::cost(&key);
+        key
     }
 
-    #[cfg(test)]
+    /// Keys in it.
     pub(super) fn len(&self) -> usize {
-        assert_eq!(self.keys.len(), self.table.len());
         self.keys.len()
+    }
+
+    /// Bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 

@@ -54,7 +54,7 @@ async fn main() {
         .keys
         .clone()
         .unwrap_or_else(|| if line.quick { vec![1_000, 100_000] } else { vec![1_000, 1_000_000, 10_000_000] });
-    report::machine();
+    report::machine(&line.folder);
     for size in sizes {
         if SQLITE.contains(&line.database) {
             measure(&line, SQLITE, size, &fill::sqlite(&line.folder, size).await);

@@ -1,11 +1,11 @@
 //! What is printed: the machine, and a table of medians.
 
-use std::{collections::BTreeMap, process::Command};
+use std::{collections::BTreeMap, fs::File, io::Write, path::Path, process::Command, time::Instant};
 
 use bench::{load::Outcome, scenario::Case};
 
 /// What the numbers were measured on.
-pub(crate) fn machine() {
+pub(crate) fn machine(folder: &Path) {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
     let value = |text: &str, name: &str| {
@@ -24,7 +24,25 @@ pub(crate) fn machine() {
     println!("- Kernel: {}", run("uname", "-sr").unwrap_or_default());
     println!("- Compiler: {}", run("rustc", "--version").unwrap_or_default());
     println!("- PostgreSQL: {}", run("psql", "--version").unwrap_or_else(|| "none".to_owned()));
+    let (median, p99) = fdatasync(folder);
+    println!("- Disk: 4 KiB appended and fdatasync: median {median} µs, p99 {p99} µs");
     println!("- Service and yardstick: release build, mimalloc, one worker a core; the load has the same cores.");
+}
+
+/// How long the disk takes to keep a little, in microseconds: the least that a durable answer can take.
+fn fdatasync(folder: &Path) -> (u128, u128) {
+    let path = folder.join("fdatasync");
+    let mut file = File::create(&path).expect("a file");
+    let times = (0..300).map(|_| {
+        file.write_all(&[0; 4_096]).expect("written");
+        let begin = Instant::now();
+        file.sync_data().expect("kept");
+        begin.elapsed().as_micros()
+    });
+    let mut times: Vec<u128> = times.collect();
+    let _ = std::fs::remove_file(path);
+    times.sort_unstable();
+    (times[150], times[297])
 }
 
 struct Row {

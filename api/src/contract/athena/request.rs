@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::lenient::{Body, Kind, Sent};
 use crate::{
     failure::{Failure, Fields},
-    hot::{Asked, PlainContext, PlainMap, is_plain_key},
+    hot::{Asked, Plain, PlainContext, PlainMap, is_plain_key},
 };
 
 /// What the plugin takes for the other one where only one of maximum and window is given: 10 uses in a day.
@@ -211,15 +211,19 @@ struct PlainVerify<'a> {
     key: &'a str,
     #[serde(borrow, default)]
     permissions: PlainMap<'a>,
-    #[serde(default)]
-    context: PlainContext<'a>,
+    #[serde(borrow, default)]
+    context: Option<Plain<PlainContext<'a>>>,
 }
 
 pub(super) fn plain_verify(body: &[u8]) -> Option<Asked<'_>> {
-    let PlainVerify { key, permissions, context } = serde_json::from_slice(body).ok()?;
+    let Plain(PlainVerify { key, permissions, context }) = serde_json::from_slice(body).ok()?;
     let lists = permissions.0.iter().map(|(resource, actions)| (*resource, actions.iter().copied()));
     let permissions = PermissionSet::from_map(lists).ok()?;
-    (is_plain_key(key) && context.is_plain()).then_some(Asked { key: key.into(), permissions, organization: None })
+    (is_plain_key(key) && context.is_none_or(|context| context.0.is_plain())).then_some(Asked {
+        key: key.into(),
+        permissions,
+        organization: None,
+    })
 }
 
 /// The one field of a delete.

@@ -8,6 +8,7 @@ use domain::{
     permission::PermissionSet,
     quota::Quota,
     secret::{KeyPrefix, Secret},
+    text::Invalid,
 };
 use poem_openapi::{Enum, Object, registry::MetaSchema};
 use serde_json::{Map, Value};
@@ -181,8 +182,7 @@ impl CreateKey {
     pub(super) fn into_domain(self, now: Timestamp) -> Result<NewKey, Failure> {
         let mut fields = Fields::default();
         let name = fields.check("name", KeyName::parse(&self.name));
-        let permissions = self.permissions.iter().map(String::as_str);
-        let permissions = fields.check("permissions", PermissionSet::from_flat(permissions));
+        let permissions = fields.check("permissions", permissions(&self.permissions));
         let expires_at = self.expires_at.map(|Moment(at)| api_key::expiry(at, now));
         let expires_at = fields.check_optional("expires_at", expires_at);
         let metadata = self.metadata.map(|JsonObject(map)| Metadata::parse(&Value::Object(map).to_string()));
@@ -197,6 +197,14 @@ impl CreateKey {
             _ => Err(Failure::Invalid(fields)),
         }
     }
+}
+
+/// A list of permissions, with doubles at most as long as a set.
+pub(super) fn permissions(list: &[String]) -> Result<PermissionSet, Invalid> {
+    if list.len() > PermissionSet::MAX {
+        return Err(Invalid::TooManyPermissions);
+    }
+    PermissionSet::from_flat(list.iter().map(String::as_str))
 }
 
 /// Keys to be made together.

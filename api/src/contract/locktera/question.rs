@@ -7,10 +7,11 @@ use poem_openapi::Object;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::dto;
 use crate::{
     body::{BULK_LIMIT, Document},
     failure::{Failure, Fields},
-    hot::{Asked, PlainContext, is_plain_key},
+    hot::{Asked, Plain, PlainContext, is_plain_key},
     json::{FromMember, Members},
 };
 
@@ -78,9 +79,9 @@ impl Document for VerifyApiKeys {
     }
 
     fn read_plain(body: &[u8]) -> Option<Self> {
-        let plain: PlainBatch<'_> = serde_json::from_slice(body).ok()?;
-        let is_plain = (1..=MOST).contains(&plain.keys.len()) && plain.keys.iter().all(PlainQuestion::is_plain);
-        let owned = |plain: PlainQuestion<'_>| VerifyApiKey {
+        let Plain(plain): Plain<PlainBatch<'_>> = serde_json::from_slice(body).ok()?;
+        let is_plain = (1..=MOST).contains(&plain.keys.len()) && plain.keys.iter().all(|plain| plain.0.is_plain());
+        let owned = |Plain(plain): Plain<PlainQuestion<'_>>| VerifyApiKey {
             key: plain.key.to_owned(),
             permissions: plain.permissions.map(|list| list.into_iter().map(ToOwned::to_owned).collect()),
             context: None,
@@ -107,8 +108,8 @@ impl FromMember for VerifyContext {
 impl VerifyApiKey {
     pub(super) fn into_asked(self) -> Result<Asked<'static>, Failure> {
         let permissions = self.permissions.unwrap_or_default();
-        let permissions = PermissionSet::from_flat(permissions.iter().map(String::as_str));
-        let permissions = permissions.map_err(|invalid| Failure::Invalid(Fields::one("permissions", invalid)))?;
+        let permissions =
+            dto::permissions(&permissions).map_err(|invalid| Failure::Invalid(Fields::one("permissions", invalid)))?;
         // A text that is no id names no organization, as everywhere.
         let organization = self.org_id.map(|id| id.parse().map_err(|_| Error::NotFound)).transpose()?;
         Ok(Asked { key: self.key.into(), permissions, organization })
@@ -116,7 +117,7 @@ impl VerifyApiKey {
 
     /// A question as most clients send it: the same as the two steps above, for bodies that are right.
     pub(super) fn plain(body: &[u8]) -> Option<Asked<'_>> {
-        let plain: PlainQuestion<'_> = serde_json::from_slice(body).ok()?;
+        let Plain(plain): Plain<PlainQuestion<'_>> = serde_json::from_slice(body).ok()?;
         if !plain.is_plain() {
             return None;
         }
@@ -139,15 +140,19 @@ struct PlainQuestion<'a> {
     key: &'a str,
     #[serde(borrow, default)]
     permissions: Option<Vec<&'a str>>,
-    #[serde(default)]
-    context: Option<PlainContext<'a>>,
+    #[serde(borrow, default)]
+    context: Option<Plain<PlainContext<'a>>>,
     org_id: Option<&'a str>,
 }
 
 impl PlainQuestion<'_> {
     fn is_plain(&self) -> bool {
+        let is_short = self.permissions.as_ref().is_none_or(|list| list.len() <= PermissionSet::MAX);
         let has_plain_texts = self.permissions.iter().flatten().chain(&self.org_id).all(|text| !text.contains('$'));
-        is_plain_key(self.key) && has_plain_texts && self.context.as_ref().is_none_or(PlainContext::is_plain)
+        is_plain_key(self.key)
+            && is_short
+            && has_plain_texts
+            && self.context.as_ref().is_none_or(|context| context.0.is_plain())
     }
 }
 
@@ -155,5 +160,5 @@ impl PlainQuestion<'_> {
 #[serde(deny_unknown_fields)]
 struct PlainBatch<'a> {
     #[serde(borrow)]
-    keys: Vec<PlainQuestion<'a>>,
+    keys: Vec<Plain<PlainQuestion<'a>>>,
 }
