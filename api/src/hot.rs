@@ -110,10 +110,8 @@ impl Hot {
             return Ok(Answered::NotHere(Box::new(parts), Unanswered::Unread(body)));
         };
         let body = body.collect().await.map_err(|_| body::ended_early())?.to_bytes();
-        let may_ask = |asked: &Asked<'_>| {
-            caller.is_platform() || asked.organization.is_none_or(|organization| organization == caller.organization())
-        };
-        let Some(asked) = (verify.read)(&body).filter(may_ask) else {
+        let in_reach = |asked: &Asked<'_>| asked.organization.is_none_or(|organization| caller.sees(organization));
+        let Some(asked) = (verify.read)(&body).filter(in_reach) else {
             return Ok(Answered::NotHere(Box::new(parts), Unanswered::Read(body)));
         };
         let verdict = match self.keys.begin(&caller, asked.question()) {

@@ -115,6 +115,23 @@ impl Members {
         self.typed(name, value?)
     }
 
+    /// Ends the reading of a document whose one member is a list of 1 to `most` documents.
+    pub fn only_list<T>(
+        mut self,
+        name: &str,
+        most: usize,
+        what: &str,
+        read: impl Fn(Self) -> Result<T, Failure>,
+    ) -> Result<Vec<T>, Failure> {
+        let items: Option<Vec<Map<String, Value>>> = self.required(name);
+        self.finish_strictly()?;
+        let items = items.unwrap_or_default();
+        if !(1..=most).contains(&items.len()) {
+            return Err(Failure::Invalid(Fields::one(name, format_args!("must hold 1 to {most} {what}"))));
+        }
+        each(name, items, |item| Members::of(Value::Object(item)).and_then(&read))
+    }
+
     /// Takes a member that may be absent or `null`.
     pub fn optional<T: FromMember>(&mut self, name: &str) -> Option<T> {
         match self.left.remove(name) {
@@ -143,6 +160,12 @@ impl Members {
         }
         self.wrong.into_result()
     }
+}
+
+/// Does the same with each element of a list; what is wrong with one is told by its place, like `keys[3].name`.
+pub fn each<T, U>(name: &str, items: Vec<T>, mut work: impl FnMut(T) -> Result<U, Failure>) -> Result<Vec<U>, Failure> {
+    let items = items.into_iter().enumerate();
+    items.map(|(n, item)| work(item).map_err(|failure| failure.within(&format!("{name}[{n}]")))).collect()
 }
 
 /// A JSON value of one type, without any coercion.

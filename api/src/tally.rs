@@ -1,4 +1,4 @@
-//! How many verifies were answered with what: each is counted, and once a minute one line of the log says how many there
+//! How many verifies found a key good and how many did not: each is counted, and once a minute one line of the log says how many there
 //! were. A line for each of them would cost more than the answer.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{refusal::Refusal, verdict::Verdict};
+use domain::verdict::Verdict;
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_mins(1);
@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub struct Tally {
     valid: AtomicU64,
-    refused: [AtomicU64; 6],
+    refused: AtomicU64,
 }
 
 impl Tally {
@@ -26,7 +26,7 @@ impl Tally {
     pub fn count(&self, verdict: &Verdict) {
         let counter = match verdict {
             Verdict::Valid(_) => &self.valid,
-            Verdict::Refused { refusal, .. } => &self.refused[place(*refusal)],
+            Verdict::Refused { .. } => &self.refused,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -34,8 +34,7 @@ impl Tally {
     /// Valid ones and refused ones so far.
     #[must_use]
     pub fn sums(&self) -> (u64, u64) {
-        let refused = self.refused.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
-        (self.valid.load(Ordering::Relaxed), refused)
+        (self.valid.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
     }
 
     /// Writes a line each minute in which there was something to count, and one at the end.
@@ -56,16 +55,5 @@ impl Tally {
                 return;
             }
         }
-    }
-}
-
-fn place(refusal: Refusal) -> usize {
-    match refusal {
-        Refusal::InvalidApiKey => 0,
-        Refusal::KeyDisabled => 1,
-        Refusal::KeyExpired => 2,
-        Refusal::InsufficientPermissions => 3,
-        Refusal::UsageExceeded => 4,
-        Refusal::RateLimited { .. } => 5,
     }
 }

@@ -27,6 +27,12 @@ impl Caller {
         self.key.kind() == OrganizationKind::Platform
     }
 
+    /// Whether the keys of `organization` are the caller's to ask about.
+    #[must_use]
+    pub fn sees(&self, organization: OrganizationId) -> bool {
+        self.is_platform() || organization == self.organization()
+    }
+
     /// What the caller may do.
     #[must_use]
     pub fn grants(&self) -> Grants {

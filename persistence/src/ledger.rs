@@ -36,6 +36,18 @@ const BATCH: usize = 4_096;
 /// Keys that are known from the last time, at about 250 bytes each.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 
+/// PostgreSQL's time in milliseconds.
+const DATABASE_TIME: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/// What a use writes, by the time that `clock` tells.
+fn assignments(clock: &str) -> String {
+    format!(
+        "remaining = s.remaining, last_refill_at = s.last_refill_at, window_start = s.window_start, \
+         window_count = s.window_count, request_count = request_count + s.admitted, \
+         last_request_at = CASE WHEN last_request_at > {clock} THEN last_request_at ELSE {clock} END"
+    )
+}
+
 /// A use that waits to be counted.
 pub(crate) struct Ask {
     key: KeyId,

@@ -57,7 +57,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database and starts the workers: those that read keys, and the two that write uses. An SQLite file that does not exist is made.
+    /// Opens the database and starts the workers: those that read keys, the one that hears of changes, and the two that
+    /// write uses. An SQLite file that does not exist is made.
     ///
     /// # Errors
     /// The database cannot be reached or refuses us.

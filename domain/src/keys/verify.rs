@@ -109,8 +109,7 @@ impl Keys {
     fn decide(&self, caller: &Caller, question: Question<'_>, found: Option<Arc<Snapshot>>) -> Step {
         let in_reach = found.filter(|key| {
             let organization = key.organization();
-            (caller.is_platform() || organization == caller.organization())
-                && question.organization.is_none_or(|only| organization == only)
+            caller.sees(organization) && question.organization.is_none_or(|only| organization == only)
         });
         let Some(key) = in_reach else { return Step::Decided(Verdict::UNKNOWN) };
         let now = self.now();

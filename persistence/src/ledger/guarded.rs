@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use domain::{clock::Timestamp, verdict::Spent};
 use sea_orm::{ConnectionTrait, DbBackend, prelude::Uuid};
 
-use super::{Ask, Batch, Ledger, answer, fail, state::Served};
+use super::{Ask, Batch, DATABASE_TIME, Ledger, answer, assignments, fail, state::Served};
 use crate::{convert, outage::Failure, set::Set};
 
 /// The uses of a key, with what comes of them if the guard holds.
@@ -95,14 +95,9 @@ impl Ledger {
             ],
         );
         let clock = match (backend, now) {
-            (DbBackend::Postgres, None) => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+            (DbBackend::Postgres, None) => DATABASE_TIME,
             _ => "s.now",
         };
-        let assignments = format!(
-            "remaining = s.remaining, last_refill_at = s.last_refill_at, window_start = s.window_start, \
-             window_count = s.window_count, request_count = request_count + s.admitted, \
-             last_request_at = CASE WHEN last_request_at > {clock} THEN last_request_at ELSE {clock} END"
-        );
         let guard = format!(
             "AND api_keys.version = s.version AND enabled AND (expires_at IS NULL OR expires_at > {clock}) \
              AND request_count = s.requests AND api_keys.remaining IS NOT DISTINCT FROM s.was_remaining \
@@ -110,7 +105,7 @@ impl Ledger {
              AND api_keys.window_start IS NOT DISTINCT FROM s.was_start AND api_keys.window_count = s.was_count"
         );
         let returning = "RETURNING api_keys.id AS id, last_request_at AS at";
-        let rows = self.pools.write.query_all_raw(set.update(backend, &assignments, &guard, returning)).await?;
+        let rows = self.pools.write.query_all_raw(set.update(backend, &assignments(clock), &guard, returning)).await?;
         let written = rows.iter().map(|row| {
             let (id, at): (Uuid, i64) = (row.try_get("", "id")?, row.try_get("", "at")?);
             Ok((id, Timestamp::from_millis(at)))

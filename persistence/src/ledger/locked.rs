@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::{
-    Ask, Batch, Ledger, answer, fail,
+    Ask, Batch, DATABASE_TIME, Ledger, answer, assignments, fail,
     state::{Served, State},
 };
 use crate::{convert, entity::api_key, outage::Failure, set::Set};
@@ -52,7 +52,7 @@ impl Ledger {
         let transaction = self.pools.begin().await?;
         let now = match &self.clock {
             Some(clock) => Expr::value(clock.now().millis()),
-            None => Expr::cust("(extract(epoch FROM clock_timestamp()) * 1000)::bigint"),
+            None => Expr::cust(DATABASE_TIME),
         };
         let rows = api_key::Entity::find()
             .column_as(now, "now")
@@ -78,7 +78,7 @@ impl Ledger {
         } else {
             let backend = transaction.get_database_backend();
             let set = Set::new(uses.ids, NAMES.into_iter().zip(uses.columns).collect());
-            transaction.execute_raw(set.update(backend, ASSIGNMENTS, "", "")).await?;
+            transaction.execute_raw(set.update(backend, &assignments("s.now"), "", "")).await?;
             transaction.commit().await?;
         }
         Ok(served)
@@ -86,10 +86,6 @@ impl Ledger {
 }
 
 const NAMES: [&str; 6] = ["remaining", "last_refill_at", "window_start", "window_count", "admitted", "now"];
-
-const ASSIGNMENTS: &str = "remaining = s.remaining, last_refill_at = s.last_refill_at, window_start = s.window_start, \
-     window_count = s.window_count, request_count = request_count + s.admitted, \
-     last_request_at = CASE WHEN last_request_at > s.now THEN last_request_at ELSE s.now END";
 
 /// What a batch writes, a key at each index.
 #[derive(Default)]

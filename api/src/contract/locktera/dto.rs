@@ -11,13 +11,13 @@ use domain::{
     text::Invalid,
 };
 use poem_openapi::{Enum, Object, registry::MetaSchema};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     body::{BULK_LIMIT, Document},
     failure::{Failure, Fields},
-    json::{Members, stored_object},
+    json::{Members, each, stored_object},
     time::{Moment, Seconds},
     wire::{JsonObject, Nullable, ParameterSchema, Unread},
 };
@@ -227,26 +227,14 @@ pub(super) struct CreatedKeys {
 impl Document for CreateKeys {
     const LIMIT: usize = BULK_LIMIT;
 
-    fn read(mut members: Members) -> Result<Self, Failure> {
-        let keys: Option<Vec<Map<String, Value>>> = members.required("keys");
-        members.finish_strictly()?;
-        let keys = keys.unwrap_or_default();
-        if !(1..=1_000).contains(&keys.len()) {
-            return Err(Failure::Invalid(Fields::one("keys", "must hold 1 to 1000 keys")));
-        }
-        let keys = keys.into_iter().enumerate().map(|(n, key)| {
-            Members::of(Value::Object(key))
-                .and_then(CreateKey::read)
-                .map_err(|failure| failure.within(&format!("keys[{n}]")))
-        });
-        Ok(Self { keys: keys.collect::<Result<_, _>>()? })
+    fn read(members: Members) -> Result<Self, Failure> {
+        Ok(Self { keys: members.only_list("keys", 1_000, "keys", CreateKey::read)? })
     }
 }
 
 impl CreateKeys {
     pub(super) fn into_domain(self, now: Timestamp) -> Result<Vec<NewKey>, Failure> {
-        let keys = self.keys.into_iter().enumerate();
-        keys.map(|(n, key)| key.into_domain(now).map_err(|failure| failure.within(&format!("keys[{n}]")))).collect()
+        each("keys", self.keys, |key| key.into_domain(now))
     }
 }
 

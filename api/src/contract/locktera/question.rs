@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use domain::{Error, permission::PermissionSet};
 use poem_openapi::Object;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::dto;
 use crate::{
     body::{BULK_LIMIT, Document},
     failure::{Failure, Fields},
     hot::{Asked, Plain, PlainContext, is_plain_key},
-    json::{FromMember, Members},
+    json::{FromMember, Members, each},
 };
 
 /// A key, and what it should be good for.
@@ -63,19 +63,8 @@ impl Document for VerifyApiKey {
 impl Document for VerifyApiKeys {
     const LIMIT: usize = BULK_LIMIT;
 
-    fn read(mut members: Members) -> Result<Self, Failure> {
-        let keys: Option<Vec<Map<String, Value>>> = members.required("keys");
-        members.finish_strictly()?;
-        let keys = keys.unwrap_or_default();
-        if !(1..=MOST).contains(&keys.len()) {
-            return Err(Failure::Invalid(Fields::one("keys", "must hold 1 to 100 questions")));
-        }
-        let questions = keys.into_iter().enumerate().map(|(n, question)| {
-            Members::of(Value::Object(question))
-                .and_then(VerifyApiKey::read)
-                .map_err(|failure| failure.within(&format!("keys[{n}]")))
-        });
-        Ok(Self { keys: questions.collect::<Result<_, _>>()? })
+    fn read(members: Members) -> Result<Self, Failure> {
+        Ok(Self { keys: members.only_list("keys", MOST, "questions", VerifyApiKey::read)? })
     }
 
     fn read_plain(body: &[u8]) -> Option<Self> {
@@ -129,8 +118,7 @@ impl VerifyApiKey {
 
 impl VerifyApiKeys {
     pub(super) fn into_asked(self) -> Result<Vec<Asked<'static>>, Failure> {
-        let questions = self.keys.into_iter().enumerate();
-        questions.map(|(n, one)| one.into_asked().map_err(|failure| failure.within(&format!("keys[{n}]")))).collect()
+        each("keys", self.keys, VerifyApiKey::into_asked)
     }
 }
 

@@ -90,6 +90,9 @@ impl Verify {
 
 /// A foreign organization is an unknown one. The platform sees all of them; which there are, its answers do not tell.
 fn within_reach<'a>(caller: &Caller, asked: Asked<'a>) -> Result<Asked<'a>, Error> {
-    let is_own = asked.organization.is_none_or(|organization| organization == caller.organization());
-    if is_own || caller.is_platform() { Ok(asked) } else { Err(Error::NotFound) }
+    if asked.organization.is_none_or(|organization| caller.sees(organization)) {
+        Ok(asked)
+    } else {
+        Err(Error::NotFound)
+    }
 }
