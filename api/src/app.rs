@@ -7,11 +7,11 @@ use poem_openapi::{LicenseObject, OpenApiService, ServerObject};
 
 use crate::{
     compose::Services,
-    config::{self, Config},
+    config::{self, Config, MetricsAt},
     contract::{
-        athena::Athena,
+        athena::{self, Athena},
         livekit::{LiveKit, SignUp},
-        locktera::{Locktera, Verify},
+        locktera::{self, Locktera, Members, Organizations, Sets, Verify},
     },
     docs::{Document, Reference},
     edge::Edge,
@@ -20,11 +20,13 @@ use crate::{
     hot::Hot,
     limiter::Limiter,
     methods::Methods,
+    metrics::Page,
     request_id::RequestIds,
+    verifier::Outcomes,
 };
 
 /// All operations.
-type Api = (Locktera, Verify, LiveKit, Athena);
+type Api = (Locktera, Organizations, Members, Sets, Verify, LiveKit, Athena);
 
 fn gate(services: &Services, config: &Config) -> Arc<Gate> {
     let failures = Limiter::new(config.auth_failure_rate);
@@ -33,19 +35,26 @@ fn gate(services: &Services, config: &Config) -> Arc<Gate> {
 
 fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiService<Api, ()> {
     let locktera = Locktera { gate: gate.clone(), keys: services.keys.clone() };
-    let verify = Verify { gate: gate.clone(), keys: services.keys.clone() };
-    let athena = Athena { gate: gate.clone(), keys: services.keys.clone() };
+    let (keys, organizations) = (services.keys.clone(), services.organizations.clone());
+    let members = Members { gate: gate.clone(), keys: keys.clone(), organizations: organizations.clone() };
+    let sets = Sets { gate: gate.clone(), keys: keys.clone(), organizations: organizations.clone() };
+    let organizations = Organizations { gate: gate.clone(), keys, organizations };
+    let verify = Verify { gate: gate.clone(), verifier: services.native.clone() };
+    let athena = Athena { gate: gate.clone(), keys: services.keys.clone(), verifier: services.athena.clone() };
     let livekit = LiveKit {
         gate,
         keys: services.keys.clone(),
         enroll: services.enroll.clone(),
-        sign_up: match config.sign_up {
+        who: match config.sign_up {
             config::SignUp::Open => SignUp::Open(Limiter::new(config.sign_up_rate)),
             config::SignUp::Closed => SignUp::Closed,
         },
         clock: services.clock.clone(),
+        checks: Outcomes::new(&services.metrics, "livekit"),
+        metrics: services.metrics.clone(),
     };
-    OpenApiService::new((locktera, verify, livekit, athena), "Claviger", env!("CARGO_PKG_VERSION"))
+    let api = (locktera, organizations, members, sets, verify, livekit, athena);
+    OpenApiService::new(api, "Claviger", env!("CARGO_PKG_VERSION"))
         .description("API keys that a company can run itself: organizations own keys, services verify them.")
         .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))
         .server(ServerObject::new("/").description("This service."))
@@ -70,12 +79,38 @@ pub fn edge(services: &Services, config: &Config) -> Edge<impl Endpoint<Output =
         .at("/openapi.json", get(document))
         .at("/docs", get(reference))
         .nest_no_strip("/", service.into_endpoint());
+    let routes = if config.metrics == MetricsAt::Service {
+        routes.at("/metrics", get(Page(services.metrics.clone())))
+    } else {
+        routes
+    };
+    let contracts = vec![(locktera::HOT, services.native.clone()), (athena::HOT, services.athena.clone())];
+    let hot = Hot::new(gate, &services.metrics, contracts);
+    around(services, config, Some(hot), Methods::of::<Api>(), routes)
+}
+
+/// The figures alone, for an address of their own.
+#[must_use]
+pub fn metrics(services: &Services, config: &Config) -> Edge<impl Endpoint<Output = Response> + 'static> {
+    let routes = Route::new().at("/metrics", get(Page(services.metrics.clone())));
+    around(services, config, None, Methods::default(), routes)
+}
+
+fn around(
+    services: &Services,
+    config: &Config,
+    hot: Option<Hot>,
+    methods: Methods,
+    routes: Route,
+) -> Edge<impl Endpoint<Output = Response> + 'static> {
     Edge {
-        hot: Some(Hot { gate, keys: services.keys.clone(), tally: services.tally.clone() }),
+        hot,
         inner: routes.map_to_response(),
         proxies: config.trusted_proxies.clone(),
         time_limit: config.request_timeout,
-        methods: Methods::of::<Api>(),
+        methods,
         request_ids: RequestIds::new(&*services.entropy),
+        metrics: services.metrics.clone(),
+        readiness: services.readiness.clone(),
     }
 }

@@ -1,6 +1,6 @@
 //! Config → services: the one file that knows which database is behind the domain's ports.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -9,15 +9,17 @@ use domain::{
     clock::{Clock, Entropy},
     enroll::Enroll,
     keys::{Keys, Ports},
+    organizations::{self, Organizations},
 };
 pub use persistence::Claim;
-use persistence::{CacheSize, Settings, Store};
+use persistence::{CacheSize, DefaultCaps, Settings, Store};
 
 use crate::{
     config::Config,
     health::Readiness,
+    metrics::Metrics,
     system::{SystemClock, SystemEntropy},
-    tally::Tally,
+    verifier::Verifier,
 };
 
 /// Time and randomness of a process.
@@ -43,14 +45,20 @@ impl World {
 pub struct Services {
     /// The use cases on keys.
     pub keys: Arc<Keys>,
+    /// The use cases on organizations, members and permission sets.
+    pub organizations: Arc<Organizations>,
     /// Sign-up.
     pub enroll: Arc<Enroll>,
     /// The first key of all.
     pub bootstrap: Bootstrap,
     /// Whether the database is there.
     pub readiness: Arc<dyn Readiness>,
-    /// Counts verifies.
-    pub tally: Arc<Tally>,
+    /// Verify, for the contract of organizations.
+    pub native: Arc<Verifier>,
+    /// Verify, for Athena's.
+    pub athena: Arc<Verifier>,
+    /// Figures for operators.
+    pub metrics: Metrics,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -89,35 +97,49 @@ impl std::error::Error for DatabaseError {}
 
 /// Opens the database, brings its schema up to date, and puts the services on it.
 pub async fn services(config: &Config, world: World) -> Result<Services, DatabaseError> {
+    let metrics = Metrics::new();
     let settings = Settings {
         url: config.database_url.clone(),
         connections: config.database_connections,
         ledger_clock: (!world.has_database_time || config.database_url.starts_with("sqlite:"))
             .then(|| world.clock.clone()),
         timeout: config.database_timeout,
+        change_timeout: config.request_timeout,
         staleness_bound: config.staleness_bound,
+        caps: DefaultCaps { keys: config.most_keys, members: config.most_members, sets: config.most_sets },
         cache: CacheSize { keys: config.cache_keys, bytes: config.cache_bytes },
+        registry: metrics.registry().clone(),
     };
     let failed = |error: &dyn fmt::Display| DatabaseError(format!("{}: {error}", config.database_shown()));
     let store = Store::connect(&settings).await.map_err(|error| failed(&error))?;
     store.migrate().await.map_err(|error| failed(&error))?;
     let World { clock, entropy, has_database_time: _ } = world;
     let ports = Arc::new(store.clone());
-    let keys = Keys::new(Ports {
+    let keys = Arc::new(Keys::new(Ports {
         api_keys: ports.clone(),
         snapshots: ports.clone(),
         accounts: ports.clone(),
+        sets: ports.clone(),
         ledger: ports.clone(),
         usage: ports.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
-    });
+    }));
     Ok(Services {
-        keys: Arc::new(keys),
+        keys: keys.clone(),
+        organizations: Arc::new(Organizations::new(organizations::Ports {
+            organizations: ports.clone(),
+            members: ports.clone(),
+            sets: ports.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        })),
         enroll: Arc::new(Enroll::new(ports.clone(), clock.clone(), entropy.clone())),
         bootstrap: Bootstrap::new(ports.clone(), ports, clock.clone(), entropy.clone()),
         readiness: Arc::new(Database(store.clone())),
-        tally: Arc::default(),
+        native: Arc::new(Verifier::new(keys.clone(), &metrics, "native")),
+        athena: Arc::new(Verifier::new(keys, &metrics, "athena")),
+        metrics,
         clock,
         entropy,
         database: Database(store),
@@ -141,5 +163,9 @@ struct Database(Store);
 impl Readiness for Database {
     async fn is_ready(&self) -> Result<bool, Outage> {
         self.0.is_ready().await
+    }
+
+    fn silence(&self) -> Option<Duration> {
+        self.0.silence()
     }
 }

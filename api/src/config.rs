@@ -24,11 +24,24 @@ pub enum SignUp {
     Closed,
 }
 
+/// Where the figures for operators are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAt {
+    /// Where everything else is.
+    Service,
+    /// At an address of their own, and only there.
+    Address(SocketAddr),
+    /// Nowhere.
+    Nowhere,
+}
+
 /// The settings, checked.
 #[derive(Clone)]
 pub struct Config {
     /// Where to serve.
     pub listen: SocketAddr,
+    /// Where to show figures.
+    pub metrics: MetricsAt,
     /// The database, maybe with a password.
     pub database_url: String,
     /// Connections to PostgreSQL.
@@ -41,6 +54,12 @@ pub struct Config {
     pub cache_keys: usize,
     /// Bytes that they may take.
     pub cache_bytes: usize,
+    /// The most keys of an organization that has no cap of its own.
+    pub most_keys: u64,
+    /// The most members.
+    pub most_members: u64,
+    /// The most permission sets.
+    pub most_sets: u64,
     /// Who may sign up.
     pub sign_up: SignUp,
     /// Attempts to sign up a minute and address.
@@ -91,6 +110,12 @@ impl Arguments {
         let mut mistakes = Mistakes::default();
         let m = &mut mistakes;
         let listen = m.read("CLAVIGER_LISTEN", self.listen.parse().ok(), "an address and a port like 127.0.0.1:8080");
+        let metrics = match self.metrics_listen.as_str() {
+            "" => Some(MetricsAt::Service),
+            "off" => Some(MetricsAt::Nowhere),
+            text => text.parse().ok().map(MetricsAt::Address),
+        };
+        let metrics = m.read("CLAVIGER_METRICS_LISTEN", metrics, "an address and a port like 127.0.0.1:9090, or off");
         let database_url = m.read(
             "CLAVIGER_DATABASE_URL",
             database_url(&self.database_url),
@@ -106,6 +131,10 @@ impl Arguments {
         let cache_keys = m.read("CLAVIGER_CACHE_KEYS", cache_keys, "a number from 0 to 1000000000");
         let cache_mib = number(&self.cache_mib, 1..=1_048_576);
         let cache_mib = m.read("CLAVIGER_CACHE_MIB", cache_mib, "a number from 1 to 1048576");
+        let most_keys = m.read("CLAVIGER_MAX_KEYS", number(&self.max_keys, CAPS), CAP);
+        let most_members = m.read("CLAVIGER_MAX_MEMBERS", number(&self.max_members, CAPS), CAP);
+        let most_sets = number(&self.max_permission_sets, CAPS);
+        let most_sets = m.read("CLAVIGER_MAX_PERMISSION_SETS", most_sets, CAP);
         let sign_up = match self.signup.as_str() {
             "open" => Some(SignUp::Open),
             "closed" => Some(SignUp::Closed),
@@ -135,12 +164,16 @@ impl Arguments {
         let config = (|| {
             Some(Config {
                 listen: listen?,
+                metrics: metrics?,
                 database_url: database_url?,
                 database_connections: connections?,
                 database_timeout: database_timeout?,
                 staleness_bound: staleness_bound?,
                 cache_keys: usize::try_from(cache_keys?).ok()?,
                 cache_bytes: usize::try_from(cache_mib?).ok()?.checked_mul(1 << 20)?,
+                most_keys: most_keys?.into(),
+                most_members: most_members?.into(),
+                most_sets: most_sets?.into(),
                 sign_up: sign_up?,
                 sign_up_rate: sign_up_rate?,
                 auth_failure_rate: auth_failure_rate?,
@@ -182,6 +215,8 @@ const DURATION: &str = "a duration of at least 1ms, like 500ms, 30s or 2min";
 const BOUND: &str = "a duration of at least 200ms, like 500ms or 2s";
 /// Shorter ones would be over before a beat has come back on a busy machine.
 const LEAST_BOUND: Duration = Duration::from_millis(200);
+const CAP: &str = "a number from 1 to 1000000000";
+const CAPS: std::ops::RangeInclusive<u32> = 1..=1_000_000_000;
 const RATE: &str = "a number from 1 to 1000000";
 const RATES: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 
@@ -213,71 +248,4 @@ fn origin(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::{FromArgMatches, Parser};
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
-
-    fn check(flags: &[&str]) -> Result<Config, String> {
-        let line = std::iter::once("claviger").chain(flags.iter().copied());
-        let matches = <Line as clap::CommandFactory>::command().mut_args(|arg| arg.env(None)).get_matches_from(line);
-        let line = Line::from_arg_matches(&matches).expect("every setting is a text");
-        line.arguments.check().map_err(|mistakes| mistakes.to_string())
-    }
-
-    #[test]
-    fn the_defaults_are_good() {
-        let config = check(&[]).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        assert_eq!(config.public_origin, "http://127.0.0.1:8080");
-        assert_eq!(config.database_shown(), "sqlite://claviger.db");
-    }
-
-    #[test]
-    fn all_mistakes_are_told_without_the_values() {
-        let wrong = [
-            "--listen=secret",
-            "--database-url=mysql://secret",
-            "--database-connections=0",
-            "--database-timeout=secret",
-            "--staleness-bound=100ms",
-            "--cache-keys=-1",
-            "--cache-mib=0",
-            "--signup=secret",
-            "--signup-rate=0",
-            "--auth-failure-rate=-1",
-            "--trusted-proxies=10.0.0.0/33",
-            "--public-origin=https://keys.example/secret",
-            "--request-timeout=0s",
-            "--max-connections=secret",
-            "--shutdown-timeout=secret",
-            "--log=se=cr=et",
-        ];
-        let mistakes = check(&wrong).err().expect("everything is wrong");
-        assert_eq!(mistakes.lines().count(), wrong.len(), "{mistakes}");
-        assert!(!mistakes.contains("secret"), "{mistakes}");
-    }
-
-    #[test]
-    fn a_password_is_not_shown() {
-        let config = check(&["--database-url=postgres://me:hunter2@db.example:5433/keys?password=hunter2"]);
-        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        assert_eq!(config.database_shown(), "postgres://db.example:5433/keys");
-    }
-
-    #[test]
-    fn origins_are_as_browsers_write_them() {
-        assert_eq!(origin("https://Keys.Example:443/"), Some("https://keys.example".to_owned()));
-        assert_eq!(origin("http://[::1]:8080"), Some("http://[::1]:8080".to_owned()));
-        for text in
-            ["keys.example", "https://keys.example/path", "ftp://keys.example", "https://me@keys.example", "null"]
-        {
-            assert_eq!(origin(text), None, "{text}");
-        }
-    }
-}
+mod tests;

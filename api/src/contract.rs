@@ -15,7 +15,7 @@ use poem_openapi::{
 };
 use serde_json::Value;
 
-use crate::{failure::Failure, hot::HotVerify, json_text::JsonText};
+use crate::{failure::Failure, json_text::JsonText};
 
 pub mod athena;
 pub mod livekit;
@@ -31,9 +31,6 @@ pub struct Shape {
 
 /// The contracts with a prefix of their own. Everywhere else failures have the shape of the first.
 pub const SHAPES: [Shape; 3] = [locktera::SHAPE, livekit::SHAPE, athena::SHAPE];
-
-/// Where verify is asked.
-pub const HOT: [HotVerify; 2] = [locktera::HOT, athena::HOT];
 
 /// The contract that answers for `path`.
 #[must_use]
@@ -93,7 +90,11 @@ impl<T> IntoResponse for Written<T> {
 
 impl<T: ToJSON> ApiResponse for Written<T> {
     fn meta() -> MetaResponses {
-        Success::<T>::meta()
+        let mut meta = Success::<T>::meta();
+        for response in &mut meta.responses {
+            response.headers.push(MetaHeader { required: false, ..header(STALE, "integer") });
+        }
+        meta
     }
 
     fn register(registry: &mut Registry) {
@@ -161,17 +162,25 @@ impl<D: Documented> ApiResponse for Failed<D> {
 }
 
 fn headers(status: u16) -> Vec<MetaHeader> {
-    let header = |name: &str, description: &str, ty| MetaHeader {
+    match status {
+        401 => vec![header(("WWW-Authenticate", "The challenge of RFC 6750."), "string")],
+        429 | 503 => vec![header(("Retry-After", "Seconds to wait before another attempt."), "integer")],
+        _ => Vec::new(),
+    }
+}
+
+const STALE: (&str, &str) = (
+    "Claviger-Stale",
+    "The answer may be so many seconds old: this node has not heard of the changes of the others for longer than usual.",
+);
+
+fn header((name, description): (&str, &str), ty: &'static str) -> MetaHeader {
+    MetaHeader {
         name: name.to_owned(),
         description: Some(description.to_owned()),
         required: true,
         deprecated: false,
         schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new(ty))),
-    };
-    match status {
-        401 => vec![header("WWW-Authenticate", "The challenge of RFC 6750.", "string")],
-        429 | 503 => vec![header("Retry-After", "Seconds to wait before another attempt.", "integer")],
-        _ => Vec::new(),
     }
 }
 
@@ -185,6 +194,8 @@ pub mod when {
     pub const FORBIDDEN: (u16, &str) = (403, "The caller may not do this.");
     /// 404.
     pub const NOT_FOUND: (u16, &str) = (404, "No such thing in the caller's reach.");
+    /// 409.
+    pub const CONFLICT: (u16, &str) = (409, "Another one has the name, a cap is reached, or somebody depends on it.");
     /// 413.
     pub const TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB, or 4 MiB where it is about many keys.");
     /// 415.
@@ -199,7 +210,20 @@ pub mod when {
     /// What an operation without a body may answer.
     pub const READING: &[(u16, &str)] =
         &[INVALID, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TOO_MANY, DEFECT, UNAVAILABLE];
+    /// What an operation that removes something may answer.
+    pub const REMOVING: &[(u16, &str)] =
+        &[INVALID, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY, DEFECT, UNAVAILABLE];
     /// What an operation with a body may answer.
-    pub const WRITING: &[(u16, &str)] =
-        &[INVALID, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TOO_LARGE, UNSUPPORTED, TOO_MANY, DEFECT, UNAVAILABLE];
+    pub const WRITING: &[(u16, &str)] = &[
+        INVALID,
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        NOT_FOUND,
+        CONFLICT,
+        TOO_LARGE,
+        UNSUPPORTED,
+        TOO_MANY,
+        DEFECT,
+        UNAVAILABLE,
+    ];
 }

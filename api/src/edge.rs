@@ -4,6 +4,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr},
     panic::AssertUnwindSafe,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,12 +28,17 @@ use crate::{
     address::{ClientAddress, TrustedProxies},
     contract,
     failure::Failure,
+    health::Readiness,
     hot::{Answered, Hot, Unanswered},
     methods::Methods,
-    request_id::RequestIds,
+    metrics::Metrics,
+    request_id::{RequestId, RequestIds},
 };
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The answer may be so many seconds old at most: beats of the change feed are missing.
+static STALE: HeaderName = HeaderName::from_static("claviger-stale");
 
 /// The outermost endpoint: whatever happens inside, the client gets an answer in the shape of the contract it called.
 pub struct Edge<E> {
@@ -48,6 +54,10 @@ pub struct Edge<E> {
     pub methods: Methods,
     /// Names requests that have no name.
     pub request_ids: RequestIds,
+    /// Counts answers.
+    pub metrics: Metrics,
+    /// Says how old answers may be.
+    pub readiness: Arc<dyn Readiness>,
 }
 
 /// The two ends of a connection.
@@ -83,11 +93,15 @@ impl<E: Endpoint> Edge<E> {
         let address = self.proxies.client(ends.peer, request.headers());
         let request_id = self.request_id(request.headers());
         let whole = |request| Request::from((request, ends.local.clone(), ends.remote.clone(), Scheme::HTTP));
-        let hot = self.hot.as_ref().and_then(|hot| Some((hot, hot.verify(request.method(), request.uri().path())?)));
+        let hot = self.hot.as_ref().and_then(|hot| Some((hot, hot.way(request.method(), request.uri().path())?)));
         let request = match hot {
             None => whole(request),
-            Some((hot, verify)) => match self.within_bounds(started, hot.answer(verify, request, address)).await {
-                Ok(Answered::Here(text)) => return plain(text, request_id),
+            Some((hot, way)) => match self.within_bounds(started, hot.answer(way, request, address)).await {
+                Ok(Answered::Here(text)) => {
+                    let response = self.plain(text, request_id);
+                    way.count(started.elapsed());
+                    return response;
+                }
                 Ok(Answered::NotHere(parts, Unanswered::Unread(body))) => {
                     whole(http::Request::from_parts(*parts, body))
                 }
@@ -97,7 +111,8 @@ impl<E: Endpoint> Edge<E> {
                 }
                 Err(failure) => {
                     let span = span(&request_id, &Method::POST, address);
-                    return framed(self.conclude(Err(failure), &span, verify.path, request_id, started));
+                    let operation = Some(way.operation());
+                    return framed(self.conclude(Err(failure), &span, way.path(), operation, request_id, started));
                 }
             },
         };
@@ -114,7 +129,9 @@ impl<E: Endpoint> Edge<E> {
         started: Instant,
     ) -> Response {
         let path = request.uri().path().to_owned();
+        let method = request.method().clone();
         request.set_data(address);
+        request.set_data(RequestId(text(&request_id).into()));
         let span = span(&request_id, request.method(), address);
         let inner = async {
             let (operation, outcome) = match self.inner.call(request).await {
@@ -124,22 +141,18 @@ impl<E: Endpoint> Edge<E> {
                 }
                 Err(error) => (error.data::<OperationId>().copied(), outcome_of(error)),
             };
+            let operation = operation.map(|operation| operation.0);
             if let Some(operation) = operation {
-                Span::current().record("operation", operation.0);
+                Span::current().record("operation", operation);
             }
-            outcome
+            Ok((operation, outcome))
         };
         let outcome = self.within_bounds(started, inner.instrument(span.clone())).await;
-        self.conclude(outcome, &span, &path, request_id, started)
+        // What took too long or panicked did not come to say what it was.
+        let (operation, outcome) =
+            outcome.unwrap_or_else(|failure| (self.methods.operation(&method, &path), Err(failure)));
+        self.conclude(outcome, &span, &path, operation, request_id, started)
     }
-}
-
-/// 200 with a JSON text.
-fn plain(text: Vec<u8>, request_id: HeaderValue) -> http::Response<AnswerBody> {
-    let mut response = http::Response::new(Either::Left(Full::from(text)));
-    response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
-    decorate(response.headers_mut(), request_id);
-    response
 }
 
 fn framed(response: Response) -> http::Response<AnswerBody> {
@@ -178,6 +191,7 @@ impl<E> Edge<E> {
         outcome: Result<Response, Failure>,
         span: &Span,
         path: &str,
+        operation: Option<&str>,
         request_id: HeaderValue,
         started: Instant,
     ) -> Response {
@@ -185,9 +199,31 @@ impl<E> Edge<E> {
             Ok(response) => (response, None),
             Err(failure) => (self.render(path, &failure, text(&request_id)), Some(failure)),
         };
-        decorate(response.headers_mut(), request_id);
-        log(span, response.status(), started.elapsed(), cause.as_ref());
+        self.decorate(response.headers_mut(), request_id);
+        let took = started.elapsed();
+        log(span, response.status(), took, cause.as_ref());
+        let operation = operation.unwrap_or("none");
+        self.metrics.answered(operation, response.status().as_u16()).inc();
+        self.metrics.seconds(operation).observe(took.as_secs_f64());
         response
+    }
+
+    /// 200 with a JSON text.
+    fn plain(&self, text: Vec<u8>, request_id: HeaderValue) -> http::Response<AnswerBody> {
+        let mut response = http::Response::new(Either::Left(Full::from(text)));
+        response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
+        self.decorate(response.headers_mut(), request_id);
+        response
+    }
+
+    fn decorate(&self, headers: &mut HeaderMap, request_id: HeaderValue) {
+        headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-store") });
+        headers.insert(X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
+        headers.insert(&REQUEST_ID, request_id);
+        if let Some(age) = self.readiness.silence() {
+            // Rounded up: it is an upper bound.
+            headers.insert(&STALE, HeaderValue::from(age.as_secs() + 1));
+        }
     }
 
     /// The client's own id for the request where it is fit to be logged, else a new one.
@@ -239,12 +275,6 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     format!("panic: {}", message.unwrap_or("without a message"))
 }
 
-fn decorate(headers: &mut HeaderMap, request_id: HeaderValue) {
-    headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-store") });
-    headers.insert(X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
-    headers.insert(&REQUEST_ID, request_id);
-}
-
 /// The one line of a request. It has no path, because people paste keys there.
 fn log(span: &Span, status: StatusCode, took: Duration, failure: Option<&Failure>) {
     let _entered = span.enter();
@@ -258,42 +288,4 @@ fn log(span: &Span, status: StatusCode, took: Duration, failure: Option<&Failure
 }
 
 #[cfg(test)]
-mod tests {
-    use poem::{endpoint::make_sync, test::TestClient};
-
-    use super::*;
-    use crate::system::SystemEntropy;
-
-    fn edge<E: Endpoint>(inner: E) -> TestClient<Edge<E>> {
-        TestClient::new(Edge {
-            hot: None,
-            inner,
-            proxies: TrustedProxies::default(),
-            time_limit: Duration::from_secs(1),
-            methods: Methods::default(),
-            request_ids: RequestIds::new(&SystemEntropy),
-        })
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_a_failure_in_the_contracts_shape() {
-        let edge = edge(make_sync(|_| -> Response { panic!("a secret detail") }));
-        let answer = edge.get("/orgs/x").header("x-request-id", "one").send().await;
-        answer.assert_status(StatusCode::INTERNAL_SERVER_ERROR);
-        answer.assert_header("cache-control", "no-store");
-        let message = "An error occurred on the server";
-        answer.assert_json(serde_json::json!({"message": message, "code": 500, "request_id": "one"})).await;
-        let answer = edge.get("/auth/x").header("x-request-id", "one").send().await;
-        answer.assert_status(StatusCode::INTERNAL_SERVER_ERROR);
-        let message = "An error occurred on the server (request one)";
-        answer.assert_json(serde_json::json!({"success": false, "message": message, "data": null})).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_never_answers_is_ended() {
-        let edge = edge(poem::endpoint::make(async |_| -> Result<Response> { std::future::pending().await }));
-        let answer = edge.get("/auth/x").send().await;
-        answer.assert_status(StatusCode::SERVICE_UNAVAILABLE);
-        answer.assert_header("retry-after", "1");
-    }
-}
+mod tests;

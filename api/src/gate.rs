@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{Error, caller::Caller, clock::Clock, keys::Keys};
+use domain::{Error, act::Origin, caller::Caller, clock::Clock, keys::Keys};
 use tracing::Span;
 
 use crate::{
@@ -36,7 +36,8 @@ impl Gate {
     pub async fn admit(&self, credential: &Credential) -> Result<Caller, Failure> {
         let too_many = |RetryAfter(retry_after)| Failure::TooManyAttempts { retry_after };
         self.failures.check(credential.address, self.clock.now()).map_err(too_many)?;
-        let outcome = self.authenticate(credential).await;
+        let origin = || Origin { client: Some(credential.address.0), request_id: credential.request_id.clone() };
+        let outcome = self.authenticate(credential).await.map(|caller| Caller { origin: origin(), ..caller });
         if matches!(outcome, Err(Failure::MalformedCredential | Failure::Refused(Error::Unauthenticated(_)))) {
             self.failures.count(credential.address, self.clock.now()).map_err(too_many)?;
         }

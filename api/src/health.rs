@@ -1,6 +1,6 @@
 //! Is the process alive, and can it do its work? For load balancers and container runtimes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::Outage;
@@ -14,6 +14,10 @@ use crate::failure::Failure;
 pub trait Readiness: Send + Sync {
     /// Whether the database answers and has the schema that this program needs.
     async fn is_ready(&self) -> Result<bool, Outage>;
+
+    /// How old what is remembered may be, while it is relied on although nothing has been heard of the changes of others for
+    /// longer than usual.
+    fn silence(&self) -> Option<Duration>;
 }
 
 /// `GET /health/live`: 200 as long as the process serves.

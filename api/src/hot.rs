@@ -5,12 +5,11 @@
 //! What is answered here is what the operation would answer: they share the decision and the writing of the answer, and
 //! tests send the same requests both ways.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, fmt, marker::PhantomData, net::IpAddr, sync::Arc, time::Duration};
 
 use domain::{
-    Error,
     id::OrganizationId,
-    keys::{Keys, Question, Step},
+    keys::Question,
     permission::{Permission, PermissionSet},
     verdict::Verdict,
 };
@@ -21,20 +20,23 @@ use poem::http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE},
     request::Parts,
 };
+use prometheus::{Histogram, IntCounter};
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
 use crate::{
-    address::ClientAddress, body, contract::HOT, credentials::in_one_header, failure::Failure, gate::Gate,
-    json_text::JsonText, tally::Tally,
+    address::ClientAddress, body, credentials::in_one_header, failure::Failure, gate::Gate, json_text::JsonText,
+    metrics::Metrics, verifier::Verifier,
 };
 
 /// How a contract asks for verify.
 pub struct HotVerify {
     /// Where.
     pub path: &'static str,
+    /// The operation at this path.
+    pub operation: &'static str,
     /// Reads a body in its plainest form. `None`: it is not, and may be wrong.
     pub read: fn(&[u8]) -> Option<Asked<'_>>,
     /// Writes the answer.
@@ -62,12 +64,36 @@ impl Asked<'_> {
 
 /// The short way to an answer.
 pub struct Hot {
-    /// Recognizes callers.
-    pub gate: Arc<Gate>,
-    /// Decides.
-    pub keys: Arc<Keys>,
-    /// Counts what is answered here.
-    pub tally: Arc<Tally>,
+    gate: Arc<Gate>,
+    ways: Vec<Way>,
+}
+
+/// The short way of one contract.
+pub struct Way {
+    verify: HotVerify,
+    verifier: Arc<Verifier>,
+    answers: IntCounter,
+    seconds: Histogram,
+}
+
+impl Way {
+    /// Where it begins.
+    #[must_use]
+    pub fn path(&self) -> &'static str {
+        self.verify.path
+    }
+
+    /// The operation that it stands for.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.verify.operation
+    }
+
+    /// Counts an answer that was made here.
+    pub fn count(&self, took: Duration) {
+        self.answers.inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
 }
 
 /// What came of trying the short way.
@@ -87,10 +113,22 @@ pub enum Unanswered {
 }
 
 impl Hot {
-    /// The verify that a request asks for, if it does.
+    /// The short ways of these contracts.
     #[must_use]
-    pub fn verify(&self, method: &Method, path: &str) -> Option<&'static HotVerify> {
-        const { &HOT }.iter().find(|verify| verify.path == path).filter(|_| method == Method::POST)
+    pub fn new(gate: Arc<Gate>, metrics: &Metrics, contracts: Vec<(HotVerify, Arc<Verifier>)>) -> Self {
+        let way = |(verify, verifier): (HotVerify, _)| Way {
+            answers: metrics.answered(verify.operation, 200),
+            seconds: metrics.seconds(verify.operation),
+            verify,
+            verifier,
+        };
+        Self { gate, ways: contracts.into_iter().map(way).collect() }
+    }
+
+    /// The way that a request may take.
+    #[must_use]
+    pub fn way(&self, method: &Method, path: &str) -> Option<&Way> {
+        self.ways.iter().find(|way| way.verify.path == path).filter(|_| method == Method::POST)
     }
 
     /// Answers a verify in its plain form.
@@ -99,7 +137,7 @@ impl Hot {
     /// The database is away, or the client.
     pub async fn answer(
         &self,
-        verify: &HotVerify,
+        way: &Way,
         request: http::Request<Incoming>,
         address: ClientAddress,
     ) -> Result<Answered, Failure> {
@@ -111,15 +149,11 @@ impl Hot {
         };
         let body = body.collect().await.map_err(|_| body::ended_early())?.to_bytes();
         let in_reach = |asked: &Asked<'_>| asked.organization.is_none_or(|organization| caller.sees(organization));
-        let Some(asked) = (verify.read)(&body).filter(in_reach) else {
+        let Some(asked) = (way.verify.read)(&body).filter(in_reach) else {
             return Ok(Answered::NotHere(Box::new(parts), Unanswered::Read(body)));
         };
-        let verdict = match self.keys.begin(&caller, asked.question()) {
-            Step::Decided(verdict) => verdict,
-            step => self.keys.finish(&caller, asked.question(), step).await.map_err(Error::from)?,
-        };
-        self.tally.count(&verdict);
-        Ok(Answered::Here((verify.write)(&verdict).into_bytes()))
+        let verdict = way.verifier.verify(&caller, asked.question()).await?;
+        Ok(Answered::Here((way.verify.write)(&verdict).into_bytes()))
     }
 }
 

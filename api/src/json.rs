@@ -5,6 +5,8 @@ use std::{collections::HashSet, fmt};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use domain::change::Change;
+
 use crate::failure::{Failure, Fields};
 
 /// Reads one JSON document (RFC 8259). Refused: invalid UTF-8, anything after the document, an object that names a member
@@ -140,6 +142,15 @@ impl Members {
         }
     }
 
+    /// Takes a member whose absence keeps a setting, and whose `null` clears it.
+    pub fn change<T: FromMember>(&mut self, name: &str) -> Change<T> {
+        match self.left.remove(name) {
+            None => Change::Keep,
+            Some(Value::Null) => Change::Clear,
+            Some(value) => self.typed(name, value).map_or(Change::Keep, Change::Set),
+        }
+    }
+
     fn typed<T: FromMember>(&mut self, name: &str, value: Value) -> Option<T> {
         let typed = T::from_member(value);
         if typed.is_none() {
@@ -168,6 +179,9 @@ pub fn each<T, U>(name: &str, items: Vec<T>, mut work: impl FnMut(T) -> Result<U
     items.map(|(n, item)| work(item).map_err(|failure| failure.within(&format!("{name}[{n}]")))).collect()
 }
 
+/// The largest whole number that every reader of JSON keeps (2^53 - 1).
+const MOST: u64 = 9_007_199_254_740_991;
+
 /// A JSON value of one type, without any coercion.
 pub trait FromMember: Sized {
     /// What is expected, to end the sentence "must be …".
@@ -185,6 +199,22 @@ impl FromMember for String {
             Value::String(text) => Some(text),
             _ => None,
         }
+    }
+}
+
+impl FromMember for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_member(value: Value) -> Option<Self> {
+        value.as_bool()
+    }
+}
+
+impl FromMember for u64 {
+    const EXPECTED: &'static str = "a whole number from 0 to 9007199254740991";
+
+    fn from_member(value: Value) -> Option<Self> {
+        value.as_u64().filter(|number| *number <= MOST)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
+use futures_util::future::OptionFuture;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -12,17 +13,22 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app,
     compose::{self, Claim, DatabaseError, Services, World},
-    config::{Config, SignUp},
-    server,
+    config::{Config, MetricsAt, SignUp},
+    server, tally,
 };
 
 /// How long the last writes may take once the requests have ended; a database that is away must not keep the process.
 const CLOSE_TIME_LIMIT: Duration = Duration::from_secs(10);
 
+/// Connections of those who collect figures.
+const METRICS_CONNECTIONS: usize = 100;
+
 /// A service that runs.
 pub struct Running {
     /// Where it serves.
     pub address: SocketAddr,
+    /// Where the figures are, if they have an address of their own.
+    pub metrics_address: Option<SocketAddr>,
     stop: CancellationToken,
     abort: CancellationToken,
     server: JoinHandle<()>,
@@ -62,8 +68,11 @@ impl From<DatabaseError> for StartError {
 pub async fn start(config: &Config, world: World) -> Result<Running, StartError> {
     let claim = compose::claim(config)?;
     let services = compose::services(config, world).await?;
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
-    let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+    let (listener, address) = listen(config.listen).await?;
+    let metrics = match config.metrics {
+        MetricsAt::Address(wanted) => Some(listen(wanted).await?),
+        MetricsAt::Service | MetricsAt::Nowhere => None,
+    };
     tracing::info!(target: "claviger", %address, "listening");
     tracing::info!(target: "claviger", database = config.database_shown(), "database");
     tracing::info!(target: "claviger", version = compose::schema_version(), "schema");
@@ -75,20 +84,40 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
     let edge = app::edge(&services, config);
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let serving = server::serve(listener, edge, config.max_connections, stop.clone(), abort.clone());
-    let (drained, tally) = (CancellationToken::new(), services.tally.clone());
+    let metrics_address = metrics.as_ref().map(|(_, address)| *address);
+    let metrics = metrics.map(|(listener, address)| {
+        tracing::info!(target: "claviger", %address, "metrics");
+        let edge = app::metrics(&services, config);
+        server::serve(listener, edge, METRICS_CONNECTIONS, stop.clone(), abort.clone())
+    });
+    let drained = CancellationToken::new();
+    let report = tally::report(vec![services.native.clone(), services.athena.clone()], drained.clone());
     let serving = async move {
-        let last = drained.clone();
-        tokio::join!(
-            async move {
-                serving.await;
-                drained.cancel();
-            },
-            tally.report(last)
-        );
+        let both = async move {
+            tokio::join!(serving, OptionFuture::from(metrics));
+            drained.cancel();
+        };
+        tokio::join!(both, report);
     };
     #[expect(clippy::disallowed_methods, reason = "the handle is kept, and waited for at the end")]
     let server = tokio::spawn(serving);
-    Ok(Running { address, stop, abort, server, services, claim, shutdown_timeout: config.shutdown_timeout })
+    Ok(Running {
+        address,
+        metrics_address,
+        stop,
+        abort,
+        server,
+        services,
+        claim,
+        shutdown_timeout: config.shutdown_timeout,
+    })
+}
+
+async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen(wanted, error);
+    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 impl Running {
@@ -124,7 +153,12 @@ impl Running {
 pub async fn run(config: &Config, world: World) -> Result<bool, StartError> {
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
     let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
-    let mut running = start(config, world).await?;
+    let mut running = tokio::select! {
+        started = start(config, world) => started?,
+        // Nothing has begun that would have to be finished.
+        _ = terminate.recv() => return Ok(true),
+        _ = interrupt.recv() => return Ok(true),
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

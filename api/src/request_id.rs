@@ -5,6 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use domain::clock::Entropy;
 use poem::http::HeaderValue;
 
+/// The name of a request, for the log of what it changes.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Box<str>);
+
 /// Names for requests, each given once: a random half for the process, and a number.
 #[derive(Debug)]
 pub struct RequestIds {

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
+use domain::change::Change;
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
@@ -63,6 +64,55 @@ impl<T: ToJSON> ToJSON for Nullable<T> {
 impl<T: ParseFromJSON> ParseFromJSON for Nullable<T> {
     fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
         Option::<T>::parse_from_json(value).map(Self).map_err(ParseError::propagate)
+    }
+}
+
+/// A field of an update: absent keeps, `null` clears.
+#[derive(Clone, Debug)]
+pub struct Patch<T>(pub Change<T>);
+
+impl<T: Type> Type for Patch<T> {
+    const IS_REQUIRED: bool = false;
+
+    type RawValueType = T::RawValueType;
+    type RawElementValueType = T::RawElementValueType;
+
+    fn name() -> Cow<'static, str> {
+        format!("patch_{}", T::name()).into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        Nullable::<T>::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn as_raw_value(&self) -> Option<&Self::RawValueType> {
+        if let Change::Set(value) = &self.0 { value.as_raw_value() } else { None }
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self::RawElementValueType> + 'a> {
+        if let Change::Set(value) = &self.0 { value.raw_element_iter() } else { Box::new(std::iter::empty()) }
+    }
+}
+
+// The derive of an object wants both directions, also where a type is only ever read.
+impl<T: ToJSON> ToJSON for Patch<T> {
+    fn to_json(&self) -> Option<Value> {
+        match &self.0 {
+            Change::Keep => None,
+            Change::Clear => Some(Value::Null),
+            Change::Set(value) => value.to_json(),
+        }
+    }
+}
+
+impl<T: ParseFromJSON> ParseFromJSON for Patch<T> {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let parsed = Option::<T>::parse_from_json(value).map_err(ParseError::propagate)?;
+        Ok(Self(parsed.map_or(Change::Keep, Change::Set)))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     clock::Timestamp,
-    id::{KeyId, OrganizationId, UserId},
+    id::{KeyId, OrganizationId, SetId, UserId},
+    organization::ExternalId,
     permission::PermissionSet,
     quota::Quota,
     secret::{KeyPrefix, Secret},
@@ -57,8 +58,12 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// What its maker keeps with it.
     pub metadata: Option<Metadata>,
-    /// What it may do, before its user's grants bound it.
+    /// What it may do besides what its sets give, before its user's grants bound it.
     pub permissions: PermissionSet,
+    /// Permission sets of the organization that it has.
+    pub sets: Vec<SetId>,
+    /// What the operator's own system calls it, or whom it is for.
+    pub external_id: Option<ExternalId>,
     /// How often it may be used, and how far that is used.
     pub quota: Quota,
     /// Verifies that found it good. Up to a second late, but for a metered key.
@@ -91,6 +96,8 @@ impl ApiKey {
             expires_at: None,
             metadata: None,
             permissions: PermissionSet::default(),
+            sets: Vec::new(),
+            external_id: None,
             quota: Quota::default(),
             request_count: 0,
             last_request_at: None,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    act::Origin,
     caller::Caller,
     clock::Timestamp,
     error::{Error, Outage},
@@ -25,7 +26,7 @@ impl Keys {
         let now = self.now();
         key.check(now).map_err(Error::Unauthenticated)?;
         self.note(&key, 0, now);
-        Ok(Caller { key })
+        Ok(Caller { key, origin: Origin::default() })
     }
 
     /// The caller behind a shown text, where that takes no waiting: the key is remembered and good. `None` says nothing.
@@ -35,7 +36,7 @@ impl Keys {
         let now = self.now();
         key.check(now).ok()?;
         self.note(&key, 0, now);
-        Some(Caller { key })
+        Some(Caller { key, origin: Origin::default() })
     }
 
     /// The key with this secret, read only where it is not known by heart.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
+    act::{Act, Action, Actor, Origin},
     api_key::{ApiKey, Creator, KeyName},
     clock::{Clock, Entropy},
-    error::{Error, Outage},
+    error::Error,
     id::{KeyId, OrganizationId},
     organization::{Organization, OrganizationKind, OrganizationName},
     permission::PermissionSet,
@@ -39,14 +40,11 @@ impl Bootstrap {
     /// [`Error::PlatformExists`], [`Error::Outage`].
     pub async fn first(&self) -> Result<Secret, Error> {
         let name = OrganizationName::parse("Platform").expect("a short plain name");
-        let organization = Organization {
-            id: OrganizationId::generate(&*self.clock, &*self.entropy),
-            name: Some(name),
-            kind: OrganizationKind::Platform,
-            created_at: self.clock.now(),
-        };
-        let (key, secret) = self.root_key(organization.id);
-        if self.accounts.create_platform(&organization, &key, &secret.hash()).await? {
+        let id = OrganizationId::generate(&*self.clock, &*self.entropy);
+        let organization = Organization::new(id, Some(name), OrganizationKind::Platform, self.clock.now());
+        let (key, secret) = self.root_key(id);
+        let act = self.act(id, Action::Bootstrap);
+        if self.accounts.create_platform(&organization, &key, &secret.hash(), &act).await? {
             Ok(secret)
         } else {
             Err(Error::PlatformExists)
@@ -60,7 +58,13 @@ impl Bootstrap {
     pub async fn again(&self) -> Result<Secret, Error> {
         let platform = self.accounts.find_platform().await?.ok_or(Error::NotFound)?;
         let (key, secret) = self.root_key(platform);
-        self.api_keys.create(vec![(key, secret.hash())]).await.map_err(|outage: Outage| outage.into()).map(|()| secret)
+        self.api_keys.create(vec![(key, secret.hash())], &self.act(platform, Action::CreateKey)).await?;
+        Ok(secret)
+    }
+
+    fn act(&self, organization: OrganizationId, action: Action) -> Act {
+        let (actor, origin, at) = (Actor::Operator, Origin::default(), self.clock.now());
+        Act { organization, actor, action, permission: None, origin, at }
     }
 
     fn root_key(&self, organization: OrganizationId) -> (ApiKey, Secret) {

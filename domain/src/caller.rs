@@ -3,8 +3,15 @@
 use std::sync::Arc;
 
 use crate::{
-    error::Error, grants::Grants, id::OrganizationId, organization::OrganizationKind, permission::Permission,
-    reach::Reach, snapshot::Snapshot,
+    act::{Act, Action, Actor, Origin},
+    clock::Timestamp,
+    error::Error,
+    grants::Grants,
+    id::OrganizationId,
+    organization::OrganizationKind,
+    permission::Permission,
+    reach::Reach,
+    snapshot::Snapshot,
 };
 
 /// An authenticated caller: the holder of a key that is good.
@@ -12,6 +19,8 @@ use crate::{
 pub struct Caller {
     /// The key that was shown.
     pub key: Arc<Snapshot>,
+    /// Where the request came from, for the log of what it changes.
+    pub origin: Origin,
 }
 
 impl Caller {
@@ -39,6 +48,19 @@ impl Caller {
         self.key.grants()
     }
 
+    /// What the log says about something that this caller did.
+    #[must_use]
+    pub fn act(
+        &self,
+        organization: OrganizationId,
+        action: Action,
+        permission: Option<Permission>,
+        at: Timestamp,
+    ) -> Act {
+        let actor = Actor::Key(self.key.id(), self.key.user());
+        Act { organization, actor, action, permission, origin: self.origin.clone(), at }
+    }
+
     /// Asks for `permission`, before anything else is looked at: without it every id is forbidden, real or made up.
     pub fn require(&self, permission: &Permission) -> Result<(), Error> {
         if self.key.allows(permission) { Ok(()) } else { Err(Error::Forbidden(permission.clone())) }
@@ -52,11 +74,18 @@ impl Caller {
 pub struct Authority {
     caller: Caller,
     reach: Reach,
+    permission: Permission,
 }
 
 impl Authority {
-    pub(crate) fn new(caller: Caller, reach: Reach) -> Self {
-        Self { caller, reach }
+    pub(crate) fn new(caller: Caller, reach: Reach, permission: Permission) -> Self {
+        Self { caller, reach, permission }
+    }
+
+    /// What the log says about something that was done with it.
+    #[must_use]
+    pub fn act(&self, action: Action, at: Timestamp) -> Act {
+        self.caller.act(self.organization(), action, Some(self.permission.clone()), at)
     }
 
     /// Who it is.

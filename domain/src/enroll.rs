@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    act::{Act, Action, Actor, Origin},
     api_key::{ApiKey, Creator},
     clock::{Clock, Entropy},
     error::Error,
@@ -43,7 +44,7 @@ impl Enroll {
     ///
     /// # Errors
     /// [`Error::EmailTaken`], [`Error::Outage`].
-    pub async fn enroll(&self, sign_up: SignUp) -> Result<(Enrolment, Secret), Error> {
+    pub async fn enroll(&self, sign_up: SignUp, origin: Origin) -> Result<(Enrolment, Secret), Error> {
         let now = self.clock.now();
         let (clock, entropy) = (&*self.clock, &*self.entropy);
         let user = User {
@@ -52,16 +53,13 @@ impl Enroll {
             email: sign_up.email,
             created_at: now,
         };
-        let organization = Organization {
-            id: OrganizationId::generate(clock, entropy),
-            name: sign_up.organization_name,
-            kind: OrganizationKind::Tenant,
-            created_at: now,
-        };
+        let id = OrganizationId::generate(clock, entropy);
+        let organization = Organization::new(id, sign_up.organization_name, OrganizationKind::Tenant, now);
         let membership = Membership {
             organization: organization.id,
             user: user.id,
             permissions: PermissionSet::all(),
+            sets: Vec::new(),
             created_at: now,
         };
         let secret = Secret::generate(&KeyPrefix::sign_up(), entropy);
@@ -71,8 +69,10 @@ impl Enroll {
             permissions: PermissionSet::all(),
             ..ApiKey::new(id, organization.id, &secret, Creator::User(user.id), now)
         };
+        let (actor, action) = (Actor::User(user.id), Action::SignUp);
+        let act = Act { organization: organization.id, actor, action, permission: None, origin, at: now };
         let enrolment = Enrolment { user, organization, membership, key };
-        if self.accounts.enroll(&enrolment, &secret.hash()).await? {
+        if self.accounts.enroll(&enrolment, &secret.hash(), &act).await? {
             Ok((enrolment, secret))
         } else {
             Err(Error::EmailTaken)

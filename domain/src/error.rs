@@ -2,7 +2,7 @@
 
 use std::{error, fmt};
 
-use crate::{permission::Permission, refusal::Refusal};
+use crate::{organization::Capped, permission::Permission, refusal::Refusal};
 
 /// A use case did not happen. Closed on purpose: every contract says in its own words what each one means.
 #[derive(Debug)]
@@ -19,6 +19,22 @@ pub enum Error {
     NotFound,
     /// The user who is to own a key is not a member of the organization.
     UserNotFound,
+    /// A permission set that is not one of the organization's.
+    SetNotFound,
+    /// Only the platform may do this.
+    PlatformOnly,
+    /// The platform organization is neither suspended nor removed.
+    PlatformStays,
+    /// Another one has this name or external id.
+    NameTaken,
+    /// The user is a member already.
+    AlreadyMember,
+    /// Nobody would be left who may do everything in the organization.
+    LastAdmin,
+    /// Keys or members have this permission set.
+    InUse,
+    /// The organization has as many as it may have.
+    CapReached(Capped),
     /// A refill needs both an amount and an interval; this one is missing.
     RefillWithout(RefillPart),
     /// An update that changes nothing.
@@ -65,6 +81,14 @@ impl fmt::Display for Error {
             Self::ExceedsExpiry => f.write_str("the new key would outlive the key that makes it"),
             Self::NotFound => f.write_str("no such thing in the caller's reach"),
             Self::UserNotFound => f.write_str("no such member"),
+            Self::SetNotFound => f.write_str("no such permission set"),
+            Self::PlatformOnly => f.write_str("only the platform may do this"),
+            Self::PlatformStays => f.write_str("the platform is neither suspended nor removed"),
+            Self::NameTaken => f.write_str("the name or external id is taken"),
+            Self::AlreadyMember => f.write_str("the user is a member already"),
+            Self::LastAdmin => f.write_str("nobody would be left who may do everything"),
+            Self::InUse => f.write_str("keys or members have this permission set"),
+            Self::CapReached(what) => write!(f, "the organization has as many {what:?} as it may have"),
             Self::RefillWithout(part) => write!(f, "a refill without its {part:?}"),
             Self::NothingToChange => f.write_str("an update that changes nothing"),
             Self::EmailTaken => f.write_str("a user with this email address exists"),

@@ -75,6 +75,11 @@ id!(
     KeyId
 );
 
+id!(
+    /// Names a permission set.
+    SetId
+);
+
 fn version_7(clock: &dyn Clock, entropy: &dyn Entropy) -> Uuid {
     let mut random = [0; 10];
     entropy.fill(&mut random);

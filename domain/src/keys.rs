@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     id::OrganizationId,
     permission::Permission,
-    ports::{Accounts, ApiKeys, Ledger, Snapshots, Usage},
+    ports::{Accounts, ApiKeys, Ledger, Sets, Snapshots, Usage},
     reach::Reach,
 };
 
@@ -30,6 +30,8 @@ pub struct Ports {
     pub snapshots: Arc<dyn Snapshots>,
     /// Organizations and users.
     pub accounts: Arc<dyn Accounts>,
+    /// Permission sets with names.
+    pub sets: Arc<dyn Sets>,
     /// Uses that are counted before they are answered.
     pub ledger: Arc<dyn Ledger>,
     /// Uses that are noted afterwards.
@@ -73,7 +75,11 @@ impl Keys {
         let organization = organization.ok_or(Error::NotFound)?;
         let reachable = caller.organization() == organization
             || (caller.is_platform() && self.ports.accounts.has_organization(organization).await?);
-        if reachable { Ok(Authority::new(caller, Reach::whole(organization))) } else { Err(Error::NotFound) }
+        if reachable {
+            Ok(Authority::new(caller, Reach::whole(organization), permission.clone()))
+        } else {
+            Err(Error::NotFound)
+        }
     }
 
     /// Finds that `caller` may do `whole` in their own organization, or at least `own` to the keys of their own user.
@@ -82,11 +88,11 @@ impl Keys {
     /// [`Error::Forbidden`] with neither, or with `own` alone where the caller's key belongs to no user.
     pub fn authorize_at_home(&self, caller: Caller, whole: &Permission, own: &Permission) -> Result<Authority, Error> {
         let organization = caller.organization();
-        let user = match caller.require(whole) {
-            Ok(()) => None,
+        let (user, permission) = match caller.require(whole) {
+            Ok(()) => (None, whole),
             Err(forbidden) if caller.key.user().is_none() || !caller.key.allows(own) => return Err(forbidden),
-            Err(_) => caller.key.user(),
+            Err(_) => (caller.key.user(), own),
         };
-        Ok(Authority::new(caller, Reach { organization, user }))
+        Ok(Authority::new(caller, Reach { organization, user }, permission.clone()))
     }
 }

@@ -3,12 +3,13 @@
 //! An [organization](organization::Organization) owns [API keys](api_key::ApiKey).
 //! A key carries a [permission set](permission::PermissionSet); the holder of its [secret](secret::Secret) is a
 //! [caller](caller::Caller) with [grants](grants::Grants) in that organization.
-//! The use cases ([`keys`], [`authenticate`], [`enroll`], [`bootstrap`]) reach the world only through [`ports`].
+//! The use cases ([`keys`], [`organizations`], [`authenticate`], [`enroll`], [`bootstrap`]) reach the world only through [`ports`].
 //!
 //! What is not here: no I/O, no async runtime, no serialization, no HTTP, no SQL. Time and randomness come in as
 //! values ([`clock`]).
 #![deny(missing_docs)]
 
+pub mod act;
 pub mod api_key;
 pub mod authenticate;
 pub mod bootstrap;
@@ -21,7 +22,9 @@ pub mod grants;
 pub mod id;
 pub mod keys;
 pub mod organization;
+pub mod organizations;
 pub mod permission;
+pub mod permission_sets;
 pub mod ports;
 pub mod quota;
 pub mod reach;

@@ -1,16 +1,20 @@
 //! What the use cases ask of the world. One method is one atomic step; what it promises is said here and kept by the
 //! implementation. Absence is a value; an [`Outage`] means that nothing is known.
 
+mod organizations;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use self::organizations::{Members, MembershipChanges, OrganizationChanges, Organizations, SetChanges, Sets};
 use crate::{
+    act::Act,
     api_key::{ApiKey, KeyName, Metadata},
     change::Change,
     clock::Timestamp,
-    error::Outage,
-    id::{KeyId, OrganizationId, UserId},
+    error::{Error, Outage},
+    id::{KeyId, OrganizationId, SetId, UserId},
     organization::Organization,
     permission::PermissionSet,
     quota::{RateLimit, Refill},
@@ -74,25 +78,31 @@ pub trait ApiKeys: Send + Sync {
     /// At most `limit` keys from `start` on, ordered by (`created_at`, `id`).
     async fn list(&self, reach: Reach, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage>;
 
-    /// Stores new keys, each with its first secret: all or none.
-    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>) -> Result<(), Outage>;
+    /// Stores new keys, each with its first secret and its part of the log: all or none. They are of one organization.
+    ///
+    /// # Errors
+    /// [`Error::CapReached`], [`Error::SetNotFound`], [`Error::NotFound`] where the organization has gone.
+    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, act: &Act) -> Result<(), Error>;
 
     /// Stores the changed settings of a key, if it still has `version`; answers it as it is then. `None`: it has another
     /// version or is gone; nothing was changed.
+    ///
+    /// # Errors
+    /// [`Error::SetNotFound`].
     async fn update(
         &self,
         reach: Reach,
         key: KeyId,
         version: u64,
         changes: &KeyChanges,
-        now: Timestamp,
-    ) -> Result<Option<ApiKey>, Outage>;
+        act: &Act,
+    ) -> Result<Option<ApiKey>, Error>;
 
     /// Removes a key and its secrets. `false`: there is no such key in reach.
-    async fn delete(&self, reach: Reach, key: KeyId) -> Result<bool, Outage>;
+    async fn delete(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage>;
 
-    /// Removes the keys that are expired at `now`. Answers how many.
-    async fn delete_expired(&self, reach: Reach, now: Timestamp) -> Result<u64, Outage>;
+    /// Removes the keys that are expired at the time of `act`. Answers how many.
+    async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage>;
 }
 
 /// Settings of a key that change. What is not named here is not written, so that uses which are counted at
@@ -109,6 +119,8 @@ pub struct KeyChanges {
     pub metadata: Change<Metadata>,
     /// What it may do.
     pub permissions: Option<PermissionSet>,
+    /// Its permission sets.
+    pub sets: Option<Vec<SetId>>,
     /// What remains.
     pub remaining: Change<u64>,
     /// The refill.
@@ -158,12 +170,12 @@ pub struct Profile {
 #[async_trait]
 pub trait Accounts: Send + Sync {
     /// Stores all of an enrolment or nothing. `false`: the e-mail address is taken, also when two race for it.
-    async fn enroll(&self, enrolment: &Enrolment, secret: &SecretHash) -> Result<bool, Outage>;
+    async fn enroll(&self, enrolment: &Enrolment, secret: &SecretHash, act: &Act) -> Result<bool, Outage>;
 
     /// Whether there is such an organization.
     async fn has_organization(&self, organization: OrganizationId) -> Result<bool, Outage>;
 
-    /// What a user may do in an organization. `None`: not a member.
+    /// What a user may do in an organization, all in all. `None`: not a member.
     async fn find_membership(
         &self,
         organization: OrganizationId,
@@ -179,6 +191,7 @@ pub trait Accounts: Send + Sync {
         organization: &Organization,
         key: &ApiKey,
         secret: &SecretHash,
+        act: &Act,
     ) -> Result<bool, Outage>;
 
     /// The names behind a key. `None`: gone in the meantime.

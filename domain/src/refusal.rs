@@ -5,6 +5,8 @@
 pub enum Refusal {
     /// No such key in the caller's reach: malformed, unknown, foreign, or its secret has ended.
     InvalidApiKey,
+    /// Its organization is suspended.
+    OrganizationSuspended,
     /// Switched off, or its user is not a member of the organization any more.
     KeyDisabled,
     /// Its expiry has come.
@@ -21,16 +23,34 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The word for programs, the same everywhere.
+    /// All words for programs, the same everywhere, in the order of the checks.
+    pub const CODES: [&'static str; 7] = [
+        "INVALID_API_KEY",
+        "ORGANIZATION_SUSPENDED",
+        "KEY_DISABLED",
+        "KEY_EXPIRED",
+        "INSUFFICIENT_PERMISSIONS",
+        "USAGE_EXCEEDED",
+        "RATE_LIMITED",
+    ];
+
+    /// Its place in the order of the checks.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        match self {
+            Self::InvalidApiKey => 0,
+            Self::OrganizationSuspended => 1,
+            Self::KeyDisabled => 2,
+            Self::KeyExpired => 3,
+            Self::InsufficientPermissions => 4,
+            Self::UsageExceeded => 5,
+            Self::RateLimited { .. } => 6,
+        }
+    }
+
+    /// The word for programs.
     #[must_use]
     pub const fn code(self) -> &'static str {
-        match self {
-            Self::InvalidApiKey => "INVALID_API_KEY",
-            Self::KeyDisabled => "KEY_DISABLED",
-            Self::KeyExpired => "KEY_EXPIRED",
-            Self::InsufficientPermissions => "INSUFFICIENT_PERMISSIONS",
-            Self::UsageExceeded => "USAGE_EXCEEDED",
-            Self::RateLimited { .. } => "RATE_LIMITED",
-        }
+        Self::CODES[self.place()]
     }
 }

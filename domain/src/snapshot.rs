@@ -1,49 +1,24 @@
 //! A key as verify sees it: everything that decides whether it is good and everything that an answer shows, read once,
 //! packed, and shared by all who ask. It never changes, but for its counted uses; a changed key is a new snapshot.
 
-use std::{mem::size_of, sync::Arc};
+mod shared;
+
+use std::mem::size_of;
+
+pub use shared::{Common, Given, Holder, Home, Shared};
 
 use crate::{
     api_key::ApiKey,
     clock::Timestamp,
     grants::Grants,
     id::{KeyId, OrganizationId, UserId},
-    organization::OrganizationKind,
+    organization::{ExternalId, OrganizationKind},
     permission::{Permission, PermissionSet},
     quota::Quota,
     refusal::Refusal,
     secret::SecretHash,
     uses::Uses,
 };
-
-/// The organization of a key; shared by its keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Home {
-    /// Its identifier.
-    pub id: OrganizationId,
-    /// What kind it is.
-    pub kind: OrganizationKind,
-}
-
-/// The user of a key, in its organization; shared by the user's keys there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The user.
-    pub user: UserId,
-    /// What the user may do there; `None`: not a member any more.
-    pub permissions: Option<PermissionSet>,
-}
-
-/// What a snapshot shares with others.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    /// The organization.
-    pub home: Arc<Home>,
-    /// The user, for a user's key.
-    pub member: Option<Arc<Member>>,
-    /// What the key may do, before its user's grants bound it.
-    pub permissions: Arc<PermissionSet>,
-}
 
 /// A key with one of its secrets, as it was read.
 ///
@@ -53,7 +28,7 @@ pub struct Snapshot {
     hash: SecretHash,
     id: KeyId,
     shared: Shared,
-    /// `start`, name and metadata, one after the other.
+    /// `start`, name, external id and metadata, one after the other.
     texts: Box<str>,
     /// The end of time for a key that never expires.
     expires_at: Timestamp,
@@ -61,6 +36,7 @@ pub struct Snapshot {
     seldom: Option<Box<Seldom>>,
     uses: Uses,
     name_len: u16,
+    external_id_len: u16,
     prefix_len: u8,
     start_len: u8,
     enabled: bool,
@@ -82,6 +58,7 @@ impl Snapshot {
     #[must_use]
     pub fn new(hash: SecretHash, key: &ApiKey, shared: Shared, secret_expires_at: Option<Timestamp>) -> Self {
         let name = key.name.as_ref().map_or("", |name| name.as_str());
+        let external_id = key.external_id.as_ref().map_or("", |id| id.as_str());
         let metadata = key.metadata.as_ref().map_or("", |metadata| metadata.as_str());
         let short = |len: usize| u8::try_from(len).expect("a start is at most 38 bytes");
         let seldom = Seldom { quota: key.quota, updated_at: key.updated_at, version: key.version, secret_expires_at };
@@ -89,12 +66,13 @@ impl Snapshot {
             hash,
             id: key.id,
             shared,
-            texts: [key.start.as_str(), name, metadata].concat().into(),
+            texts: [key.start.as_str(), name, external_id, metadata].concat().into(),
             expires_at: key.expires_at.unwrap_or(NEVER),
             created_at: key.created_at,
             seldom: (seldom != Seldom::of_most(key.created_at)).then(|| Box::new(seldom)),
             uses: Uses::new(key.request_count, key.last_request_at),
             name_len: u16::try_from(name.len()).expect("a name is at most 100 characters"),
+            external_id_len: u16::try_from(external_id.len()).expect("an external id is at most 255 characters"),
             prefix_len: short(key.prefix.as_str().len()),
             start_len: short(key.start.len()),
             enabled: key.enabled,
@@ -128,13 +106,25 @@ impl Snapshot {
     /// The user it belongs to; `None` for the organization's own key.
     #[must_use]
     pub fn user(&self) -> Option<UserId> {
-        self.shared.member.as_ref().map(|member| member.user)
+        self.shared.holder.as_ref().map(|holder| holder.user)
     }
 
-    /// What it may do, before its user's grants bound it.
+    /// What it may do, all in all, before its user's grants bound it.
     #[must_use]
     pub fn permissions(&self) -> &PermissionSet {
-        &self.shared.permissions
+        &self.shared.given.permissions
+    }
+
+    /// Whether its organization, its user or what it may do has changed since it was read.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.shared.is_outdated()
+    }
+
+    /// What the operator's own system calls its organization.
+    #[must_use]
+    pub fn organization_external_id(&self) -> Option<&str> {
+        self.shared.home.external_id.as_ref().map(ExternalId::as_str)
     }
 
     /// Prefix and first characters of the secret.
@@ -156,10 +146,18 @@ impl Snapshot {
         Some(&self.texts[begin..begin + usize::from(self.name_len)]).filter(|name| !name.is_empty())
     }
 
+    /// What the operator's own system calls it.
+    #[must_use]
+    pub fn external_id(&self) -> Option<&str> {
+        let begin = usize::from(self.start_len) + usize::from(self.name_len);
+        Some(&self.texts[begin..begin + usize::from(self.external_id_len)]).filter(|id| !id.is_empty())
+    }
+
     /// What its maker keeps with it: a JSON object, compact.
     #[must_use]
     pub fn metadata(&self) -> Option<&str> {
-        let begin = usize::from(self.start_len) + usize::from(self.name_len);
+        let begin =
+            [usize::from(self.start_len), self.name_len.into(), self.external_id_len.into()].iter().sum::<usize>();
         Some(&self.texts[begin..]).filter(|metadata| !metadata.is_empty())
     }
 
@@ -216,7 +214,10 @@ impl Snapshot {
         if self.seldom.as_ref().and_then(|seldom| seldom.secret_expires_at).is_some_and(|end| now >= end) {
             return Err(Refusal::InvalidApiKey);
         }
-        let is_orphan = self.shared.member.as_ref().is_some_and(|member| member.permissions.is_none());
+        if self.shared.home.is_suspended {
+            return Err(Refusal::OrganizationSuspended);
+        }
+        let is_orphan = self.shared.holder.as_ref().is_some_and(|holder| holder.permissions.is_none());
         if is_orphan || !self.enabled {
             return Err(Refusal::KeyDisabled);
         }
@@ -229,19 +230,19 @@ impl Snapshot {
     /// Whether its grants hold `permission`.
     #[must_use]
     pub fn allows(&self, permission: &Permission) -> bool {
-        let user = self.shared.member.as_ref().map(|member| &member.permissions);
-        self.shared.permissions.allows(permission)
+        let user = self.shared.holder.as_ref().map(|holder| &holder.permissions);
+        self.shared.given.permissions.allows(permission)
             && user.is_none_or(|user| user.as_ref().is_some_and(|user| user.allows(permission)))
     }
 
     /// What whoever holds it may do.
     #[must_use]
     pub fn grants(&self) -> Grants {
-        let own = PermissionSet::clone(&self.shared.permissions);
-        match &self.shared.member {
+        let own = self.shared.given.permissions.clone();
+        match &self.shared.holder {
             None => Grants::of_organization(own),
             // A user who is no member any more has nothing, and so have their keys.
-            Some(member) => Grants::of_user(own, member.permissions.clone().unwrap_or_default()),
+            Some(holder) => Grants::of_user(own, holder.permissions.clone().unwrap_or_default()),
         }
     }
 

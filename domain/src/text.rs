@@ -22,6 +22,8 @@ pub enum Invalid {
     PermissionToken(String),
     /// More than 256 permissions.
     TooManyPermissions,
+    /// More than 16 permission sets, or one twice.
+    AttachedSets,
     /// An expiry that has already passed.
     ExpiryPassed,
     /// An expiry more than ten years ahead.
@@ -50,6 +52,7 @@ impl fmt::Display for Invalid {
                 write!(f, "must hold permissions like read, files:read or *; {text:?} is not one")
             }
             Self::TooManyPermissions => f.write_str("must hold at most 256 permissions"),
+            Self::AttachedSets => f.write_str("must hold at most 16 permission sets, each once"),
             Self::ExpiryPassed => f.write_str("must be in the future"),
             Self::ExpiryTooFar => f.write_str("must be at most ten years ahead"),
             Self::Email => f.write_str("must be an email address"),
@@ -60,10 +63,14 @@ impl fmt::Display for Invalid {
 
 /// Trims `text` and holds it against the rule for all names: `min` to 100 characters, none of them a control character.
 pub(crate) fn name(text: &str, min: usize) -> Result<String, Invalid> {
-    const MAX: usize = 100;
+    line(text, min, 100)
+}
+
+/// Trims `text`, which must have `min` to `max` characters, none of them a control character.
+pub(crate) fn line(text: &str, min: usize, max: usize) -> Result<String, Invalid> {
     let text = text.trim();
-    if !(min..=MAX).contains(&text.chars().count()) {
-        return Err(Invalid::Length { min, max: MAX });
+    if !(min..=max).contains(&text.chars().count()) {
+        return Err(Invalid::Length { min, max });
     }
     if text.chars().any(char::is_control) {
         return Err(Invalid::ControlCharacter);

@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::{
     clock::Timestamp,
-    id::{OrganizationId, UserId},
+    id::{OrganizationId, SetId, UserId},
     permission::PermissionSet,
     text::{Invalid, name, text},
 };
@@ -39,10 +39,21 @@ pub struct Membership {
     pub organization: OrganizationId,
     /// The user.
     pub user: UserId,
-    /// The permissions, which also bound those of the user's keys.
+    /// The permissions, which with those of the sets also bound those of the user's keys.
     pub permissions: PermissionSet,
+    /// Permission sets of the organization that they have besides.
+    pub sets: Vec<SetId>,
     /// When they joined.
     pub created_at: Timestamp,
+}
+
+/// A user with what they may do in one organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub user: User,
+    /// What they may do there.
+    pub membership: Membership,
 }
 
 /// An e-mail address (RFC 5322 `addr-spec`, internationalized by RFC 6531), as given and in the form that is unique.

@@ -1,8 +1,9 @@
 //! The history of the database's schema: an ordered list of steps.
 //!
 //! To add one: a new file `mYYYYMMDD_NNNNNN_what.rs` with `up` and `down`, and its line at the end of [`Migrator`].
-//! Two versions of the program run side by side during an upgrade, so a step only adds (expand); what it makes
-//! superfluous goes in a later release (contract). A step that was released never changes.
+//! Two versions of the program run side by side during an upgrade, and the older one may come back after it, so a step only
+//! adds (expand); what it makes superfluous goes in a later release (contract), by a step whose name ends with `_contract`:
+//! versions that do not know such a step do not start on its database. A step that was released never changes.
 //!
 //! Times are milliseconds since the Unix epoch, UTC. Nothing here knows an entity or a type of the domain: those change,
 //! history does not.
@@ -14,6 +15,13 @@ mod m20261121_000001_accounts;
 mod m20261121_000002_api_keys;
 mod m20261121_000003_limits;
 mod m20261121_000004_room_for_updates;
+mod m20261121_000005_people;
+
+/// Whether versions that do not know a step, by its name, may serve a database that has it.
+#[must_use]
+pub fn leaves_older_versions_alone(step: &str) -> bool {
+    !step.ends_with("_contract")
+}
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -26,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_api_keys::Migration),
             Box::new(m20261121_000003_limits::Migration),
             Box::new(m20261121_000004_room_for_updates::Migration),
+            Box::new(m20261121_000005_people::Migration),
         ]
     }
 }

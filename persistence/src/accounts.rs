@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use domain::{
     Outage,
+    act::Act,
     api_key::ApiKey,
     id::{OrganizationId, UserId},
     organization::{Organization, OrganizationKind},
@@ -15,22 +16,27 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, prelude::Uuid}
 use crate::{
     Store, api_keys, convert,
     entity::{membership, organization, user},
+    last_admin::sets_of,
     outage::Failure,
+    sets,
 };
 
 #[async_trait]
 impl Accounts for Store {
-    async fn enroll(&self, enrolment: &Enrolment, secret: &SecretHash) -> Result<bool, Outage> {
+    async fn enroll(&self, enrolment: &Enrolment, secret: &SecretHash, act: &Act) -> Result<bool, Outage> {
+        let (caps, act) = (self.caps, act.clone());
         let user = convert::user_row(&enrolment.user);
         let organization = convert::organization_row(&enrolment.organization);
         let membership = convert::membership_row(&enrolment.membership);
         let key = [(enrolment.key.clone(), *secret)];
         let enroll = self.transaction(move |transaction, _| {
+            let (user, organization, membership) = (user.clone(), organization.clone(), membership.clone());
+            let (key, act) = (key.clone(), act.clone());
             Box::pin(async move {
                 user::Entity::insert(user).exec_without_returning(transaction).await?;
                 organization::Entity::insert(organization).exec_without_returning(transaction).await?;
                 membership::Entity::insert(membership).exec_without_returning(transaction).await?;
-                Ok(api_keys::insert(transaction, &key).await?)
+                api_keys::insert(transaction, &key, &act, caps).await
             })
         });
         unless_conflict(enroll.await)
@@ -53,11 +59,13 @@ impl Accounts for Store {
         user: UserId,
     ) -> Result<Option<PermissionSet>, Outage> {
         let find = async {
-            let id = (organization.uuid(), user.uuid());
-            let row = membership::Entity::find_by_id(id).one(&self.pools.read).await?;
-            Ok::<_, Failure>(
-                row.map(|row| convert::permissions(&row.permissions, "memberships", row.user_id)).transpose()?,
-            )
+            let (db, id) = (&self.pools.read, (organization.uuid(), user.uuid()));
+            let Some(row) = membership::Entity::find_by_id(id).one(db).await? else { return Ok(None) };
+            let own = convert::permissions(&row.permissions, "memberships", row.user_id)?;
+            let mut sets = sets_of(db, organization, Some(vec![row.user_id])).await?;
+            let sets = sets::some(db, organization, &sets.remove(&row.user_id).unwrap_or_default()).await?;
+            let all = std::iter::once(&own).chain(sets.iter().map(|set| &set.permissions));
+            Ok::<_, Failure>(Some(PermissionSet::union(all)))
         };
         Ok(find.await?)
     }
@@ -76,13 +84,16 @@ impl Accounts for Store {
         organization: &Organization,
         key: &ApiKey,
         secret: &SecretHash,
+        act: &Act,
     ) -> Result<bool, Outage> {
+        let (caps, act) = (self.caps, act.clone());
         let organization = convert::organization_row(organization);
         let key = [(key.clone(), *secret)];
         let create = self.transaction(move |transaction, _| {
+            let (organization, key, act) = (organization.clone(), key.clone(), act.clone());
             Box::pin(async move {
                 organization::Entity::insert(organization).exec_without_returning(transaction).await?;
-                Ok(api_keys::insert(transaction, &key).await?)
+                api_keys::insert(transaction, &key, &act, caps).await
             })
         });
         unless_conflict(create.await)

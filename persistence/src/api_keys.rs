@@ -1,11 +1,16 @@
 //! Keys and their secrets.
 
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
 use async_trait::async_trait;
 use domain::{
-    Outage,
+    Error, Outage,
+    act::{Act, Actor},
     api_key::ApiKey,
-    clock::Timestamp,
-    id::KeyId,
+    id::{KeyId, SetId},
     ports::{ApiKeys, KeyChanges, Start},
     reach::Reach,
     secret::SecretHash,
@@ -16,9 +21,11 @@ use sea_orm::{
 };
 
 use crate::{
-    Store, convert,
-    entity::{api_key, api_key_secret},
+    DefaultCaps, Store, audit, convert,
+    entity::{api_key, api_key_permission_set, api_key_secret},
+    organizations,
     outage::Failure,
+    sets,
 };
 
 /// The keys in reach: the only way to a key's row, but for the lookup by hash.
@@ -31,8 +38,19 @@ fn in_reach(reach: Reach) -> Condition {
 /// Keys in one statement: SQLite and PostgreSQL take at most 32,766 and 65,535 parameters.
 const ROWS: usize = 500;
 
-/// Stores keys, each with its first secret; part of a transaction.
-pub(crate) async fn insert<C: ConnectionTrait>(db: &C, keys: &[(ApiKey, SecretHash)]) -> Result<(), DbErr> {
+/// Stores keys of one organization, each with its first secret and its part of the log; part of a transaction.
+pub(crate) async fn insert<C: ConnectionTrait>(
+    db: &C,
+    keys: &[(ApiKey, SecretHash)],
+    act: &Act,
+    caps: DefaultCaps,
+) -> Result<(), Failure> {
+    if keys.iter().any(|(key, _)| !key.sets.is_empty()) {
+        // As those who change sets do: else each would wait for the other.
+        organizations::lock(db, act.organization).await?;
+    }
+    let attached: BTreeSet<SetId> = keys.iter().flat_map(|(key, _)| &key.sets).copied().collect();
+    sets::require_all(db, act.organization, &attached.into_iter().collect::<Vec<_>>()).await?;
     for keys in keys.chunks(ROWS) {
         let rows = keys.iter().map(|(key, _)| convert::api_key_row(key));
         api_key::Entity::insert_many(rows).exec_without_returning(db).await?;
@@ -43,8 +61,46 @@ pub(crate) async fn insert<C: ConnectionTrait>(db: &C, keys: &[(ApiKey, SecretHa
             expires_at: Set(None),
         });
         api_key_secret::Entity::insert_many(secrets).exec_without_returning(db).await?;
+        for (key, _) in keys.iter().filter(|(key, _)| !key.sets.is_empty()) {
+            attach(db, key.id.uuid(), &key.sets).await?;
+        }
     }
+    let ids: Vec<Uuid> = keys.iter().map(|(key, _)| key.id.uuid()).collect();
+    audit::note(db, act, &ids).await?;
+    // Last, because it makes other changes of the organization's keys wait for this one's end.
+    if act.actor == Actor::Operator {
+        // Who has the machine is not locked out by a number.
+        return organizations::count_keys(db, act.organization, i64::try_from(keys.len()).unwrap_or(0)).await;
+    }
+    organizations::add_keys(db, act.organization, keys.len(), caps).await
+}
+
+async fn attach<C: ConnectionTrait>(db: &C, key: Uuid, sets: &[SetId]) -> Result<(), DbErr> {
+    let rows = sets
+        .iter()
+        .map(|set| api_key_permission_set::ActiveModel { api_key_id: Set(key), permission_set_id: Set(set.uuid()) });
+    api_key_permission_set::Entity::insert_many(rows).exec_without_returning(db).await?;
     Ok(())
+}
+
+/// These rows as keys, with their sets.
+async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<api_key::Model>) -> Result<Vec<ApiKey>, Failure> {
+    let mut sets: HashMap<Uuid, Vec<SetId>> = HashMap::new();
+    for rows in rows.chunks(ROWS) {
+        let attached = api_key_permission_set::Entity::find()
+            .filter(api_key_permission_set::Column::ApiKeyId.is_in(rows.iter().map(|row| row.id)))
+            .order_by_asc(api_key_permission_set::Column::PermissionSetId)
+            .all(db)
+            .await?;
+        for row in attached {
+            sets.entry(row.api_key_id).or_default().push(SetId::from_uuid(row.permission_set_id));
+        }
+    }
+    let complete = |row: api_key::Model| {
+        let sets = sets.remove(&row.id).unwrap_or_default();
+        Ok(convert::api_key(row, sets)?)
+    };
+    rows.into_iter().map(complete).collect()
 }
 
 /// The secrets of these keys.
@@ -73,9 +129,13 @@ impl ApiKeys for Store {
         Ok(self.list_or_fail(reach, start, limit).await?)
     }
 
-    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>) -> Result<(), Outage> {
-        let create = self.change(move |transaction, _| Box::pin(async move { Ok(insert(transaction, &keys).await?) }));
-        create.await
+    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, act: &Act) -> Result<(), Error> {
+        let (keys, act, caps) = (Arc::new(keys), act.clone(), self.caps);
+        let create = self.transaction(move |transaction, _| {
+            let (keys, act) = (keys.clone(), act.clone());
+            Box::pin(async move { insert(transaction, &keys, &act, caps).await })
+        });
+        Ok(create.await?)
     }
 
     async fn update(
@@ -84,10 +144,12 @@ impl ApiKeys for Store {
         key: KeyId,
         version: u64,
         changes: &KeyChanges,
-        now: Timestamp,
-    ) -> Result<Option<ApiKey>, Outage> {
-        let row = convert::changes_row(changes, version, now);
-        let update = self.change(move |transaction, changed| {
+        act: &Act,
+    ) -> Result<Option<ApiKey>, Error> {
+        let row = convert::changes_row(changes, version, act.at);
+        let (act, attached) = (act.clone(), changes.sets.clone());
+        let update = self.transaction(move |transaction, changed| {
+            let (row, act, attached) = (row.clone(), act.clone(), attached.clone());
             Box::pin(async move {
                 let updated = api_key::Entity::update_many()
                     .set(row)
@@ -99,33 +161,45 @@ impl ApiKeys for Store {
                 if updated.rows_affected == 0 {
                     return Ok(None);
                 }
-                changed.extend(secrets(transaction, vec![key.uuid()]).await?);
+                if let Some(attached) = &attached {
+                    organizations::lock(transaction, reach.organization).await?;
+                    let of_key = api_key_permission_set::Column::ApiKeyId.eq(key.uuid());
+                    api_key_permission_set::Entity::delete_many().filter(of_key).exec(transaction).await?;
+                    sets::require_all(transaction, reach.organization, attached).await?;
+                    if !attached.is_empty() {
+                        attach(transaction, key.uuid(), attached).await?;
+                    }
+                }
+                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                audit::note(transaction, &act, &[key.uuid()]).await?;
                 find(transaction, reach, key).await
             })
         });
-        update.await
+        Ok(update.await?)
     }
 
-    async fn delete(&self, reach: Reach, key: KeyId) -> Result<bool, Outage> {
+    async fn delete(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage> {
         let this = Condition::all().add(in_reach(reach)).add(api_key::Column::Id.eq(key.uuid()));
-        Ok(self.delete_all(this).await? == 1)
+        Ok(self.delete_all(this, act).await? == 1)
     }
 
-    async fn delete_expired(&self, reach: Reach, now: Timestamp) -> Result<u64, Outage> {
-        let expired = Condition::all().add(in_reach(reach)).add(api_key::Column::ExpiresAt.lte(now.millis()));
-        self.delete_all(expired).await
+    async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage> {
+        let expired = Condition::all().add(in_reach(reach)).add(api_key::Column::ExpiresAt.lte(act.at.millis()));
+        self.delete_all(expired, act).await
     }
 }
 
 async fn find<C: ConnectionTrait>(db: &C, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Failure> {
     let row = api_key::Entity::find_by_id(key.uuid()).filter(in_reach(reach)).one(db).await?;
-    Ok(row.map(convert::api_key).transpose()?)
+    Ok(complete(db, row.into_iter().collect()).await?.pop())
 }
 
 impl Store {
     /// Removes the keys that `which` names. Answers how many.
-    async fn delete_all(&self, which: Condition) -> Result<u64, Outage> {
-        let delete = self.change(move |transaction, changed| {
+    async fn delete_all(&self, which: Condition, act: &Act) -> Result<u64, Outage> {
+        let act = act.clone();
+        let delete = self.transaction(move |transaction, changed| {
+            let (which, act) = (which.clone(), act.clone());
             Box::pin(async move {
                 // Locked in the order of their ids, as the workers lock.
                 let keys: Vec<Uuid> = api_key::Entity::find()
@@ -137,15 +211,21 @@ impl Store {
                     .into_tuple()
                     .all(transaction)
                     .await?;
-                changed.extend(secrets(transaction, keys.clone()).await?);
+                if keys.is_empty() {
+                    return Ok(0);
+                }
+                changed.keys.extend(secrets(transaction, keys.clone()).await?);
                 for keys in keys.chunks(ROWS) {
                     let these = api_key::Column::Id.is_in(keys.iter().copied());
                     api_key::Entity::delete_many().filter(these).exec(transaction).await?;
                 }
+                audit::note(transaction, &act, &keys).await?;
+                let gone = i64::try_from(keys.len()).expect("as many as there are");
+                organizations::count_keys(transaction, act.organization, -gone).await?;
                 Ok(keys.len() as u64)
             })
         });
-        delete.await
+        Ok(delete.await?)
     }
 
     async fn list_or_fail(&self, reach: Reach, start: Start, limit: u64) -> Result<Vec<ApiKey>, Failure> {
@@ -162,6 +242,6 @@ impl Store {
             }
         };
         let rows = keys.all(&self.pools.read).await?;
-        rows.into_iter().map(|row| Ok(convert::api_key(row)?)).collect()
+        complete(&self.pools.read, rows).await
     }
 }

@@ -9,33 +9,18 @@
 //! PostgreSQL: one pool for everything; its size is a setting, because the server's `max_connections` is shared by all
 //! nodes.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
-use domain::clock::Clock;
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        self, Connection, PgConnection,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
 };
 
-use crate::snapshots::CacheSize;
-
-/// Which database, and how to use it.
-#[derive(Clone)]
-pub struct Settings {
-    /// `sqlite://path` or `postgres://user:password@host/database`.
-    pub url: String,
-    /// Connections to PostgreSQL. On SQLite there are always one writer and four readers.
-    pub connections: u32,
-    /// Whose time the ledger takes; `None`: PostgreSQL's own, so that nodes agree. On SQLite it must be given.
-    pub ledger_clock: Option<Arc<dyn Clock>>,
-    /// How long to wait for a connection or for SQLite's lock before the database counts as away.
-    pub timeout: Duration,
-    /// On PostgreSQL: for how long what is remembered may be relied on without a sign of the change feed.
-    pub staleness_bound: Duration,
-    /// How many keys to remember.
-    pub cache: CacheSize,
-}
+use crate::{retry, settings::Settings};
 
 /// The connections of a process.
 #[derive(Clone, Debug)]
@@ -44,6 +29,8 @@ pub(crate) struct Pools {
     pub(crate) read: DatabaseConnection,
     /// How long a worker's transaction may take.
     pub(crate) timeout: Duration,
+    /// How long a change may take.
+    pub(crate) change_timeout: Duration,
 }
 
 impl Pools {
@@ -60,19 +47,18 @@ impl Pools {
 const SQLITE_READERS: u32 = 4;
 
 pub(crate) async fn connect(settings: &Settings) -> Result<Pools, DbErr> {
-    if is_in_memory(&settings.url) {
-        let only = Database::connect(sqlite(settings, 1, false)).await?;
-        Ok(Pools { write: only.clone(), read: only, timeout: settings.timeout })
+    let (write, read) = if is_in_memory(&settings.url) {
+        let only = open(settings, 1, false).await?;
+        (only.clone(), only)
     } else if settings.url.starts_with("sqlite:") {
-        let write = Database::connect(sqlite(settings, 1, false)).await?;
-        let read = Database::connect(sqlite(settings, SQLITE_READERS, true)).await?;
-        Ok(Pools { write, read, timeout: settings.timeout })
+        let write = open(settings, 1, false).await?;
+        let read = open(settings, SQLITE_READERS, true).await?;
+        (write, read)
     } else {
-        let mut options = common(settings, settings.connections);
-        options.test_before_acquire(true);
-        let both = Database::connect(options).await?;
-        Ok(Pools { write: both.clone(), read: both, timeout: settings.timeout })
-    }
+        let both = Database::connect(postgres(settings)).await?;
+        (both.clone(), both)
+    };
+    Ok(Pools { write, read, timeout: settings.timeout, change_timeout: settings.change_timeout })
 }
 
 pub(crate) fn is_in_memory(url: &str) -> bool {
@@ -90,6 +76,46 @@ fn common(settings: &Settings, connections: u32) -> ConnectOptions {
         .sqlx_logging(false)
         .record_stmt_in_spans(false);
     options
+}
+
+fn postgres(settings: &Settings) -> ConnectOptions {
+    let timeout = settings.timeout;
+    let mut options = common(settings, settings.connections);
+    options
+        // One that served a moment ago is not asked whether it still does: that would be a round trip for each statement.
+        .test_before_acquire_if_idle_for(Duration::from_secs(1))
+        // The pool asks a connection that comes back, but without a time limit: one that died silently would keep its place
+        // for as long as the system takes to notice, a quarter of an hour. So it is asked before, within one; that round
+        // trip is made when the answer has been given.
+        .map_sqlx_postgres_pool_opts(move |options| {
+            let options = options.after_connect(|connection, _| Box::pin(require_primary(connection)));
+            options.after_release(move |connection, _| {
+                Box::pin(async move {
+                    let answer = tokio::time::timeout(timeout, connection.ping()).await;
+                    answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+                })
+            })
+        });
+    options
+}
+
+/// Refuses a server that is read-only: a standby may lag behind, and what is read there may have been revoked.
+pub(crate) async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let sql = "SELECT current_setting('transaction_read_only') = 'on'";
+    let is_read_only: bool = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
+    if !is_read_only {
+        return Ok(());
+    }
+    // The driver waits for the server's side of a connection that it closes: with TLS without an end.
+    let _ = sqlx::query("SELECT pg_terminate_backend(pg_backend_pid())").execute(connection).await;
+    Err(sqlx::Error::Io(io::Error::other("the server is read-only")))
+}
+
+/// A file that another process is just opening or closing: what changes the kind of its journal fails at once on its lock,
+/// without the wait that every other statement makes.
+async fn open(settings: &Settings, connections: u32, query_only: bool) -> Result<DatabaseConnection, DbErr> {
+    let connect = || Database::connect(sqlite(settings, connections, query_only));
+    retry::while_it_is_locked(settings.timeout, connect).await
 }
 
 fn sqlite(settings: &Settings, connections: u32, query_only: bool) -> ConnectOptions {

@@ -1,22 +1,27 @@
 //! The one door between rows and the domain. Out of the database is fallible: a row that breaks the domain's rules is an
 //! outage that names table, column and row, never a guess.
 
+mod accounts;
+
 use domain::{
     api_key::{ApiKey, Creator, KeyName, Metadata},
     change::Change,
     clock::Timestamp,
-    id::{KeyId, OrganizationId, UserId},
-    organization::{Organization, OrganizationKind, OrganizationName},
+    id::{KeyId, OrganizationId, SetId, UserId},
+    organization::{ExternalId, OrganizationKind},
     permission::PermissionSet,
     ports::KeyChanges,
     quota::{Quota, RateLimit, Refill},
     secret::{KeyPrefix, SecretHash},
     text::Invalid,
-    user::{Email, Membership, User, UserName},
 };
 use sea_orm::{ActiveValue, ActiveValue::Set, Value, prelude::Uuid};
 
-use crate::entity::{api_key, membership, organization, user};
+pub(crate) use self::accounts::{
+    external_id, membership, membership_key, membership_row, named_set, named_set_row, organization,
+    organization_changes_row, organization_row, user, user_row,
+};
+use crate::entity::api_key;
 
 /// A row that our own rules do not allow.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ pub(crate) fn kind(text: &str, row: Uuid) -> Result<OrganizationKind, BrokenRow>
 }
 
 /// Permissions are stored as their flat forms, separated by spaces, which no form contains.
-fn permissions_text(permissions: &PermissionSet) -> String {
+pub(crate) fn permissions_text(permissions: &PermissionSet) -> String {
     permissions.flat().join(" ")
 }
 
@@ -61,55 +66,8 @@ pub(crate) fn permissions(text: &str, table: &'static str, row: Uuid) -> Result<
     PermissionSet::from_flat(text.split_ascii_whitespace()).map_err(|_| BrokenRow { table, column: "permissions", row })
 }
 
-pub(crate) fn organization(model: &organization::Model) -> Result<Organization, BrokenRow> {
-    let broken = |column| move |_: Invalid| BrokenRow { table: "organizations", column, row: model.id };
-    Ok(Organization {
-        id: OrganizationId::from_uuid(model.id),
-        name: model.name.as_deref().map(OrganizationName::parse).transpose().map_err(broken("name"))?,
-        kind: kind(&model.kind, model.id)?,
-        created_at: Timestamp::from_millis(model.created_at),
-    })
-}
-
-pub(crate) fn organization_row(organization: &Organization) -> organization::ActiveModel {
-    organization::ActiveModel {
-        id: Set(organization.id.uuid()),
-        name: Set(organization.name.as_ref().map(|name| name.as_str().to_owned())),
-        kind: Set(kind_text(organization.kind).to_owned()),
-        created_at: Set(organization.created_at.millis()),
-    }
-}
-
-pub(crate) fn user(model: user::Model) -> Result<User, BrokenRow> {
-    let broken = |column| move |_: Invalid| BrokenRow { table: "users", column, row: model.id };
-    Ok(User {
-        id: UserId::from_uuid(model.id),
-        name: UserName::parse(&model.name).map_err(broken("name"))?,
-        email: Email::from_stored(model.email, model.email_canonical),
-        created_at: Timestamp::from_millis(model.created_at),
-    })
-}
-
-pub(crate) fn user_row(user: &User) -> user::ActiveModel {
-    user::ActiveModel {
-        id: Set(user.id.uuid()),
-        name: Set(user.name.as_str().to_owned()),
-        email: Set(user.email.given().to_owned()),
-        email_canonical: Set(user.email.canonical().to_owned()),
-        created_at: Set(user.created_at.millis()),
-    }
-}
-
-pub(crate) fn membership_row(membership: &Membership) -> membership::ActiveModel {
-    membership::ActiveModel {
-        organization_id: Set(membership.organization.uuid()),
-        user_id: Set(membership.user.uuid()),
-        permissions: Set(permissions_text(&membership.permissions)),
-        created_at: Set(membership.created_at.millis()),
-    }
-}
-
-pub(crate) fn api_key(model: api_key::Model) -> Result<ApiKey, BrokenRow> {
+/// A key with the sets that it has.
+pub(crate) fn api_key(model: api_key::Model, sets: Vec<SetId>) -> Result<ApiKey, BrokenRow> {
     let broken = |column| move |_: Invalid| BrokenRow { table: "api_keys", column, row: model.id };
     let created_by = match (model.created_by_key, model.created_by_user) {
         (Some(key), None) => Creator::Key(KeyId::from_uuid(key)),
@@ -134,6 +92,8 @@ pub(crate) fn api_key(model: api_key::Model) -> Result<ApiKey, BrokenRow> {
         expires_at: model.expires_at.map(Timestamp::from_millis),
         metadata: model.metadata.as_deref().map(Metadata::parse).transpose().map_err(broken("metadata"))?,
         permissions: permissions(&model.permissions, "api_keys", model.id)?,
+        sets,
+        external_id: model.external_id.as_deref().map(ExternalId::parse).transpose().map_err(broken("external_id"))?,
         quota,
         request_count: count(model.request_count).ok_or(BrokenRow {
             table: "api_keys",
@@ -165,6 +125,7 @@ pub(crate) fn api_key_row(key: &ApiKey) -> api_key::ActiveModel {
         expires_at: Set(key.expires_at.map(Timestamp::millis)),
         metadata: Set(key.metadata.as_ref().map(|metadata| metadata.as_str().to_owned())),
         permissions: Set(permissions_text(&key.permissions)),
+        external_id: Set(key.external_id.as_ref().map(|id| id.as_str().to_owned())),
         remaining: Set(key.quota.remaining.map(number)),
         refill_amount: Set(key.quota.refill.map(|refill| number(refill.amount))),
         refill_interval: Set(key.quota.refill.map(|refill| number(refill.interval))),

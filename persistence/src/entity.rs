@@ -1,8 +1,13 @@
 //! Rows as the database holds them: raw column types, no rules. [`crate::convert`] is the only door to the domain.
 #![expect(unreachable_pub, reason = "the entity macro needs public items")]
+#![expect(clippy::struct_field_names, reason = "columns are called as they are")]
 
 pub(crate) mod api_key;
+pub(crate) mod api_key_permission_set;
 pub(crate) mod api_key_secret;
+pub(crate) mod audit_event;
 pub(crate) mod membership;
+pub(crate) mod membership_permission_set;
 pub(crate) mod organization;
+pub(crate) mod permission_set;
 pub(crate) mod user;

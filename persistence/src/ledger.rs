@@ -16,6 +16,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 use domain::{Outage, clock::Clock, id::KeyId, verdict::Spent};
 use lru::LruCache;
+use prometheus::Histogram;
 use sea_orm::prelude::Uuid;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 use self::state::State;
 use crate::{
     connect::Pools,
+    figures::Figures,
     outage::{self, Failure},
+    retry,
     snapshots::Snapshots,
 };
 
@@ -59,16 +62,26 @@ pub(crate) struct Ask {
 /// in a circle.
 type Batch = BTreeMap<Uuid, Vec<Ask>>;
 
+/// Uses of which nothing is known, and why.
+struct Lost {
+    failure: Failure,
+    asks: Vec<Ask>,
+}
+
 /// The way to the writer.
 #[derive(Clone, Debug)]
-pub(crate) struct Queue(mpsc::Sender<Ask>);
+pub(crate) struct Queue {
+    asks: mpsc::Sender<Ask>,
+    waits: Histogram,
+}
 
 impl Queue {
     /// Waits until the use is counted or refused.
     pub(crate) async fn spend(&self, key: KeyId, version: u64) -> Result<Spent, Outage> {
         let gone = || Outage::Unavailable("the ledger has ended".into());
         let (answer, answered) = oneshot::channel();
-        self.0.send(Ask { key, version, answer }).await.map_err(|_| gone())?;
+        let _timer = self.waits.start_timer();
+        self.asks.send(Ask { key, version, answer }).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -84,12 +97,19 @@ pub(crate) struct Ledger {
     /// When everything is forgotten there, it is here.
     snapshots: Arc<Snapshots>,
     times_cleared: u64,
+    sizes: Histogram,
 }
 
 /// A ledger and the way to it.
-pub(crate) fn open(pools: Pools, clock: Option<Arc<dyn Clock>>, snapshots: Arc<Snapshots>) -> (Queue, Ledger) {
-    let (sender, queue) = mpsc::channel(QUEUE);
-    (Queue(sender), Ledger { pools, clock, queue, known: LruCache::new(KNOWN), snapshots, times_cleared: 0 })
+pub(crate) fn open(
+    pools: Pools,
+    clock: Option<Arc<dyn Clock>>,
+    snapshots: Arc<Snapshots>,
+    figures: Figures,
+) -> (Queue, Ledger) {
+    let (asks, queue) = mpsc::channel(QUEUE);
+    let (known, sizes) = (LruCache::new(KNOWN), figures.batches);
+    (Queue { asks, waits: figures.waits }, Ledger { pools, clock, queue, known, snapshots, times_cleared: 0, sizes })
 }
 
 impl Ledger {
@@ -103,8 +123,11 @@ impl Ledger {
                     if count == 0 {
                         return;
                     }
+                    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+                    self.sizes.observe(count as f64);
                     let mut keys = Batch::new();
-                    for ask in batch.drain(..) {
+                    // Who has gone meanwhile, because the database was away for long, gets nothing and pays nothing.
+                    for ask in batch.drain(..).filter(|ask| !ask.answer.is_closed()) {
                         keys.entry(ask.key.uuid()).or_default().push(ask);
                     }
                     self.settle(keys).await;
@@ -120,16 +143,30 @@ impl Ledger {
             self.times_cleared = times_cleared;
             self.known.clear();
         }
-        let rest = self.count_guarded(batch).await;
-        if !rest.is_empty() {
-            self.count_locked(rest).await;
+        let lost = match self.count_guarded(batch).await {
+            Ok(rest) if rest.is_empty() => return,
+            Ok(rest) => self.count_locked(rest).await.err(),
+            Err(lost) => Some(lost),
+        };
+        if let Some(Lost { failure, mut asks }) = lost {
+            // Who queued meanwhile would wait for the same.
+            while let Ok(ask) = self.queue.try_recv() {
+                asks.push(ask);
+            }
+            let failure = Arc::new(failure);
+            for ask in asks {
+                let _ = ask.answer.send(Err(outage::shared(&failure)));
+            }
         }
     }
 
-    /// A statement's or transaction's outcome, in time: a connection that died silently must not hold up every verify behind
-    /// it.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        tokio::time::timeout(self.pools.timeout, work).await.unwrap_or(Err(Failure::Timeout))
+    /// The outcome of a statement or a transaction that stands, in time: a connection that died silently must not hold up
+    /// every verify behind it.
+    async fn in_time<T, F>(&self, work: impl FnMut() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        retry::in_time(self.pools.timeout, retry::until_it_stands(self.pools.timeout, work)).await
     }
 }
 
@@ -137,13 +174,5 @@ impl Ledger {
 fn answer(asks: Vec<Ask>, answers: Vec<Spent>) {
     for (ask, spent) in asks.into_iter().zip(answers) {
         let _ = ask.answer.send(Ok(spent));
-    }
-}
-
-/// Tells all of them that nothing is known.
-fn fail(asks: impl Iterator<Item = Ask>, failure: Failure) {
-    let failure = Arc::new(failure);
-    for ask in asks {
-        let _ = ask.answer.send(Err(outage::shared(&failure)));
     }
 }

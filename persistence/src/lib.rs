@@ -6,24 +6,34 @@
 
 mod accounts;
 mod api_keys;
+mod audit;
 mod claim;
 mod connect;
 mod convert;
 mod entity;
 mod feed;
+mod figures;
+mod freshness;
+mod last_admin;
 mod ledger;
+mod members;
+mod notice;
+mod organizations;
 mod outage;
+mod retry;
 mod schema;
 mod set;
+mod sets;
+mod settings;
 mod snapshots;
+mod states;
 mod transaction;
 mod usage;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 pub use claim::{Claim, ClaimError, claim};
-pub use connect::Settings;
 use domain::{
     Outage,
     id::KeyId,
@@ -34,21 +44,27 @@ use domain::{
 };
 pub use schema::SchemaError;
 use sea_orm::{DbBackend, DbErr};
-pub use snapshots::CacheSize;
+pub use settings::{CacheSize, DefaultCaps, Settings};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     connect::Pools,
-    feed::{Feed, Freshness},
+    feed::Feed,
+    figures::Figures,
+    freshness::Freshness,
+    notice::Changed,
     outage::Failure,
     snapshots::{READERS, Snapshots},
+    states::States,
 };
 
 /// The database behind all ports.
 #[derive(Clone, Debug)]
 pub struct Store {
     pools: Pools,
+    caps: DefaultCaps,
     snapshots: Arc<Snapshots>,
+    freshness: Arc<Freshness>,
     ledger: ledger::Queue,
     usage: Arc<usage::Book>,
     workers: TaskTracker,
@@ -68,20 +84,29 @@ impl Store {
         let is_shared = pools.write.get_database_backend() == DbBackend::Postgres;
         let freshness = if is_shared { Freshness::within(settings.staleness_bound) } else { Freshness::always() };
         let freshness = Arc::new(freshness);
-        let snapshots = Arc::new(Snapshots::new(settings.cache, freshness.clone()));
-        let (queue, ledger) = ledger::open(pools.clone(), settings.ledger_clock.clone(), snapshots.clone());
+        let figures = Figures::new();
+        let snapshots = Arc::new(Snapshots::new(settings.cache, freshness.clone(), &figures));
+        let states = States::new(pools.clone(), snapshots.clone(), freshness.clone());
+        let registered = figures.register(&settings.registry);
+        let registered = registered.and_then(|()| settings.registry.register(Box::new(states)));
+        registered.expect("a registry has room for one database");
+        let clock = settings.ledger_clock.clone();
+        let (queue, ledger) = ledger::open(pools.clone(), clock, snapshots.clone(), figures);
         let (workers, stop, ended) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         for place in 0..READERS {
             watched(&workers, &ended, snapshots.clone().run(place, pools.clone(), stop.clone()));
         }
-        if settings.cache.keys > 0 {
-            let (url, pools, snapshots) = (settings.url.clone(), pools.clone(), snapshots.clone());
-            watched(&workers, &ended, Feed { url, pools, snapshots, freshness }.run(stop.clone()));
-        }
+        let feed = Feed {
+            url: settings.url.clone(),
+            pools: pools.clone(),
+            snapshots: snapshots.clone(),
+            freshness: freshness.clone(),
+        };
+        watched(&workers, &ended, feed.run(stop.clone()));
         watched(&workers, &ended, ledger.run(stop.clone()));
         watched(&workers, &ended, usage.clone().run(pools.clone(), stop.clone()));
         workers.close();
-        Ok(Self { pools, snapshots, ledger: queue, usage, workers, stop, ended })
+        Ok(Self { pools, caps: settings.caps, snapshots, freshness, ledger: queue, usage, workers, stop, ended })
     }
 
     /// Brings the schema up to date.
@@ -109,6 +134,13 @@ impl Store {
     /// Forgets every key that is remembered, after a change that was not made through this value.
     pub fn forget_everything(&self) {
         self.snapshots.forget_everything();
+    }
+
+    /// How old what is remembered may be, while it is relied on although nothing has been heard of the changes of others for
+    /// longer than usual.
+    #[must_use]
+    pub fn silence(&self) -> Option<Duration> {
+        self.freshness.silence()
     }
 
     /// Waits until a worker has ended, which without [`Store::close`] only a defect brings about.
@@ -150,7 +182,7 @@ impl ports::Snapshots for Store {
     }
 
     fn forget(&self, hash: &SecretHash) {
-        self.snapshots.forget(&[*hash]);
+        self.snapshots.forget(&Changed { keys: vec![*hash], ..Changed::default() });
     }
 }
 

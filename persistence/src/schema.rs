@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use migration::{Migrator, MigratorTrait, seaql_migrations};
+use migration::{Migrator, MigratorTrait, leaves_older_versions_alone as only_adds, seaql_migrations};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait};
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug)]
 pub enum SchemaError {
-    /// The database has steps that this program does not know.
+    /// The database has a step that this program does not know and cannot do with.
     Newer(String),
     /// A statement failed.
     Database(DbErr),
@@ -19,8 +19,8 @@ impl std::fmt::Display for SchemaError {
         match self {
             Self::Newer(version) => write!(
                 f,
-                "the database is newer than this program: it has the schema {version}, this program knows {}; \
-                 run a newer version of claviger",
+                "the database is newer than this program: it has {version}, which this program, whose newest schema is {}, \
+                 cannot do with; run a newer version of claviger",
                 newest()
             ),
             Self::Database(error) => error.fmt(f),
@@ -48,25 +48,29 @@ pub(crate) async fn migrate(transaction: DatabaseTransaction) -> Result<(), Sche
         const LOCK: &str = "SELECT pg_advisory_xact_lock(7161747672652101)";
         transaction.execute_unprepared(LOCK).await?;
     }
-    refuse_newer(&transaction).await?;
-    Migrator::up(&transaction, None).await?;
+    Migrator::install(&transaction).await?;
+    let (known, applied) = (known(), applied(&transaction).await?);
+    match applied.difference(&known).max() {
+        None => Migrator::up(&transaction, None).await?,
+        // A newer version was here, and only added something.
+        Some(_) if fits(&known, &applied) => {}
+        Some(newest) => {
+            let reason = applied.difference(&known).filter(|step| !only_adds(step)).min();
+            return Err(SchemaError::Newer(reason.unwrap_or(newest).clone()));
+        }
+    }
     transaction.commit().await?;
     Ok(())
 }
 
-async fn refuse_newer<C: ConnectionTrait>(db: &C) -> Result<(), SchemaError> {
-    Migrator::install(db).await?;
-    let known = known();
-    let applied = applied(db).await?;
-    match applied.into_iter().filter(|step| !known.contains(step)).max() {
-        Some(unknown) => Err(SchemaError::Newer(unknown)),
-        None => Ok(()),
-    }
+/// Whether every step that this program knows was run. There may be more that only add something: a newer version may run
+/// beside this one.
+pub(crate) async fn is_current<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
+    Ok(fits(&known(), &applied(db).await?))
 }
 
-/// Whether every step that this program knows was run. There may be more: a newer version may run beside this one.
-pub(crate) async fn is_current<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
-    Ok(known().is_subset(&applied(db).await?))
+fn fits(known: &HashSet<String>, applied: &HashSet<String>) -> bool {
+    known.is_subset(applied) && applied.difference(known).all(|step| only_adds(step))
 }
 
 fn known() -> HashSet<String> {

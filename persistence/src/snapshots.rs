@@ -18,15 +18,18 @@ use std::{
 };
 
 use domain::{Outage, ports::Recalled, secret::SecretHash, snapshot::Snapshot};
+use prometheus::IntCounter;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use self::cache::CacheSize;
-use self::{cache::Cache, read::Reader};
+use self::{cache::Cache, read::Reader, sharing::Commons};
 use crate::{
     connect::Pools,
-    feed::Freshness,
+    figures::Figures,
+    freshness::Freshness,
+    notice::Changed,
     outage::{self, Failure},
+    settings::CacheSize,
 };
 
 /// Reads at once. A second one lets new misses go on while a slow one runs; more would only make batches smaller.
@@ -45,7 +48,10 @@ type Waiters = Vec<oneshot::Sender<Answer>>;
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     cache: Cache,
+    commons: Arc<Commons>,
     freshness: Arc<Freshness>,
+    hits: IntCounter,
+    misses: IntCounter,
     times_cleared: AtomicU64,
     reads: Mutex<Reads>,
     asked: Notify,
@@ -75,10 +81,13 @@ impl Running {
 }
 
 impl Snapshots {
-    pub(crate) fn new(size: CacheSize, freshness: Arc<Freshness>) -> Self {
+    pub(crate) fn new(size: CacheSize, freshness: Arc<Freshness>, figures: &Figures) -> Self {
         Self {
             cache: Cache::new(size),
+            commons: Arc::default(),
             freshness,
+            hits: figures.hits.clone(),
+            misses: figures.misses.clone(),
             times_cleared: AtomicU64::new(0),
             reads: Mutex::default(),
             asked: Notify::new(),
@@ -87,7 +96,24 @@ impl Snapshots {
 
     /// What is remembered of the key with this secret, while that may be relied on.
     pub(crate) fn recall(&self, hash: &SecretHash) -> Recalled {
-        if self.freshness.holds() { self.cache.get(hash) } else { Recalled::Nothing }
+        let recalled = if self.freshness.holds() { self.cache.get(hash) } else { Recalled::Nothing };
+        let recalled = match recalled {
+            Recalled::Key(key) if key.is_outdated() => Recalled::Nothing,
+            other => other,
+        };
+        let counter = if matches!(recalled, Recalled::Nothing) { &self.misses } else { &self.hits };
+        counter.inc();
+        recalled
+    }
+
+    /// Keys that are remembered, and the bytes they take.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        self.cache.size()
+    }
+
+    /// Keys that wait to be read.
+    pub(crate) fn waiting(&self) -> usize {
+        self.reads().waiting.len()
     }
 
     /// The key with this secret, read after this call; those who ask at the same time share one read.
@@ -114,10 +140,17 @@ impl Snapshots {
         answer.await.unwrap_or_else(|_| Err(Outage::Unavailable("the readers have ended".into())))
     }
 
-    /// Forgets keys that were changed, made or removed.
-    pub(crate) fn forget(&self, hashes: &[SecretHash]) {
+    /// Forgets what was changed or removed.
+    pub(crate) fn forget(&self, changed: &Changed) {
         let mut reads = self.reads();
-        for hash in hashes {
+        if changed.is_wide() {
+            // What is read at this moment may hold what was before.
+            for running in reads.running.iter_mut().flatten() {
+                running.everything_changed = true;
+            }
+            self.commons.outdate(changed);
+        }
+        for hash in &changed.keys {
             for running in reads.running.iter_mut().flatten().filter(|running| running.asked.contains_key(hash)) {
                 running.changed.push(*hash);
             }
@@ -146,7 +179,7 @@ impl Snapshots {
 
     /// Reads what is asked for until `stop`; one of [`READERS`] of these.
     pub(crate) async fn run(self: Arc<Self>, place: usize, pools: Pools, stop: CancellationToken) {
-        let reader = Reader::new(pools);
+        let reader = Reader::new(pools, self.commons.clone());
         loop {
             tokio::select! {
                 () = self.asked.notified() => {}
@@ -225,77 +258,4 @@ impl Snapshots {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::{
-        pin::{Pin, pin},
-        task::{Context, Poll, Waker},
-    };
-
-    pub(crate) use super::shard::tests::key;
-    use super::*;
-
-    fn snapshots() -> Snapshots {
-        Snapshots::new(CacheSize { keys: 10, bytes: usize::MAX }, Arc::new(Freshness::always()))
-    }
-
-    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-        future.poll(&mut Context::from_waker(Waker::noop()))
-    }
-
-    fn found(key: &Arc<Snapshot>) -> read::Found {
-        read::Found::from([(*key.hash(), Ok(key.clone()))])
-    }
-
-    #[test]
-    fn those_who_ask_together_share_a_read() {
-        let (snapshots, key) = (snapshots(), key(1));
-        let mut first = pin!(snapshots.read(key.hash()));
-        let mut second = pin!(snapshots.read(key.hash()));
-        assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
-        assert_eq!(snapshots.begin(0), Some(vec![*key.hash()]));
-        let mut third = pin!(snapshots.read(key.hash()));
-        assert!(poll(third.as_mut()).is_pending());
-        assert_eq!(snapshots.begin(1), None, "who asks during the read joins it");
-        snapshots.end(0, Ok(found(&key)));
-        for waiter in [first, second, third] {
-            assert!(matches!(poll(waiter), Poll::Ready(Ok(Some(read))) if Arc::ptr_eq(&read, &key)));
-        }
-        assert!(matches!(snapshots.recall(key.hash()), Recalled::Key(_)));
-    }
-
-    #[test]
-    fn a_change_during_a_read_is_not_overtaken_by_it() {
-        for everything in [false, true] {
-            let (snapshots, old, new) = (snapshots(), key(1), key(1));
-            let mut before = pin!(snapshots.read(old.hash()));
-            assert!(poll(before.as_mut()).is_pending());
-            assert!(snapshots.begin(0).is_some());
-            if everything {
-                snapshots.forget_everything();
-            } else {
-                snapshots.forget(&[*old.hash()]);
-            }
-            let mut after = pin!(snapshots.read(old.hash()));
-            assert!(poll(after.as_mut()).is_pending());
-            snapshots.end(0, Ok(found(&old)));
-            assert!(matches!(poll(before), Poll::Ready(Ok(Some(read))) if Arc::ptr_eq(&read, &old)));
-            assert!(matches!(snapshots.recall(old.hash()), Recalled::Nothing), "what may be old is not remembered");
-            assert!(poll(after.as_mut()).is_pending(), "who asked after the change does not get what was before");
-            assert!(snapshots.begin(0).is_some());
-            snapshots.end(0, Ok(found(&new)));
-            assert!(matches!(poll(after), Poll::Ready(Ok(Some(read))) if Arc::ptr_eq(&read, &new)));
-            assert!(matches!(snapshots.recall(old.hash()), Recalled::Key(read) if Arc::ptr_eq(&read, &new)));
-        }
-    }
-
-    #[test]
-    fn a_failed_read_is_told_to_all_and_nothing_is_remembered() {
-        let (snapshots, key) = (snapshots(), key(1));
-        let mut asked = pin!(snapshots.read(key.hash()));
-        assert!(poll(asked.as_mut()).is_pending());
-        assert!(snapshots.begin(0).is_some());
-        snapshots.end(0, Err(Failure::Timeout));
-        assert!(matches!(poll(asked), Poll::Ready(Err(Outage::Unavailable(_)))));
-        assert!(matches!(snapshots.recall(key.hash()), Recalled::Nothing));
-    }
-}
+pub(crate) mod tests;

@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, prelude::Uuid};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{connect::Pools, convert, outage::Failure, set::Set};
+use crate::{connect::Pools, convert, retry, set::Set};
 
 /// From one writing to the next; what is noted is in the database a second later at the latest.
 const EVERY: Duration = Duration::from_millis(700);
@@ -164,11 +164,9 @@ async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), Outage> {
         "",
         "",
     );
-    match tokio::time::timeout(pools.timeout, pools.write.execute_raw(statement)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Failure::from(error).into()),
-        Err(_) => Err(Failure::Timeout.into()),
-    }
+    let write = async || Ok(pools.write.execute_raw(statement.clone()).await?);
+    retry::in_time(pools.timeout, retry::until_it_stands(pools.timeout, write)).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The binary: subcommands, settings, exit codes, and what it writes where.
 
-use std::{path::Path, process::Output};
+use std::{path::Path, process::Output, time::Duration};
 
-use harness::{Caller, Process, TestApp, TestDatabase};
+use harness::{Caller, KeySpec, Process, TestApp, TestDatabase};
 use serde_json::{Value, json};
 
 fn stdout(output: &Output) -> String {
@@ -80,17 +80,54 @@ async fn nodes_that_start_together_migrate_once() {
 }
 
 #[tokio::test]
-async fn a_newer_database_is_refused() {
+async fn a_file_that_another_process_writes_to_is_waited_for() {
+    let database = TestDatabase::sqlite();
+    let writer = database.writer().await;
+    let url = database.url().to_owned();
+    let mut start = tokio::task::spawn_blocking(move || Process::run(&["migrate"], &[("CLAVIGER_DATABASE_URL", &url)]));
+    let ended = tokio::time::timeout(Duration::from_millis(300), &mut start).await;
+    assert!(ended.is_err(), "it waits: {}", stderr(&ended.expect("it ended").expect("it runs")));
+    drop(writer);
+    let output = start.await.expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_newer_version_beside_this_one_or_before_it_is_no_matter() {
     let app = TestApp::start().await;
-    app.pretend_newer_schema().await;
-    assert_eq!(app.anyone().get("/health/ready").await.status, 200, "a newer version may run beside this one");
+    let tenant = app.tenant("Acme").await;
+    let quota = domain::quota::Quota { remaining: Some(3), ..domain::quota::Quota::default() };
+    let (id, key) = app.key(&tenant.org_id, KeySpec { quota, ..KeySpec::with(&[]) }).await;
+    let verify = async |app: &TestApp, remaining: u64| {
+        let answer = app.caller(tenant.admin.bearer()).post("/api_keys/verify", &json!({"key": key})).await;
+        assert_eq!(answer.json()["remaining"], remaining, "{}", answer.text);
+    };
+    verify(&app, 2).await;
+    app.expand_schema().await;
+    // The same prepared statements, on tables that have grown.
+    verify(&app, 1).await;
+    let update = json!({"keyId": id, "name": "renamed"});
+    assert_eq!(tenant.admin.post("/api/auth/api-key/update", &update).await.status, 200);
+    assert_eq!(tenant.admin.get(&format!("/orgs/{}/api_keys", tenant.org_id)).await.status, 200);
+    assert_eq!(app.anyone().get("/health/ready").await.status, 200);
+    let (_, database) = app.stop().await;
+    let app = TestApp::start_on(database, |_| {}).await;
+    verify(&app, 0).await;
+    app.tenant("Other").await;
+}
+
+#[tokio::test]
+async fn a_database_that_a_newer_version_took_something_from_is_refused() {
+    let app = TestApp::start().await;
+    app.contract_schema().await;
+    assert_eq!(app.anyone().get("/health/ready").await.status, 503);
     let (_, database) = app.stop().await;
     for command in ["serve", "migrate", "bootstrap"] {
         let output = Process::run(&[command], &[("CLAVIGER_DATABASE_URL", database.url())]);
         let text = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{command}: {text}");
         assert!(text.contains("the database is newer than this program"), "{command}: {text}");
-        assert!(text.contains("m29991231_000001_x"), "{command}: {text}");
+        assert!(text.contains("m29991231_000002_x_contract"), "{command}: {text}");
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Caller, KeySpec, Process, Proxy, TestApp, TestDatabase};
+use harness::{Caller, Flow, KeySpec, TestApp, TestDatabase, binary, cluster::Node};
 use serde_json::{Value, json};
 
 async fn code(caller: &Caller, key: &str) -> String {
@@ -66,6 +66,21 @@ async fn the_key_that_asks_is_remembered_no_longer_than_it_is_good() {
     assert_eq!(service.post("/api_keys/verify", &json!({"key": key})).await.status, 401);
 }
 
+#[tokio::test]
+async fn a_change_by_hand_is_seen_too() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let platform = app.platform().await;
+    let (_, key) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
+    assert_eq!(code(&tenant.admin, &key).await, "VALID");
+    app.disable_keys_by_hand().await;
+    let since = Instant::now();
+    // Whoever asks is disabled as well.
+    while platform.post("/api_keys/verify", &json!({"key": key})).await.status == 200 {
+        assert!(since.elapsed() < Duration::from_secs(3), "it is not seen");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_read_that_was_on_its_way_brings_a_revoked_key_back() {
     let app = TestApp::start().await;
@@ -95,24 +110,21 @@ async fn no_read_that_was_on_its_way_brings_a_revoked_key_back() {
     }
 }
 
-/// Two nodes on one PostgreSQL: the test's own service, and a process that reaches the database through a proxy.
-async fn two_nodes() -> Option<(TestApp, Process, Proxy)> {
+/// Two nodes on one PostgreSQL: the test's own service, and one whose way to the database can be cut.
+async fn two_nodes() -> Option<(TestApp, Node)> {
     let database = TestDatabase::fresh().await;
     if !database.is_postgres() {
         return None; // On SQLite one process serves.
     }
-    let proxy = Proxy::to(database.server_address()).await;
-    let url = database.url_by(proxy.address);
-    let app = TestApp::start_on(database, |_| {}).await;
-    let node = Process::serve(&[("CLAVIGER_DATABASE_URL", &url), ("CLAVIGER_DATABASE_TIMEOUT", "1s")]);
-    Some((app, node, proxy))
+    let node = Node::start(binary(), &database, &[("CLAVIGER_DATABASE_TIMEOUT", "1s")]).await;
+    Some((TestApp::start_on(database, |_| {}).await, node))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_node_hears_of_a_revocation() {
-    let Some((app, node, _proxy)) = two_nodes().await else { return };
+    let Some((app, node)) = two_nodes().await else { return };
     let tenant = app.tenant("Acme").await;
-    let other = Caller::anyone(format!("http://{}", node.address)).with_bearer(tenant.admin.bearer());
+    let other = node.caller(tenant.admin.bearer());
     let mut slowest = Duration::ZERO;
     for _ in 0..20 {
         let (id, key) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
@@ -129,12 +141,12 @@ async fn another_node_hears_of_a_revocation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_cut_off_trusts_nothing_past_the_bound() {
-    let Some((app, node, proxy)) = two_nodes().await else { return };
+    let Some((app, node)) = two_nodes().await else { return };
     let tenant = app.tenant("Acme").await;
-    let other = Caller::anyone(format!("http://{}", node.address)).with_bearer(tenant.admin.bearer());
+    let other = node.caller(tenant.admin.bearer());
     let (id, key) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
     assert_eq!(code(&other, &key).await, "VALID");
-    proxy.cut();
+    node.proxy.all(Flow::Cut);
     assert_eq!(tenant.admin.delete(&format!("/orgs/{}/api_keys/{id}", tenant.org_id)).await.status, 200);
     let revoked = Instant::now();
     loop {
@@ -145,7 +157,7 @@ async fn a_node_that_is_cut_off_trusts_nothing_past_the_bound() {
         assert_eq!(answer.json()["code"], "VALID", "away is not invalid");
         assert!(revoked.elapsed() < Duration::from_secs(4), "past the bound it still says yes");
     }
-    proxy.mend();
+    node.proxy.mend();
     let mended = Instant::now();
     loop {
         let answer = other.post("/api_keys/verify", &json!({"key": key})).await;
@@ -154,5 +166,80 @@ async fn a_node_that_is_cut_off_trusts_nothing_past_the_bound() {
             break;
         }
         assert!(mended.elapsed() < Duration::from_secs(10), "it did not come back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_node_hears_of_what_many_keys_share() {
+    let Some((app, node)) = two_nodes().await else { return };
+    let (tenant, platform) = (app.tenant("Acme").await, app.platform().await);
+    let other = node.caller(platform.bearer());
+    let org = format!("/orgs/{}", tenant.org_id);
+    let set = json!({"name": "readers", "permissions": ["files:read"]});
+    let set = tenant.admin.post(&format!("{org}/permission_sets"), &set).await.json();
+    let (set_path, sets) =
+        (format!("{org}/permission_sets/{}", set["id"].as_str().expect("an id")), json!([set["id"]]));
+    let body = json!({"name": "n", "permissions": [], "permission_sets": sets});
+    let by_set = tenant.admin.post(&format!("{org}/api_keys"), &body).await.json()["key"].clone();
+    let member = json!({"user_email": "m@example.com", "user_name": "m", "permissions": ["files:read"]});
+    let member = tenant.admin.post(&format!("{org}/members"), &member).await.json()["user_id"].clone();
+    let user_id = member.as_str().map(ToOwned::to_owned);
+    let (_, of_member) = app.key(&tenant.org_id, KeySpec { user_id, ..KeySpec::with(&["files:read"]) }).await;
+    let member_path = format!("{org}/members/{}", member.as_str().expect("an id"));
+    let (_, own) = app.key(&tenant.org_id, KeySpec::with(&["files:read"])).await;
+    let keys = [
+        (json!(by_set), "INSUFFICIENT_PERMISSIONS"),
+        (json!(of_member), "KEY_DISABLED"),
+        (json!(own), "ORGANIZATION_SUSPENDED"),
+    ];
+    let asks = async |key: &Value| {
+        let answer = other.post("/api_keys/verify", &json!({"key": key, "permissions": ["files:read"]})).await;
+        answer.json()["code"].as_str().map(ToOwned::to_owned)
+    };
+    for cut in [false, true] {
+        for (key, _) in &keys {
+            assert_eq!(asks(key).await.as_deref(), Some("VALID"));
+        }
+        if cut {
+            node.proxy.feed(Flow::Lost);
+        }
+        // One after the other, so that each key shows one of them.
+        let changes = [
+            (&tenant.admin, "PATCH", &set_path, json!({"permissions": []})),
+            (&tenant.admin, "DELETE", &member_path, Value::Null),
+            (&platform, "PATCH", &org, json!({"suspended": true})),
+        ];
+        for ((caller, method, path, body), (key, refusal)) in changes.into_iter().zip(&keys) {
+            let caller = caller.with("content-type", "application/json");
+            let answer = caller.send(method, path, (!body.is_null()).then(|| body.to_string().into_bytes())).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            let since = Instant::now();
+            while asks(key).await.as_deref() == Some("VALID") {
+                assert!(since.elapsed() < Duration::from_secs(3), "past the bound: {refusal}");
+            }
+            assert_eq!(asks(key).await.as_deref(), Some(*refusal));
+        }
+        node.proxy.mend();
+        let back = [
+            (&platform, "PATCH", org.clone(), json!({"suspended": false})),
+            (&tenant.admin, "PATCH", set_path.clone(), json!({"permissions": ["files:read"]})),
+            (
+                &tenant.admin,
+                "POST",
+                format!("{org}/members"),
+                json!({"user_id": member, "permissions": ["files:read"]}),
+            ),
+        ];
+        for (caller, method, path, body) in back {
+            let caller = caller.with("content-type", "application/json");
+            let answer = caller.send(method, &path, Some(body.to_string().into_bytes())).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+        }
+        let since = Instant::now();
+        for (key, _) in &keys {
+            while asks(key).await.as_deref() != Some("VALID") {
+                assert!(since.elapsed() < Duration::from_secs(10), "it does not come back");
+            }
+        }
     }
 }

@@ -36,6 +36,8 @@ async fn the_generated_rust_client_goes_through_the_quick_start() {
     assert_eq!(checked.data.user_email.as_deref(), Some("john@example.com"));
     app.clock.advance_seconds(1);
     let new = types::CreateApiKey {
+        external_id: None,
+        permission_sets: Vec::new(),
         name: "New API Key".parse().expect("a name"),
         permissions: vec!["read".to_owned()],
         expires_at: None,

@@ -6,113 +6,7 @@ use api::address::TrustedProxies;
 use harness::{Caller, KeySpec, Scheme, Tenant, TestApp};
 use serde_json::{Value, json};
 
-/// How to call an operation so that a caller who may gets a success.
-struct Operation {
-    id: &'static str,
-    /// The least that it needs; `None`: any good key will do.
-    permission: Option<&'static str>,
-    /// Whether it names an organization, which can be the wrong one.
-    is_tenant_bound: bool,
-    /// Method, path and body, in the organization and for one of its keys.
-    request: fn(org_id: &str, key_id: &str) -> (&'static str, String, Option<Value>),
-}
-
-const PROTECTED: &[Operation] = &[
-    Operation {
-        id: "listApiKeys",
-        permission: Some("api_keys:read"),
-        is_tenant_bound: true,
-        request: |org_id, _| ("GET", format!("/orgs/{org_id}/api_keys"), None),
-    },
-    Operation {
-        id: "verifyApiKey",
-        permission: Some("api_keys:verify"),
-        is_tenant_bound: false,
-        request: |_, _| ("POST", "/api_keys/verify".to_owned(), Some(json!({"key": "x"}))),
-    },
-    Operation {
-        id: "verifyApiKeys",
-        permission: Some("api_keys:verify"),
-        is_tenant_bound: false,
-        request: |_, _| ("POST", "/api_keys/verify_batch".to_owned(), Some(json!({"keys": [{"key": "x"}]}))),
-    },
-    Operation {
-        id: "createApiKeys",
-        permission: Some("api_keys:write"),
-        is_tenant_bound: true,
-        request: |org_id, _| {
-            let keys = json!({"keys": [{"name": "n", "permissions": []}]});
-            ("POST", format!("/orgs/{org_id}/api_keys/bulk_create"), Some(keys))
-        },
-    },
-    Operation {
-        id: "createApiKey",
-        permission: Some("api_keys:write"),
-        is_tenant_bound: true,
-        request: |org_id, _| {
-            ("POST", format!("/orgs/{org_id}/api_keys"), Some(json!({"name": "n", "permissions": []})))
-        },
-    },
-    Operation {
-        id: "deleteApiKey",
-        permission: Some("api_keys:write"),
-        is_tenant_bound: true,
-        request: |org_id, key_id| ("DELETE", format!("/orgs/{org_id}/api_keys/{key_id}"), None),
-    },
-    Operation {
-        id: "checkKey",
-        permission: None,
-        is_tenant_bound: false,
-        request: |_, _| ("GET", "/auth/check-key".to_owned(), None),
-    },
-    Operation {
-        id: "athenaCreateApiKey",
-        permission: Some("api_keys:write"),
-        is_tenant_bound: false,
-        request: |_, _| ("POST", "/api/auth/api-key/create".to_owned(), Some(json!({}))),
-    },
-    Operation {
-        id: "athenaGetApiKey",
-        permission: Some("api_keys:read"),
-        is_tenant_bound: true,
-        request: |_, key_id| ("GET", format!("/api/auth/api-key/get?id={key_id}"), None),
-    },
-    Operation {
-        id: "athenaUpdateApiKey",
-        permission: Some("api_keys:write"),
-        is_tenant_bound: true,
-        request: |_, key_id| {
-            ("POST", "/api/auth/api-key/update".to_owned(), Some(json!({"keyId": key_id, "name": "n"})))
-        },
-    },
-    Operation {
-        id: "athenaDeleteApiKey",
-        permission: Some("api_keys:write"),
-        is_tenant_bound: true,
-        request: |_, key_id| ("POST", "/api/auth/api-key/delete".to_owned(), Some(json!({"keyId": key_id}))),
-    },
-    Operation {
-        id: "athenaListApiKeys",
-        permission: Some("api_keys:read"),
-        is_tenant_bound: false,
-        request: |_, _| ("GET", "/api/auth/api-key/list".to_owned(), None),
-    },
-    Operation {
-        id: "athenaVerifyApiKey",
-        permission: Some("api_keys:verify"),
-        is_tenant_bound: false,
-        request: |_, _| ("POST", "/api/auth/api-key/verify".to_owned(), Some(json!({"key": "x"}))),
-    },
-    Operation {
-        id: "athenaDeleteExpiredApiKeys",
-        permission: Some("api_keys:write"),
-        is_tenant_bound: false,
-        request: |_, _| ("POST", "/api/auth/api-key/delete-all-expired-api-keys".to_owned(), Some(json!({}))),
-    },
-];
-
-/// Operations that need no credential.
-const PUBLIC: &[&str] = &["createKey"];
+use crate::operations::{Operation, PROTECTED, PUBLIC};
 
 async fn call(caller: &Caller, operation: &Operation, org_id: &str, key_id: &str) -> harness::Answer {
     let (method, path, body) = (operation.request)(org_id, key_id);
@@ -219,7 +113,7 @@ async fn every_operation_with_every_credential() {
                 assert!(!answer.text.contains(key.as_str()), "{name}: {what}: the key is not repeated");
             }
             for key in &keys.right {
-                assert_eq!(status(with(key)).await.status, 200, "{name}: right");
+                assert_eq!(status(with(key)).await.status, operation.permitted, "{name}: right");
             }
             let powerless = status(with(&keys.powerless)).await;
             let foreign = status(with(&keys.foreign)).await.status;
@@ -229,7 +123,11 @@ async fn every_operation_with_every_credential() {
             } else {
                 assert_eq!(powerless.status, 200, "{name}");
             }
-            assert_eq!(foreign, if operation.is_tenant_bound { 404 } else { 200 }, "{name}: wrong tenant");
+            assert_eq!(
+                foreign,
+                if operation.is_tenant_bound { 404 } else { operation.permitted },
+                "{name}: wrong tenant"
+            );
         }
     }
 }

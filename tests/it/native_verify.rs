@@ -28,8 +28,8 @@ async fn a_good_key_tells_all_that_a_gateway_needs() {
     let body = json!({"key": key, "permissions": ["files:read"], "context": {"ip": "2001:db8::1"}});
     let expected = |remaining: u64, left: u64, reset: u64| {
         json!({
-            "valid": true, "code": "VALID", "key_id": id, "org_id": tenant.org_id, "name": null,
-            "permissions": ["files:read", "write"], "metadata": null, "remaining": remaining,
+            "valid": true, "code": "VALID", "key_id": id, "org_id": tenant.org_id, "org_external_id": null,
+            "external_id": null, "name": null, "permissions": ["files:read", "write"], "metadata": null, "remaining": remaining,
             "expires_at": "2026-11-21T08:01:00.250Z",
             "rate_limit": {"limit": 5, "remaining": left, "reset": reset},
         })
@@ -41,8 +41,8 @@ async fn a_good_key_tells_all_that_a_gateway_needs() {
     let made = tenant.admin.post(&format!("/orgs/{}/api_keys", tenant.org_id), &made).await.json();
     let plain = verify(&tenant.admin, json!({"key": made["key"]})).await;
     let expected = json!({
-        "valid": true, "code": "VALID", "key_id": made["id"], "org_id": tenant.org_id, "name": "n", "permissions": [],
-        "metadata": {"a": [1, "\"ü"]}, "remaining": null, "expires_at": null, "rate_limit": null,
+        "valid": true, "code": "VALID", "key_id": made["id"], "org_id": tenant.org_id, "org_external_id": null,
+        "external_id": null, "name": "n", "permissions": [], "metadata": {"a": [1, "\"ü"]}, "remaining": null, "expires_at": null, "rate_limit": null,
     });
     assert_eq!(plain, expected);
 }
@@ -64,8 +64,8 @@ async fn a_refusal_names_the_key_where_it_is_known() {
         let (id, key) = app.key(&tenant.org_id, spec).await;
         let verdict = verify(&tenant.admin, json!({"key": key, "permissions": ["files:read"]})).await;
         let mut expected = json!({
-            "valid": false, "code": code, "key_id": id, "org_id": tenant.org_id, "name": null, "permissions": null,
-            "metadata": null, "remaining": null, "expires_at": null, "rate_limit": null,
+            "valid": false, "code": code, "key_id": id, "org_id": tenant.org_id, "org_external_id": null,
+            "external_id": null, "name": null, "permissions": null, "metadata": null, "remaining": null, "expires_at": null, "rate_limit": null,
         });
         if code == "USAGE_EXCEEDED" {
             expected["remaining"] = json!(0);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use harness::{Proxy, TestApp, TestDatabase};
+use domain::quota::Quota;
+use harness::{Flow, KeySpec, Process, Proxy, TestApp, TestDatabase};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -26,7 +27,15 @@ async fn a_database_that_is_away_is_told_and_recovered_from() {
     let Some((app, proxy)) = behind_a_proxy().await else { return };
     let tenant = app.tenant("Acme").await;
     let keys = format!("/orgs/{}/api_keys", tenant.org_id);
-    proxy.cut();
+    let (_, plain) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
+    let quota = Quota { remaining: Some(10), ..Quota::default() };
+    let (id, limited) = app.key(&tenant.org_id, KeySpec { quota, ..KeySpec::with(&[]) }).await;
+    let (native, athena) = ("/api_keys/verify", "/api/auth/api-key/verify");
+    for key in [&plain, &limited] {
+        assert_eq!(tenant.admin.post(native, &json!({"key": key})).await.json()["valid"], true);
+    }
+    proxy.all(Flow::Cut);
+    assert_eq!(tenant.admin.post(native, &json!({"key": plain})).await.json()["valid"], true, "remembered");
     let away = "The service is temporarily unavailable, try again";
     let envelope = json!({"success": false, "message": away, "data": null});
     let body = json!({"user_name": "n", "user_email": "b@example.com"});
@@ -34,16 +43,26 @@ async fn a_database_that_is_away_is_told_and_recovered_from() {
         assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
         assert_eq!(answer.json(), envelope);
     }
-    for answer in [tenant.admin.get(&keys).await, tenant.admin.delete(&format!("{keys}/x")).await] {
+    for answer in [tenant.admin.get(&keys).await, tenant.admin.delete(&format!("{keys}/{id}")).await] {
         assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
         assert_eq!(answer.failure(), json!({"message": away, "code": 503}));
     }
+    let update = json!({"keyId": id, "name": "n"});
+    for (path, body) in [(athena, json!({"key": limited})), ("/api/auth/api-key/update", update)] {
+        let answer = tenant.admin.post(path, &body).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
+        assert_eq!(answer.json(), json!({"message": away, "code": "SERVICE_UNAVAILABLE"}));
+    }
+    let answer = tenant.admin.post(native, &json!({"key": limited})).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
+    assert_eq!(answer.failure(), json!({"message": away, "code": 503}));
     assert_eq!(app.anyone().get("/health/ready").await.status, 503);
     assert_eq!(app.anyone().get("/health/live").await.status, 200);
     proxy.mend();
     assert_eq!(tenant.admin.get(&keys).await.status, 200, "no restart needed");
     assert_eq!(app.anyone().post("/auth/create-key", &body).await.status, 200, "nothing was half done");
     assert_eq!(app.anyone().get("/health/ready").await.status, 200);
+    assert_eq!(tenant.admin.post(native, &json!({"key": limited})).await.json()["remaining"], 8, "nothing was spent");
 }
 
 #[tokio::test]
@@ -70,15 +89,27 @@ async fn a_list_that_fails_midway_does_not_look_whole() {
     let tenant = app.tenant("Acme").await;
     // More than the buffers between server and client take in.
     app.copy_key(&tenant.key_id, 60_000).await;
-    let (_, key) = app.key(&tenant.org_id, harness::KeySpec::with(&["*"])).await;
+    let (_, key) = app.key(&tenant.org_id, KeySpec::with(&["*"])).await;
     let mut stream = tokio::net::TcpStream::connect(app.address()).await.expect("a connection");
     let request = format!("GET /orgs/{}/api_keys HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n\r\n", tenant.org_id);
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut text = vec![0; 12];
     stream.read_exact(&mut text).await.expect("it begins");
     assert_eq!(text, b"HTTP/1.1 200");
-    proxy.cut();
+    proxy.all(Flow::Cut);
     let _ = stream.read_to_end(&mut text).await;
     assert!(!text.ends_with(b"0\r\n\r\n"), "the last chunk says that all is there");
     assert!(!String::from_utf8_lossy(&text).contains("}]"), "nor does the array end");
+}
+
+#[tokio::test]
+async fn a_read_only_database_is_refused() {
+    let database = TestDatabase::fresh().await;
+    if !database.is_postgres() {
+        return;
+    }
+    database.make_read_only().await;
+    let settings = [("CLAVIGER_DATABASE_URL", database.url()), ("CLAVIGER_DATABASE_TIMEOUT", "500ms")];
+    let output = Process::run(&["serve"], &settings);
+    assert_eq!(output.status.code(), Some(1), "a standby may lag behind: {output:?}");
 }

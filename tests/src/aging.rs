@@ -2,9 +2,11 @@
 
 use domain::clock::{Clock, Timestamp};
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{
+    ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, TransactionTrait,
+};
 
-use crate::TestApp;
+use crate::{TestApp, TestDatabase};
 
 impl TestApp {
     /// Every membership has these permissions from now on (in flat form).
@@ -50,9 +52,29 @@ impl TestApp {
         self.database.counts(key_id).await
     }
 
-    /// The database was migrated by a newer version.
-    pub async fn pretend_newer_schema(&self) {
-        self.execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29991231_000001_x', 0)").await;
+    /// A newer version took something away.
+    pub async fn contract_schema(&self) {
+        self.newer_step("m29991231_000002_x_contract").await;
+    }
+
+    async fn newer_step(&self, name: &str) {
+        self.execute(&format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('{name}', 0)")).await;
+    }
+
+    /// An operator disables all keys by hand, as docs/OPERATIONS.md says, beside the service.
+    pub async fn disable_keys_by_hand(&self) {
+        let update = "UPDATE api_keys SET enabled = false";
+        let notice = if self.database.is_postgres() { "; NOTIFY claviger_changes, 'all'" } else { "" };
+        self.database.execute(&format!("{update}{notice}")).await;
+    }
+
+    /// A newer version has added what a newer version may add, while this one runs.
+    pub async fn expand_schema(&self) {
+        for table in ["organizations", "users", "memberships", "api_keys", "api_key_secrets"] {
+            self.execute(&format!("ALTER TABLE {table} ADD COLUMN from_a_newer_version TEXT")).await;
+        }
+        self.execute("CREATE TABLE from_a_newer_version (id BIGINT PRIMARY KEY)").await;
+        self.newer_step("m29991231_000001_x").await;
     }
 
     /// Somebody else writes to the database, on SQLite, until the connection that comes back is closed.
@@ -60,5 +82,118 @@ impl TestApp {
         let other = Database::connect(self.database.url()).await.expect("the database is there");
         other.execute_unprepared("BEGIN IMMEDIATE").await.expect("nobody else writes");
         other
+    }
+}
+
+/// What the log says about a change.
+#[derive(Debug)]
+pub struct AuditEvent {
+    /// What was done.
+    pub action: String,
+    /// By which right; empty where none was needed.
+    pub permission: String,
+    /// The key of the caller; empty where there was none.
+    pub actor_key: String,
+    /// The client's address; empty for the operator.
+    pub client: String,
+    /// The request's name.
+    pub request_id: String,
+}
+
+impl TestApp {
+    /// The log of an organization, oldest first.
+    pub async fn audit(&self, org_id: &str) -> Vec<AuditEvent> {
+        let id = self.id(org_id);
+        let key = if self.database.is_postgres() {
+            "coalesce(actor_key_id::text, '')"
+        } else {
+            "coalesce(lower(hex(actor_key_id)), '')"
+        };
+        let sql = format!(
+            "SELECT action, {key} AS actor_key, coalesce(permission, '') AS permission, coalesce(client, '') AS client, \
+             coalesce(request_id, '') AS request_id FROM audit_events WHERE organization_id = {id} ORDER BY id"
+        );
+        let database = Database::connect(self.database.url()).await.expect("the database is there");
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let rows = database.query_all_raw(statement).await.expect("rows");
+        database.close().await.expect("the connection ends");
+        let uuid =
+            |text: &str| sea_orm::prelude::Uuid::try_parse(text).map_or_else(|_| String::new(), |id| id.to_string());
+        let text = |row: &sea_orm::QueryResult, name: &str| row.try_get::<String>("", name).expect("a text");
+        rows.iter()
+            .map(|row| AuditEvent {
+                action: text(row, "action"),
+                actor_key: uuid(&text(row, "actor_key")),
+                permission: text(row, "permission"),
+                client: text(row, "client"),
+                request_id: text(row, "request_id"),
+            })
+            .collect()
+    }
+
+    /// An identifier as the database writes it.
+    fn id(&self, text: &str) -> String {
+        if self.database.is_postgres() { format!("'{text}'") } else { format!("X'{}'", text.replace('-', "")) }
+    }
+}
+
+impl TestDatabase {
+    /// Every transaction is serializable from now on, on PostgreSQL.
+    pub async fn make_serializable(&self) {
+        self.set_default("default_transaction_isolation", "serializable").await;
+    }
+
+    /// Every transaction is read-only from now on, as on a standby.
+    pub async fn make_read_only(&self) {
+        self.set_default("default_transaction_read_only", "on").await;
+    }
+
+    async fn set_default(&self, name: &str, value: &str) {
+        let url = url::Url::parse(self.url()).expect("a URL");
+        let database = url.path().trim_start_matches('/');
+        self.execute(&format!("ALTER DATABASE {database} SET {name} = '{value}'")).await;
+    }
+
+    /// A wait looks for a deadlock after three seconds.
+    pub async fn make_patient(&self) {
+        self.set_default("deadlock_timeout", "3s").await;
+    }
+
+    /// Deadlocks that the server has ended in this database so far. It takes a moment until they are told.
+    pub async fn deadlocks(&self) -> i64 {
+        let database = Database::connect(self.url()).await.expect("the database is there");
+        let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        let row = database.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.expect("an answer");
+        database.close().await.expect("the connection ends");
+        row.expect("a row").try_get_by_index(0).expect("a number")
+    }
+}
+
+/// Somebody else who holds keys' rows on PostgreSQL, until this value is dropped.
+pub struct Holder(DatabaseTransaction);
+
+impl Holder {
+    /// Holds one key.
+    pub async fn of(database: &TestDatabase, key_id: &str) -> Self {
+        let connection = Database::connect(database.url()).await.expect("the database is there");
+        let holder = Self(connection.begin().await.expect("a transaction"));
+        // It does not look for deadlocks itself in the time of a test: the others find it, and give way.
+        holder.0.execute_unprepared("SET LOCAL deadlock_timeout = '10min'").await.expect("a superuser");
+        holder.also(key_id).await;
+        holder
+    }
+
+    /// Holds another one too; waits for it.
+    pub async fn also(&self, key_id: &str) {
+        let lock = format!("SELECT id FROM api_keys WHERE id = '{key_id}' FOR UPDATE");
+        self.0.execute_unprepared(&lock).await.expect("it is not this one that gives way");
+    }
+
+    /// Whether somebody waits for what is held.
+    pub async fn is_waited_for(&self) -> bool {
+        let sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid)))";
+        let statement = Statement::from_string(DbBackend::Postgres, sql);
+        let row = self.0.query_one_raw(statement).await.expect("an answer").expect("a row");
+        row.try_get_by_index(0).expect("yes or no")
     }
 }

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use api::{
     address::TrustedProxies,
     compose::World,
-    config::{Config, SignUp},
+    config::{Config, MetricsAt, SignUp},
     lifecycle::{self, Running},
     system::SystemEntropy,
 };
 use domain::{
+    act::{Act, Action, Actor, Origin},
     api_key::{ApiKey, Creator},
     clock::{Clock, Timestamp},
     id::{KeyId, OrganizationId, UserId},
@@ -74,12 +75,16 @@ impl KeySpec {
 pub fn test_config(database_url: &str) -> Config {
     Config {
         listen: ([127, 0, 0, 1], 0).into(),
+        metrics: MetricsAt::Service,
         database_url: database_url.to_owned(),
         database_connections: 5,
         database_timeout: Duration::from_secs(10),
         staleness_bound: Duration::from_secs(2),
         cache_keys: 100_000,
         cache_bytes: 64 << 20,
+        most_keys: 1_000_000,
+        most_members: 10_000,
+        most_sets: 1_000,
         sign_up: SignUp::Open,
         sign_up_rate: 1_000_000,
         auth_failure_rate: 1_000_000,
@@ -123,6 +128,12 @@ impl TestApp {
     #[must_use]
     pub fn address(&self) -> std::net::SocketAddr {
         self.running.address
+    }
+
+    /// Where its figures are, if not there.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.running.metrics_address
     }
 
     /// The time of its clock, for names that are used once.
@@ -170,8 +181,15 @@ impl TestApp {
     /// A key in any state, put into the database beside the service. Answers its id and text.
     pub async fn key(&self, org_id: &str, spec: KeySpec) -> (String, String) {
         let (key, secret) = self.make(org_id, spec);
-        self.beside().await.create(vec![(key.clone(), secret.hash())]).await.expect("the key is stored");
+        ApiKeys::create(self.beside().await, vec![(key.clone(), secret.hash())], &self.act(key.organization))
+            .await
+            .expect("the key is stored");
         (key.id.to_string(), secret.expose().to_owned())
+    }
+
+    fn act(&self, organization: OrganizationId) -> Act {
+        let (actor, action, origin) = (Actor::Operator, Action::CreateKey, Origin::default());
+        Act { organization, actor, action, permission: None, origin, at: self.clock.now() }
     }
 
     /// The ports on the same database, beside the service.

@@ -26,6 +26,7 @@ impl Scheme {
 pub struct Caller {
     base: String,
     headers: Vec<(String, String)>,
+    client: Client,
 }
 
 /// What came back.
@@ -73,7 +74,16 @@ impl Caller {
     /// A caller without a credential.
     #[must_use]
     pub fn anyone(base: String) -> Self {
-        Self { base, headers: Vec::new() }
+        static CLIENT: OnceLock<Client> = OnceLock::new();
+        // No pool: connections belong to the runtime of one test.
+        let client = CLIENT.get_or_init(|| Client::builder().pool_max_idle_per_host(0).build().expect("a client"));
+        Self { base, headers: Vec::new(), client: client.clone() }
+    }
+
+    /// The same caller, with connections of its own that it keeps.
+    #[must_use]
+    pub fn keeping_connections(&self) -> Self {
+        Self { client: Client::new(), ..self.clone() }
     }
 
     /// The same caller, sending one header more.
@@ -119,7 +129,21 @@ impl Caller {
 
     /// POST of a JSON document.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.with("content-type", "application/json").send("POST", path, Some(body.to_string().into_bytes())).await
+        self.send_json("POST", path, body).await
+    }
+
+    /// PATCH with a JSON document.
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send_json("PATCH", path, body).await
+    }
+
+    /// PUT of a JSON document.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send_json("PUT", path, body).await
+    }
+
+    async fn send_json(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.with("content-type", "application/json").send(method, path, Some(body.to_string().into_bytes())).await
     }
 
     /// Any request, with the body as it is.
@@ -129,11 +153,8 @@ impl Caller {
 
     /// Any request; fails where the connection does.
     pub async fn try_send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> reqwest::Result<Answer> {
-        static CLIENT: OnceLock<Client> = OnceLock::new();
-        // No pool: connections belong to the runtime of one test.
-        let client = CLIENT.get_or_init(|| Client::builder().pool_max_idle_per_host(0).build().expect("a client"));
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = client.request(method, format!("{}{path}", self.base));
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

@@ -3,11 +3,15 @@
 use std::{
     process,
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use persistence::{CacheSize, Settings, Store};
-use sea_orm::{ConnectionTrait, Database, Statement};
+use persistence::{CacheSize, DefaultCaps, Settings, Store};
+use prometheus::Registry;
+use sea_orm::{
+    ConnectionTrait, Database, DatabaseTransaction, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait, sqlx::postgres::PgListener,
+};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -28,9 +32,7 @@ impl TestDatabase {
         match server() {
             Some(server) => {
                 let template = TEMPLATE.get_or_init(|| template(&server)).await;
-                let name = unique_name();
-                run(&server, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
-                Self { url: at(&server, &name), kind: Kind::Postgres { server, name } }
+                Self::postgres(&server, &format!("TEMPLATE {template}")).await
             }
             None => Self::sqlite(),
         }
@@ -39,13 +41,20 @@ impl TestDatabase {
     /// A new database without a schema.
     pub async fn empty() -> Self {
         match server() {
-            Some(server) => {
-                let name = unique_name();
-                run(&server, &format!("CREATE DATABASE {name}")).await;
-                Self { url: at(&server, &name), kind: Kind::Postgres { server, name } }
-            }
+            Some(server) => Self::postgres(&server, "").await,
             None => Self::sqlite(),
         }
+    }
+
+    /// A new database without a schema on this PostgreSQL server.
+    pub async fn on(server: &str) -> Self {
+        Self::postgres(server, "").await
+    }
+
+    async fn postgres(server: &str, options: &str) -> Self {
+        let name = unique_name();
+        run(server, &format!("CREATE DATABASE {name} {options}")).await;
+        Self { url: at(server, &name), kind: Kind::Postgres { server: server.to_owned(), name } }
     }
 
     /// A new, empty SQLite database without a schema, whatever the other tests run on.
@@ -103,6 +112,37 @@ impl TestDatabase {
         (row.try_get("", "remaining").expect("a number"), number("window_count"), number("request_count"))
     }
 
+    /// Another process that is about to write: on SQLite it has the file's lock for writing until the value is dropped.
+    pub async fn writer(&self) -> DatabaseTransaction {
+        let database = Database::connect(format!("{}?mode=rwc", self.url)).await.expect("the database is there");
+        let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+        database.begin_with_options(options).await.expect("nobody else writes")
+    }
+
+    /// How long bare notices of PostgreSQL take, from the answer of the statement that sends one to its arrival on another
+    /// connection; so many, one after the other.
+    pub async fn notice_delays(&self, count: usize) -> Vec<Duration> {
+        let sender = Database::connect(&self.url).await.expect("the database server is there");
+        let mut listener = PgListener::connect(&self.url).await.expect("the database server is there");
+        listener.listen("bare").await.expect("it listens");
+        let mut delays = Vec::with_capacity(count);
+        for _ in 0..count {
+            let sending = async {
+                sender.execute_unprepared("SELECT pg_notify('bare', '')").await.expect("sent");
+                Instant::now()
+            };
+            let hearing = async {
+                listener.recv().await.expect("heard");
+                Instant::now()
+            };
+            let (sent, heard) = tokio::join!(sending, hearing);
+            delays.push(heard.saturating_duration_since(sent));
+        }
+        delays.sort_unstable();
+        delays
+    }
+
     /// The ports on this database, beside those of the service.
     pub async fn store(&self) -> Store {
         let settings = settings(self.url.clone(), 2);
@@ -151,7 +191,17 @@ fn server() -> Option<String> {
 /// For ports beside the service, which remember nothing.
 fn settings(url: String, connections: u32) -> Settings {
     let (timeout, cache) = (Duration::from_secs(10), CacheSize { keys: 0, bytes: 0 });
-    Settings { url, connections, ledger_clock: None, timeout, staleness_bound: Duration::from_secs(2), cache }
+    Settings {
+        url,
+        connections,
+        ledger_clock: None,
+        timeout,
+        change_timeout: timeout,
+        staleness_bound: Duration::from_secs(2),
+        caps: DefaultCaps { keys: 1_000_000, members: 10_000, sets: 1_000 },
+        cache,
+        registry: Registry::new(),
+    }
 }
 
 fn at(server: &str, database: &str) -> String {

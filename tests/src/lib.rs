@@ -2,19 +2,24 @@
 //!
 //! Every test has a service of its own, on a port and a database of its own, with a clock that stands still until the test
 //! moves it. `CLAVIGER_TEST_POSTGRES_URL` in the environment puts the databases on that PostgreSQL server (its user must
-//! be allowed to create databases); without it they are SQLite files.
+//! be a superuser); without it they are SQLite files.
 
 mod aging;
 mod app;
 mod caller;
+pub mod cluster;
 mod database;
+mod postgres;
 mod process;
 mod proxy;
+pub mod revocation;
 mod world;
 
+pub use aging::{AuditEvent, Holder};
 pub use app::{KeySpec, Tenant, TestApp, test_config};
 pub use caller::{Answer, Caller, Scheme};
 pub use database::TestDatabase;
+pub use postgres::PostgresServer;
 pub use process::{Process, binary};
-pub use proxy::Proxy;
+pub use proxy::{Flow, Proxy};
 pub use world::TestClock;

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, OnceLock},
     thread::JoinHandle,
@@ -51,13 +51,19 @@ impl Process {
     /// Runs the binary to its end.
     #[must_use]
     pub fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
-        command(arguments, settings).output().expect("the binary runs")
+        command(binary(), arguments, settings).output().expect("the binary runs")
     }
 
     /// Starts `claviger serve` on any port and waits until it says where.
     #[must_use]
     pub fn serve(settings: &[(&str, &str)]) -> Self {
-        let mut command = command(&["serve"], settings);
+        Self::serve_program(binary(), settings)
+    }
+
+    /// As [`Process::serve`], for a given program.
+    #[must_use]
+    pub fn serve_program(program: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(program, &["serve"], settings);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped"));
         let mut log = String::new();
@@ -112,8 +118,8 @@ impl Drop for Process {
     }
 }
 
-fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(binary());
+fn command(program: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).env("CLAVIGER_LISTEN", "127.0.0.1:0").stdin(Stdio::null());
     for (name, value) in settings {
         command.env(name, value);

@@ -1,52 +1,147 @@
-//! A way to the database server that a test can cut and mend.
+//! A way to the database server that a test can cut, lose, slow down and mend: for all connections, or for those alone on
+//! which a node listens to the changes of others.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
 
-/// Forwards connections to one address while it is whole.
+/// What becomes of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flow {
+    /// They go on.
+    #[default]
+    Whole,
+    /// They go on after a while.
+    Slow(Duration),
+    /// Connections break, and new ones break too.
+    Cut,
+    /// They are lost, and nobody is told. A connection that lost some stays so when the way is whole again.
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Way {
+    all: Flow,
+    feed: Flow,
+}
+
+/// Forwards connections to one address.
 pub struct Proxy {
     /// Where it listens.
     pub address: SocketAddr,
-    whole: Arc<watch::Sender<bool>>,
+    way: Arc<watch::Sender<Way>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: AtomicUsize,
+    most: AtomicUsize,
 }
 
 impl Proxy {
-    /// A proxy to `target`.
+    /// A proxy to `target`. To know the connections of the feed it must be able to read: no TLS.
     pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let whole = Arc::new(watch::Sender::new(true));
-        let state = whole.clone();
+        let (way, counts) = (Arc::new(watch::Sender::new(Way::default())), Arc::new(Counts::default()));
+        let (ways, counting) = (way.clone(), counts.clone());
         spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let mut whole = state.subscribe();
-                if *whole.borrow() {
-                    spawn(async move {
-                        let Ok(mut server) = TcpStream::connect(target).await else { return };
-                        tokio::select! {
-                            _ = copy_bidirectional(&mut client, &mut server) => {}
-                            _ = whole.wait_for(|whole| !whole) => {}
-                        }
-                    });
-                }
+            while let Ok((client, _)) = listener.accept().await {
+                let connection = Connection { way: ways.clone(), is_feed: Arc::default() };
+                let counts = counting.clone();
+                spawn(async move {
+                    let open = counts.open.fetch_add(1, Ordering::SeqCst) + 1;
+                    counts.most.fetch_max(open, Ordering::SeqCst);
+                    let _ = connection.forward(client, target).await;
+                    counts.open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { address, whole }
+        Self { address, way, counts }
     }
 
-    /// Breaks all connections off and takes no new ones.
-    pub fn cut(&self) {
-        self.whole.send_replace(false);
+    /// Does this with the bytes of all connections.
+    pub fn all(&self, flow: Flow) {
+        self.way.send_modify(|way| way.all = flow);
+    }
+
+    /// Does this with the bytes of the change feed, and forwards the others.
+    pub fn feed(&self, flow: Flow) {
+        self.way.send_modify(|way| *way = Way { all: Flow::Whole, feed: flow });
     }
 
     /// Forwards again.
     pub fn mend(&self) {
-        self.whole.send_replace(true);
+        self.way.send_replace(Way::default());
+    }
+
+    /// The most connections that there were at once since the last call.
+    #[must_use]
+    pub fn take_most(&self) -> usize {
+        self.counts.most.swap(self.counts.open.load(Ordering::SeqCst), Ordering::SeqCst)
+    }
+}
+
+#[derive(Clone)]
+struct Connection {
+    way: Arc<watch::Sender<Way>>,
+    is_feed: Arc<AtomicBool>,
+}
+
+impl Connection {
+    async fn forward(self, client: TcpStream, target: SocketAddr) -> io::Result<()> {
+        client.set_nodelay(true)?;
+        let server = TcpStream::connect(target).await?;
+        server.set_nodelay(true)?;
+        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        let mut ways = self.way.subscribe();
+        tokio::select! {
+            outcome = self.pump(from_client, to_server) => outcome,
+            outcome = self.pump(from_server, to_client) => outcome,
+            _ = ways.wait_for(|way| self.flow(*way) == Flow::Cut) => Ok(()),
+        }
+    }
+
+    async fn pump(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+        let (mut buffer, mut is_lost) = (vec![0; 65_536], false);
+        loop {
+            let count = from.read(&mut buffer).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            if buffer[..count].windows(6).any(|bytes| bytes == b"LISTEN") {
+                self.is_feed.store(true, Ordering::SeqCst);
+            }
+            let way = *self.way.borrow();
+            match self.flow(way) {
+                Flow::Whole => {}
+                Flow::Slow(time) => tokio::time::sleep(time).await,
+                Flow::Cut => return Ok(()),
+                Flow::Lost => is_lost = true,
+            }
+            // What comes after a gap would be no sense; that the sender goes away is still noticed.
+            if is_lost {
+                continue;
+            }
+            to.write_all(&buffer[..count]).await?;
+        }
+    }
+
+    fn flow(&self, way: Way) -> Flow {
+        if self.is_feed.load(Ordering::SeqCst) && way.feed != Flow::Whole { way.feed } else { way.all }
     }
 }
 

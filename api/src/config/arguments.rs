@@ -9,6 +9,9 @@ pub struct Arguments {
     /// Address and port to serve on
     #[arg(long, env = "CLAVIGER_LISTEN", global = true, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: String,
+    /// Address and port for /metrics alone, or `off` [default: at /metrics of the service]
+    #[arg(long, env = "CLAVIGER_METRICS_LISTEN", global = true, value_name = "ADDRESS", default_value = "")]
+    pub metrics_listen: String,
     /// The database: `sqlite://path` or `postgres://user:password@host/database`
     #[arg(
         long,
@@ -34,6 +37,15 @@ pub struct Arguments {
     /// Mebibytes that remembered keys may take, however large their metadata is
     #[arg(long, env = "CLAVIGER_CACHE_MIB", global = true, value_name = "N", default_value = "512")]
     pub cache_mib: String,
+    /// Keys that an organization may have, unless the platform says otherwise for it
+    #[arg(long, env = "CLAVIGER_MAX_KEYS", global = true, value_name = "N", default_value = "1000000")]
+    pub max_keys: String,
+    /// Members that an organization may have, unless the platform says otherwise for it
+    #[arg(long, env = "CLAVIGER_MAX_MEMBERS", global = true, value_name = "N", default_value = "10000")]
+    pub max_members: String,
+    /// Permission sets that an organization may have, unless the platform says otherwise for it
+    #[arg(long, env = "CLAVIGER_MAX_PERMISSION_SETS", global = true, value_name = "N", default_value = "1000")]
+    pub max_permission_sets: String,
     /// Whether anyone may sign up: `open` or `closed`
     #[arg(long, env = "CLAVIGER_SIGNUP", global = true, value_name = "MODE", default_value = "open")]
     pub signup: String,

@@ -26,22 +26,29 @@ use self::{
 };
 use super::{Failed, Shape, Success, Tag, Written};
 use crate::{
-    body::Deferred, credentials::Credential, failure::Failure, gate::Gate, hot::HotVerify, key_stream, wire::Unread,
+    body::Deferred, credentials::Credential, failure::Failure, gate::Gate, hot::HotVerify, key_stream,
+    verifier::Verifier, wire::Unread,
 };
 
 /// How this contract says that something failed.
 pub const SHAPE: Shape = Shape { prefix: "/api/auth", render: error::render };
 
 /// Verify, as it is asked most of the time.
-pub const HOT: HotVerify =
-    HotVerify { path: "/api/auth/api-key/verify", read: request::plain_verify, write: verdict::write };
+pub const HOT: HotVerify = HotVerify {
+    path: "/api/auth/api-key/verify",
+    operation: "athenaVerifyApiKey",
+    read: request::plain_verify,
+    write: verdict::write,
+};
 
 /// The operations.
 pub struct Athena {
     /// Authenticates.
     pub gate: Arc<Gate>,
-    /// Decides and acts.
+    /// Acts.
     pub keys: Arc<Keys>,
+    /// Decides.
+    pub verifier: Arc<Verifier>,
 }
 
 #[OpenApi(prefix_path = "/api/auth/api-key", tag = "Tag::Athena")]
@@ -154,10 +161,10 @@ impl Athena {
         /// The key, and what it should be good for.
         body: Deferred<Sheet<Verify>>,
     ) -> Result<Written<VerdictView>, Failed<Changing>> {
-        let caller = self.gate.admit(&credential).await?;
+        let caller = self.verifier.admitted(self.gate.admit(&credential).await)?;
         caller.require(&Permission::API_KEYS_VERIFY)?;
         let asked = request::verify(body.read().await?.members)?;
-        let verdict = self.keys.verify(&caller, asked.question()).await?;
+        let verdict = self.verifier.verify(&caller, asked.question()).await?;
         Ok(Written::new(verdict::write(&verdict)))
     }
 

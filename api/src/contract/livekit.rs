@@ -5,7 +5,7 @@ mod error;
 
 use std::sync::Arc;
 
-use domain::{clock::Clock, enroll::Enroll, keys::Keys};
+use domain::{Error, act::Origin, clock::Clock, enroll::Enroll, keys::Keys};
 use poem_openapi::OpenApi;
 
 use self::{
@@ -19,6 +19,8 @@ use crate::{
     failure::Failure,
     gate::Gate,
     limiter::{Limiter, RetryAfter},
+    metrics::Metrics,
+    verifier::Outcomes,
 };
 
 /// How this contract says that something failed.
@@ -41,9 +43,13 @@ pub struct LiveKit {
     /// Makes users.
     pub enroll: Arc<Enroll>,
     /// Who may sign up.
-    pub sign_up: SignUp,
+    pub who: SignUp,
     /// For the attempts of a minute.
     pub clock: Arc<dyn Clock>,
+    /// Counts checked keys.
+    pub checks: Outcomes,
+    /// Counts refused sign-ups.
+    pub metrics: Metrics,
 }
 
 #[OpenApi(tag = "Tag::LiveKit")]
@@ -59,10 +65,11 @@ impl LiveKit {
         /// Who signs up.
         body: Deferred<SignUpBody>,
     ) -> Result<Success<CreatedKeyReply>, Failed<SigningUp>> {
-        self.admit(&anyone)?;
-        let sign_up = body.read().await?.into_domain()?;
-        let (enrolment, secret) = self.enroll.enroll(sign_up).await?;
-        Ok(Success(CreatedKeyReply::new(&enrolment, &secret)))
+        let outcome = self.sign_up(&anyone, body).await;
+        if let Err(failure) = &outcome {
+            self.metrics.refuse_sign_up(reason(failure));
+        }
+        Ok(Success(outcome?))
     }
 
     /// Check an API key
@@ -70,20 +77,46 @@ impl LiveKit {
     /// Says whom the shown key belongs to. A key of an organization itself answers `null` for the user.
     #[oai(path = "/auth/check-key", method = "get", operation_id = "checkKey")]
     async fn check_key(&self, credential: Credential) -> Result<Success<CheckedKeyReply>, Failed<Checking>> {
-        let caller = self.gate.admit(&credential).await?;
-        let profile = self.keys.profile(&caller).await?;
-        Ok(Success(CheckedKeyReply::new(&caller.key, &profile)))
+        let outcome = self.check(&credential).await;
+        self.checks.count_shown(&outcome);
+        Ok(Success(outcome?))
     }
 }
 
 impl LiveKit {
+    async fn check(&self, credential: &Credential) -> Result<CheckedKeyReply, Failure> {
+        let caller = self.gate.admit(credential).await?;
+        let profile = self.keys.profile(&caller).await?;
+        Ok(CheckedKeyReply::new(&caller.key, &profile))
+    }
+
+    async fn sign_up(&self, anyone: &Anyone, body: Deferred<SignUpBody>) -> Result<CreatedKeyReply, Failure> {
+        self.admit(anyone)?;
+        let sign_up = body.read().await?.into_domain()?;
+        let origin = Origin { client: Some(anyone.address.0), request_id: anyone.request_id.clone() };
+        let (enrolment, secret) = self.enroll.enroll(sign_up, origin).await?;
+        Ok(CreatedKeyReply::new(&enrolment, &secret))
+    }
+
     fn admit(&self, anyone: &Anyone) -> Result<(), Failure> {
         if anyone.site.fetch_site.as_deref() == Some("cross-site") {
             return Err(Failure::CrossSite);
         }
-        let SignUp::Open(limiter) = &self.sign_up else { return Err(Failure::SignUpClosed) };
+        let SignUp::Open(limiter) = &self.who else { return Err(Failure::SignUpClosed) };
         limiter
             .count(anyone.address, self.clock.now())
             .map_err(|RetryAfter(retry_after)| Failure::TooManyAttempts { retry_after })
+    }
+}
+
+/// Why there was no sign-up, for those who count.
+fn reason(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::SignUpClosed => "closed",
+        Failure::TooManyAttempts { .. } => "too_many",
+        Failure::CrossSite => "cross_site",
+        Failure::Refused(Error::EmailTaken) => "email_taken",
+        Failure::Refused(Error::Outage(_)) | Failure::Timeout | Failure::Defect(_) => "unavailable",
+        _ => "invalid",
     }
 }

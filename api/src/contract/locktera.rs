@@ -4,9 +4,16 @@ mod cursor;
 mod dto;
 mod error;
 mod list;
+mod members;
+mod organization;
+mod organizations;
+mod page;
+mod people;
 mod question;
+mod sets;
 mod verdict;
 mod verify;
+mod written;
 
 use std::sync::Arc;
 
@@ -16,12 +23,17 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-pub use self::verify::{HOT, Verify};
 use self::{
     cursor::Cursor,
     dto::{CreateKey, CreateKeys, CreatedKeyView, CreatedKeys, Message, PageSize},
     error::{Reading, Writing},
     list::KeyList,
+};
+pub use self::{
+    members::Members,
+    organizations::Organizations,
+    sets::Sets,
+    verify::{HOT, Verify},
 };
 use super::{Failed, Shape, Success, Tag};
 use crate::{

@@ -2,12 +2,14 @@
 
 use super::Keys;
 use crate::{
+    act::Action,
     api_key::{ApiKey, Creator, KeyName, Metadata},
     caller::{Authority, Caller},
     clock::Timestamp,
     error::Error,
     grants::Grants,
-    id::{KeyId, UserId},
+    id::{KeyId, SetId, UserId},
+    organization::ExternalId,
     permission::PermissionSet,
     quota::Quota,
     secret::{KeyPrefix, Secret},
@@ -35,6 +37,10 @@ pub struct NewKey {
     pub prefix: KeyPrefix,
     /// What it may do.
     pub permissions: PermissionSet,
+    /// And what these sets give.
+    pub sets: Vec<SetId>,
+    /// What the operator's own system calls it.
+    pub external_id: Option<ExternalId>,
     /// When it ends. `None`: when the key that makes it ends, if ever.
     pub expires_at: Option<Timestamp>,
     /// What to keep with it.
@@ -47,12 +53,13 @@ impl Keys {
     /// Makes a key. The secret is in this return value and nowhere else.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`] where the owner is no member; [`Error::ExceedsGrants`] where the caller does not hold what
+    /// [`Error::UserNotFound`] where the owner is no member; [`Error::SetNotFound`]; [`Error::CapReached`]; [`Error::ExceedsGrants`] where the caller does not hold what
     /// the key would, or its owner does not; [`Error::ExceedsExpiry`] where the key would outlive the caller's own;
     /// [`Error::Outage`].
     pub async fn create(&self, authority: &Authority, new: NewKey) -> Result<(ApiKey, Secret), Error> {
         let made = self.make(authority, &authority.caller().grants(), new).await?;
-        self.ports.api_keys.create(vec![(made.0.clone(), made.1.hash())]).await?;
+        let act = authority.act(Action::CreateKey, self.now());
+        self.ports.api_keys.create(vec![(made.0.clone(), made.1.hash())], &act).await?;
         Ok(made)
     }
 
@@ -66,7 +73,8 @@ impl Keys {
         for new in new {
             made.push(self.make(authority, &grants, new).await?);
         }
-        self.ports.api_keys.create(made.iter().map(|(key, secret)| (key.clone(), secret.hash())).collect()).await?;
+        let keys = made.iter().map(|(key, secret)| (key.clone(), secret.hash())).collect();
+        self.ports.api_keys.create(keys, &authority.act(Action::CreateKey, self.now())).await?;
         Ok(made)
     }
 
@@ -81,7 +89,9 @@ impl Keys {
         if authority.reach().user.is_some_and(|own| user != Some(own)) {
             return Err(Error::UserNotFound);
         }
-        let own = Grants::of_organization(new.permissions.clone());
+        let sets = self.ports.sets.resolve(authority.organization(), &new.sets).await?;
+        let whole = PermissionSet::union([&new.permissions, &sets]);
+        let own = Grants::of_organization(whole.clone());
         let grants = match user {
             None => own,
             Some(user) => {
@@ -90,7 +100,7 @@ impl Keys {
                 if !Grants::of_organization(membership.clone()).covers(&own) {
                     return Err(Error::ExceedsGrants);
                 }
-                Grants::of_user(new.permissions.clone(), membership)
+                Grants::of_user(whole, membership)
             }
         };
         if !held.covers(&grants) {
@@ -110,6 +120,8 @@ impl Keys {
             expires_at,
             metadata: new.metadata,
             permissions: new.permissions,
+            sets: new.sets,
+            external_id: new.external_id,
             quota,
             ..ApiKey::new(id, authority.organization(), &secret, created_by, self.now())
         };

@@ -2,6 +2,7 @@
 
 use super::Keys;
 use crate::{
+    act::Action,
     api_key::ApiKey,
     caller::{Authority, Caller},
     error::Error,
@@ -33,7 +34,8 @@ impl Keys {
     /// [`Error::NotFound`], [`Error::Outage`].
     pub async fn delete(&self, authority: &Authority, key: Option<KeyId>) -> Result<(), Error> {
         let key = key.ok_or(Error::NotFound)?;
-        if self.ports.api_keys.delete(authority.reach(), key).await? { Ok(()) } else { Err(Error::NotFound) }
+        let act = authority.act(Action::DeleteKey, self.now());
+        if self.ports.api_keys.delete(authority.reach(), key, &act).await? { Ok(()) } else { Err(Error::NotFound) }
     }
 
     /// Ends all keys in reach that are expired. Answers how many.
@@ -41,7 +43,8 @@ impl Keys {
     /// # Errors
     /// [`Error::Outage`].
     pub async fn delete_expired(&self, authority: &Authority) -> Result<u64, Error> {
-        Ok(self.ports.api_keys.delete_expired(authority.reach(), self.now()).await?)
+        let act = authority.act(Action::DeleteKey, self.now());
+        Ok(self.ports.api_keys.delete_expired(authority.reach(), &act).await?)
     }
 
     /// The names behind the caller's key.

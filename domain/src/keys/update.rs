@@ -2,13 +2,14 @@
 
 use super::Keys;
 use crate::{
+    act::Action,
     api_key::{ApiKey, KeyName, Metadata},
     caller::{Authority, Caller},
     change::Change,
     clock::Timestamp,
     error::{Error, Outage, RefillPart},
     grants::Grants,
-    id::KeyId,
+    id::{KeyId, SetId},
     permission::PermissionSet,
     ports::KeyChanges,
     quota::{RateLimit, Refill},
@@ -60,6 +61,8 @@ pub struct KeyPatch {
     pub metadata: Change<Metadata>,
     /// What it may do; cleared, it may do nothing.
     pub permissions: Change<PermissionSet>,
+    /// And what these sets give.
+    pub sets: Option<Vec<SetId>>,
     /// What remains; cleared, any number, and there is no refill either.
     pub remaining: Change<u64>,
     /// How much a refill sets.
@@ -68,6 +71,26 @@ pub struct KeyPatch {
     pub refill_interval: Change<u64>,
     /// The window's rule.
     pub rate_limit: RateLimitPatch,
+}
+
+impl KeyPatch {
+    /// One that changes nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        let default = RateLimit { max: 1, window: 1 };
+        Self {
+            name: Change::Keep,
+            enabled: None,
+            expires_at: Change::Keep,
+            metadata: Change::Keep,
+            permissions: Change::Keep,
+            sets: None,
+            remaining: Change::Keep,
+            refill_amount: Change::Keep,
+            refill_interval: Change::Keep,
+            rate_limit: RateLimitPatch { enabled: None, max: Change::Keep, window: Change::Keep, default },
+        }
+    }
 }
 
 /// How often an update is tried anew because the key changed meanwhile, before that counts as busy.
@@ -88,8 +111,13 @@ impl Keys {
             if changes == KeyChanges::default() {
                 return Err(Error::NothingToChange);
             }
-            self.check_update(authority.caller(), &current, &changes).await?;
-            let update = self.ports.api_keys.update(authority.reach(), id, current.version, &changes, self.now());
+            match self.check_update(authority.caller(), &current, &changes).await {
+                // One of those that it had went in between: what it has now is looked at.
+                Err(Error::SetNotFound) if changes.sets.is_none() => continue,
+                checked => checked?,
+            }
+            let act = authority.act(Action::UpdateKey, self.now());
+            let update = self.ports.api_keys.update(authority.reach(), id, current.version, &changes, &act);
             if let Some(updated) = update.await? {
                 return Ok(updated);
             }
@@ -102,8 +130,13 @@ impl Keys {
         if *changes == (KeyChanges { enabled: Some(false), ..KeyChanges::default() }) {
             return Ok(());
         }
-        let after = changes.permissions.as_ref().unwrap_or(&current.permissions);
-        if caller.key.id() == current.id && !narrows(current, changes) {
+        let organization = current.organization;
+        let before = self.ports.sets.resolve(organization, &current.sets).await?;
+        let before = PermissionSet::union([&current.permissions, &before]);
+        let after = self.ports.sets.resolve(organization, changes.sets.as_ref().unwrap_or(&current.sets)).await?;
+        let after = PermissionSet::union([changes.permissions.as_ref().unwrap_or(&current.permissions), &after]);
+        let more = !before.covers(&after);
+        if caller.key.id() == current.id && (more || !narrows(current, changes)) {
             return Err(Error::ExceedsGrants);
         }
         let membership = match current.user {
@@ -113,14 +146,13 @@ impl Keys {
                 Some(self.ports.accounts.find_membership(current.organization, user).await?.unwrap_or_default())
             }
         };
-        let more = !current.permissions.covers(after);
-        if more && membership.as_ref().is_some_and(|membership| !membership.covers(after)) {
+        if more && membership.as_ref().is_some_and(|membership| !membership.covers(&after)) {
             return Err(Error::ExceedsGrants);
         }
-        for permissions in [&current.permissions, after] {
+        for permissions in [before, after] {
             let grants = match &membership {
-                None => Grants::of_organization(permissions.clone()),
-                Some(membership) => Grants::of_user(permissions.clone(), membership.clone()),
+                None => Grants::of_organization(permissions),
+                Some(membership) => Grants::of_user(permissions, membership.clone()),
             };
             if !caller.grants().covers(&grants) {
                 return Err(Error::ExceedsGrants);
@@ -134,11 +166,13 @@ impl Keys {
     }
 }
 
-/// Whether a key that changes itself only becomes less: fewer permissions, an earlier end, or out of use.
+/// Whether a key that changes itself, and holds no more afterwards, only changes what makes it less: permissions, an earlier
+/// end, out of use.
 fn narrows(current: &ApiKey, changes: &KeyChanges) -> bool {
     let only = KeyChanges {
         enabled: changes.enabled.filter(|enabled| !enabled),
-        permissions: changes.permissions.clone().filter(|after| current.permissions.covers(after)),
+        permissions: changes.permissions.clone(),
+        sets: changes.sets.clone().filter(|sets| sets.iter().all(|set| current.sets.contains(set))),
         expires_at: match changes.expires_at {
             Change::Set(after) if current.expires_at.is_none_or(|before| after <= before) => Change::Set(after),
             _ => Change::Keep,
@@ -162,6 +196,7 @@ impl KeyPatch {
                 Change::Clear => Some(PermissionSet::default()),
                 Change::Set(permissions) => Some(permissions),
             },
+            sets: self.sets,
             remaining,
             refill,
             rate_limit: self.rate_limit.against(current.quota.rate_limit),

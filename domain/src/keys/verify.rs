@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::Keys;
 use crate::{
     caller::Caller,
-    error::{Error, Outage},
+    error::Outage,
     id::OrganizationId,
-    permission::{Permission, PermissionSet},
+    permission::PermissionSet,
     ports::Recalled,
     refusal::Refusal,
     secret::SecretHash,
@@ -45,19 +45,10 @@ pub enum Step {
 }
 
 impl Keys {
-    /// Whether a key is good for what is asked, and counts the use if it is.
+    /// Whether a key is good for what is asked, as far as memory goes. The caller holds `api_keys:verify`.
     ///
-    /// A caller sees the keys of their own organization, a platform caller those of all. What is refused costs nothing.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] without `api_keys:verify`; [`Error::Outage`], which never means that the key is bad.
-    pub async fn verify(&self, caller: &Caller, question: Question<'_>) -> Result<Verdict, Error> {
-        caller.require(&Permission::API_KEYS_VERIFY)?;
-        let step = self.begin(caller, question);
-        Ok(self.finish(caller, question, step).await?)
-    }
-
-    /// Decides as far as memory goes. The caller holds `api_keys:verify`.
+    /// A caller sees the keys of their own organization, a platform caller those of all. A use is counted if the key is
+    /// good; what is refused costs nothing.
     #[must_use]
     pub fn begin(&self, caller: &Caller, question: Question<'_>) -> Step {
         let Some(hash) = SecretHash::of(question.text) else { return Step::Decided(Verdict::UNKNOWN) };
@@ -71,7 +62,7 @@ impl Keys {
     /// Decides the rest.
     ///
     /// # Errors
-    /// The database is away, or the key changes all the time.
+    /// The database is away, or the key changes all the time. That never means that the key is bad.
     pub async fn finish(&self, caller: &Caller, question: Question<'_>, mut step: Step) -> Result<Verdict, Outage> {
         let mut attempts = 0;
         loop {

@@ -1,5 +1,7 @@
 //! What a snapshot keeps, decides and weighs.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::api_key::{Creator, KeyName, Metadata};
 
@@ -24,15 +26,24 @@ impl crate::clock::Entropy for Zeros {
     }
 }
 
-fn member(permissions: Option<PermissionSet>) -> Member {
-    Member { user: UserId::from_uuid(uuid(3)), permissions }
+fn member(permissions: Option<PermissionSet>) -> Holder {
+    Holder { user: UserId::from_uuid(uuid(3)), permissions, sets: Box::default() }
 }
 
-fn snapshot(key: &ApiKey, member: Option<Member>, ends_at: Option<Timestamp>) -> Snapshot {
+fn home(key: &ApiKey, is_suspended: bool) -> Home {
+    Home { id: key.organization, kind: OrganizationKind::Tenant, external_id: None, is_suspended }
+}
+
+fn snapshot(key: &ApiKey, holder: Option<Holder>, ends_at: Option<Timestamp>) -> Snapshot {
+    snapshot_in(home(key, false), key, holder, ends_at)
+}
+
+fn snapshot_in(home: Home, key: &ApiKey, holder: Option<Holder>, ends_at: Option<Timestamp>) -> Snapshot {
+    let given = Given { permissions: key.permissions.clone(), sets: Box::default() };
     let shared = Shared {
-        home: Arc::new(Home { id: key.organization, kind: OrganizationKind::Tenant }),
-        member: member.map(Arc::new),
-        permissions: Arc::new(key.permissions.clone()),
+        home: Arc::new(Common::new(home)),
+        holder: holder.map(|holder| Arc::new(Common::new(holder))),
+        given: Arc::new(Common::new(given)),
     };
     let text = format!("cvg_{}", "0".repeat(43));
     let hash = SecretHash::of(&format!("{text}{}", crate::secret::check(&text[4..]))).expect("well formed");
@@ -47,6 +58,7 @@ fn what_is_packed_is_found_again() {
     assert!(plain.seldom.is_none() && !plain.is_metered() && plain.is_enabled());
     let full = ApiKey {
         name: Some(KeyName::parse("Ünïcode").expect("a name")),
+        external_id: Some(ExternalId::parse("größer").expect("an external id")),
         metadata: Some(Metadata::parse(r#"{"a":1}"#).expect("metadata")),
         quota: Quota { remaining: Some(3), ..Quota::default() },
         expires_at: Some(at(9_000)),
@@ -58,6 +70,7 @@ fn what_is_packed_is_found_again() {
     };
     let packed = snapshot(&full, None, None);
     assert_eq!((packed.name(), packed.metadata()), (Some("Ünïcode"), Some(r#"{"a":1}"#)));
+    assert_eq!((packed.external_id(), plain.external_id()), (Some("größer"), None));
     assert_eq!((packed.expires_at(), packed.updated_at(), packed.version()), (Some(at(9_000)), at(2_000), 7));
     assert_eq!((packed.quota(), packed.is_metered()), (full.quota, true));
     assert_eq!((packed.uses().count(), packed.uses().last()), (5, Some(at(1_500))));
@@ -77,6 +90,9 @@ fn the_first_reason_wins() {
     assert_eq!(snapshot(&off, None, None).check(at(2_000)), Err(Refusal::KeyDisabled));
     assert_eq!(snapshot(&expired, Some(member(None)), None).check(at(2_000)), Err(Refusal::KeyDisabled));
     assert_eq!(snapshot(&off, None, Some(at(2_000))).check(at(2_000)), Err(Refusal::InvalidApiKey));
+    let suspended = |ends_at| snapshot_in(home(&off, true), &off, None, ends_at);
+    assert_eq!(suspended(None).check(at(2_000)), Err(Refusal::OrganizationSuspended));
+    assert_eq!(suspended(Some(at(2_000))).check(at(2_000)), Err(Refusal::InvalidApiKey));
     assert_eq!(snapshot(&key(), None, Some(at(2_000))).check(at(1_999)), Ok(()));
 }
 
@@ -91,5 +107,20 @@ fn grants_are_what_key_and_user_hold() {
         let snapshot = snapshot(&key, member, None);
         assert_eq!((snapshot.allows(&read), snapshot.allows(&write)), (reads, writes));
         assert_eq!((snapshot.grants().allows(&read), snapshot.grants().allows(&write)), (reads, writes));
+    }
+}
+
+#[test]
+fn what_is_shared_outdates_all_that_share_it() {
+    let key = key();
+    for part in 0..3 {
+        let one = snapshot(&key, Some(member(None)), None);
+        assert!(!one.is_outdated());
+        match part {
+            0 => one.shared.home.outdate(),
+            1 => one.shared.given.outdate(),
+            _ => one.shared.holder.as_ref().expect("a user's key").outdate(),
+        }
+        assert!(one.is_outdated(), "{part}");
     }
 }

@@ -39,6 +39,7 @@ pub struct Model {
     pub last_request_at: Option<i64>,
     /// Counts changes of the settings.
     pub version: i64,
+    pub external_id: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

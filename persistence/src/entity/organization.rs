@@ -12,6 +12,15 @@ pub struct Model {
     /// `tenant` or `platform`.
     pub kind: String,
     pub created_at: i64,
+    #[sea_orm(unique)]
+    pub external_id: Option<String>,
+    pub suspended_at: Option<i64>,
+    /// Where there is none, the service's own cap holds.
+    pub most_keys: Option<i64>,
+    pub most_members: Option<i64>,
+    pub most_sets: Option<i64>,
+    /// Counted along with the keys.
+    pub key_count: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

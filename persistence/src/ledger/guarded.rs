@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use domain::{clock::Timestamp, verdict::Spent};
 use sea_orm::{ConnectionTrait, DbBackend, prelude::Uuid};
 
-use super::{Ask, Batch, DATABASE_TIME, Ledger, answer, assignments, fail, state::Served};
+use super::{Ask, Batch, DATABASE_TIME, Ledger, Lost, answer, assignments, state::Served};
 use crate::{convert, outage::Failure, set::Set};
 
 /// The uses of a key, with what comes of them if the guard holds.
@@ -22,8 +22,8 @@ struct Guess {
 }
 
 impl Ledger {
-    /// Counts and answers the uses of known keys. Answers the others.
-    pub(super) async fn count_guarded(&mut self, batch: Batch) -> Batch {
+    /// Counts and answers the uses of known keys. Gives the others back.
+    pub(super) async fn count_guarded(&mut self, batch: Batch) -> Result<Batch, Lost> {
         let now = self.clock.as_ref().map(|clock| clock.now());
         let mut rest = Batch::new();
         let mut guesses = Vec::new();
@@ -43,9 +43,9 @@ impl Ledger {
             }
         }
         if guesses.is_empty() {
-            return rest;
+            return Ok(rest);
         }
-        match self.in_time(self.write(&guesses, now)).await {
+        match self.in_time(|| self.write(&guesses, now)).await {
             Ok(written) => {
                 for Guess { id, asks, served, .. } in guesses {
                     if let Some(at) = written.get(&id) {
@@ -61,10 +61,11 @@ impl Ledger {
                 for guess in &guesses {
                     self.known.pop(&guess.id);
                 }
-                fail(guesses.into_iter().flat_map(|guess| guess.asks), failure);
+                let asks = guesses.into_iter().flat_map(|guess| guess.asks);
+                return Err(Lost { failure, asks: asks.chain(rest.into_values().flatten()).collect() });
             }
         }
-        rest
+        Ok(rest)
     }
 
     /// One statement. Answers the keys for which the guard held, each with when it was written.

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::{
-    Ask, Batch, DATABASE_TIME, Ledger, answer, assignments, fail,
+    Ask, Batch, DATABASE_TIME, Ledger, Lost, answer, assignments,
     state::{Served, State},
 };
 use crate::{convert, entity::api_key, outage::Failure, set::Set};
@@ -24,8 +24,8 @@ struct Row {
 
 impl Ledger {
     /// Counts a batch and answers it.
-    pub(super) async fn count_locked(&mut self, batch: Batch) {
-        match self.in_time(self.transact(&batch)).await {
+    pub(super) async fn count_locked(&mut self, batch: Batch) -> Result<(), Lost> {
+        match self.in_time(|| self.transact(&batch)).await {
             Ok(mut served) => {
                 for (id, asks) in batch {
                     let Some(served) = served.remove(&id) else {
@@ -37,12 +37,13 @@ impl Ledger {
                     self.known.put(id, served.after);
                     answer(asks, served.answers);
                 }
+                Ok(())
             }
             Err(failure) => {
                 for id in batch.keys() {
                     self.known.pop(id);
                 }
-                fail(batch.into_values().flatten(), failure);
+                Err(Lost { failure, asks: batch.into_values().flatten().collect() })
             }
         }
     }

@@ -8,22 +8,14 @@ use std::sync::{
 use domain::{ports::Recalled, secret::SecretHash, snapshot::Snapshot};
 
 use super::shard::Shard;
-
-/// The most that is remembered.
-#[derive(Clone, Copy, Debug)]
-pub struct CacheSize {
-    /// Keys.
-    pub keys: usize,
-    /// Bytes that they take.
-    pub bytes: usize,
-}
+use crate::settings::CacheSize;
 
 /// So many threads can look at the cache without meeting in one lock, most of the time.
 const SHARDS: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Cache {
-    size: CacheSize,
+    most: CacheSize,
     shards: Box<[RwLock<Shard>]>,
     keys: AtomicUsize,
     bytes: AtomicUsize,
@@ -32,7 +24,7 @@ pub(super) struct Cache {
 impl Cache {
     pub(super) fn new(size: CacheSize) -> Self {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { size, shards, keys: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+        Self { most: size, shards, keys: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
     }
 
     /// What is remembered.
@@ -49,14 +41,14 @@ impl Cache {
             return;
         };
         let size = Shard::cost(&key);
-        if self.size.keys == 0 || size > self.size.bytes {
+        if self.most.keys == 0 || size > self.most.bytes {
             return;
         }
         let mut shard = self.shard(&hash).write().unwrap_or_else(PoisonError::into_inner);
         self.subtract(shard.remove(&hash));
         // Each shard gives way for its own: the hashes are spread evenly, so all of them do about as often.
-        while self.keys.load(Ordering::Relaxed) >= self.size.keys
-            || self.bytes.load(Ordering::Relaxed) + size > self.size.bytes
+        while self.keys.load(Ordering::Relaxed) >= self.most.keys
+            || self.bytes.load(Ordering::Relaxed) + size > self.most.bytes
         {
             let evicted = shard.evict();
             if evicted.is_none() {
@@ -72,6 +64,11 @@ impl Cache {
     pub(super) fn remove(&self, hash: &SecretHash) {
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
         self.subtract(shard.remove(hash));
+    }
+
+    /// How many keys there are, and how many bytes they take.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.keys.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
     /// Empties the cache. What was in it comes back to be dropped when there is time.

@@ -5,14 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     clock::Timestamp,
-    id::{OrganizationId, UserId},
+    id::{OrganizationId, SetId, UserId},
     permission::PermissionSet,
     secret::SecretHash,
-    snapshot::{Home, Member, Shared, Snapshot},
+    snapshot::{Given, Holder, Home, Shared, Snapshot},
 };
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, IdenStatic, Iterable, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, IdenStatic, Iterable, Statement, Value, prelude::Uuid};
 
-use super::sharing::Sharing;
+use super::sharing::Commons;
 use crate::{connect::Pools, convert, entity::api_key, outage::Failure};
 
 /// The keys that there are, each as it was read; a row that no rule allows is a failure of its own.
@@ -22,9 +22,7 @@ pub(super) type Found = HashMap<SecretHash, Result<Arc<Snapshot>, Failure>>;
 pub(super) struct Reader {
     pools: Pools,
     sql: String,
-    homes: Sharing<OrganizationId, Home>,
-    members: Sharing<(OrganizationId, UserId), Member>,
-    permissions: Sharing<Box<str>, PermissionSet>,
+    commons: Arc<Commons>,
 }
 
 #[derive(FromQueryResult)]
@@ -33,17 +31,35 @@ struct Row {
     #[sea_orm(nested)]
     key: api_key::Model,
     kind: String,
+    home_external_id: Option<String>,
+    suspended_at: Option<i64>,
     member_permissions: Option<String>,
     secret_expires_at: Option<i64>,
+    key_sets: Option<String>,
+    member_sets: Option<String>,
 }
 
 /// The columns of a key are named one by one: a statement that is prepared must not change its result when a newer version
 /// of the program adds a column.
-fn select() -> String {
+fn select(backend: DbBackend) -> String {
     let columns: Vec<String> = api_key::Column::iter().map(|column| format!("k.{}", column.as_str())).collect();
+    // A set in each line: its identifier, and what it gives.
+    let sets = |table: &str, condition: &str| {
+        let lines = match backend {
+            DbBackend::Postgres => "string_agg(p.id::text || ' ' || p.permissions, E'\\n' ORDER BY p.id)",
+            _ => "group_concat(hex(p.id) || ' ' || p.permissions, char(10))",
+        };
+        format!(
+            "(SELECT {lines} FROM {table} a JOIN permission_sets p ON p.id = a.permission_set_id WHERE {condition})"
+        )
+    };
+    let of_key = sets("api_key_permission_sets", "a.api_key_id = k.id");
+    let of_member =
+        sets("membership_permission_sets", "a.organization_id = m.organization_id AND a.user_id = m.user_id");
     format!(
         "SELECT s.hash AS hash, s.expires_at AS secret_expires_at, {}, o.kind AS kind, \
-         m.permissions AS member_permissions \
+         o.external_id AS home_external_id, o.suspended_at AS suspended_at, {of_key} AS key_sets, \
+         m.permissions AS member_permissions, {of_member} AS member_sets \
          FROM api_key_secrets s JOIN api_keys k ON k.id = s.api_key_id JOIN organizations o ON o.id = k.organization_id \
          LEFT JOIN memberships m ON m.organization_id = k.organization_id AND m.user_id = k.user_id WHERE s.hash IN",
         columns.join(", ")
@@ -51,14 +67,14 @@ fn select() -> String {
 }
 
 impl Reader {
-    pub(super) fn new(pools: Pools) -> Self {
-        let hashes = match pools.read.get_database_backend() {
+    pub(super) fn new(pools: Pools, commons: Arc<Commons>) -> Self {
+        let backend = pools.read.get_database_backend();
+        let hashes = match backend {
             DbBackend::Postgres => "(SELECT decode(value, 'hex') FROM jsonb_array_elements_text($1::jsonb))",
             _ => "(SELECT unhex(value) FROM json_each(?))",
         };
-        let sql = format!("{} {hashes}", select());
-        let (homes, members, permissions) = (Sharing::default(), Sharing::default(), Sharing::default());
-        Self { pools, sql, homes, members, permissions }
+        let sql = format!("{} {hashes}", select(backend));
+        Self { pools, sql, commons }
     }
 
     pub(super) async fn read(&self, hashes: &[SecretHash]) -> Result<Found, Failure> {
@@ -80,25 +96,50 @@ impl Reader {
     }
 
     fn snapshot(&self, hash: SecretHash, row: Row) -> Result<Snapshot, Failure> {
-        let id = row.key.id;
-        let home = OrganizationId::from_uuid(row.key.organization_id);
-        let kind = convert::kind(&row.kind, row.key.organization_id)?;
-        let member = match row.key.user_id.map(UserId::from_uuid) {
+        let id = OrganizationId::from_uuid(row.key.organization_id);
+        let home = Home {
+            id,
+            kind: convert::kind(&row.kind, id.uuid())?,
+            external_id: convert::external_id(row.home_external_id.as_deref(), id.uuid())?,
+            is_suspended: row.suspended_at.is_some(),
+        };
+        let holder = match row.key.user_id.map(UserId::from_uuid) {
             None => None,
             Some(user) => {
-                let permissions = row.member_permissions.as_deref();
-                let permissions = permissions.map(|text| convert::permissions(text, "memberships", id)).transpose()?;
-                Some(self.members.share((home, user), Member { user, permissions }))
+                let own = row.member_permissions.as_deref();
+                let whole = own.map(|own| whole(own, row.member_sets.as_deref(), "memberships", row.key.id));
+                let (permissions, sets) = whole.transpose()?.map_or((None, Box::default()), |(p, s)| (Some(p), s));
+                Some(self.commons.holders.share((id, user), Holder { user, permissions, sets }))
             }
         };
-        let permissions = if let Some(known) = self.permissions.find(row.key.permissions.as_str()) {
+        // All that decides what the key may do: who has the same text has the same permissions.
+        let text = [row.key.permissions.as_str(), row.key_sets.as_deref().unwrap_or_default()].join("\n");
+        let given = if let Some(known) = self.commons.given.find(text.as_str()) {
             known
         } else {
-            let permissions = convert::permissions(&row.key.permissions, "api_keys", id)?;
-            self.permissions.share(row.key.permissions.as_str().into(), permissions)
+            let (permissions, sets) = whole(&row.key.permissions, row.key_sets.as_deref(), "api_keys", row.key.id)?;
+            self.commons.given.share(text.into(), Given { permissions, sets })
         };
-        let shared = Shared { home: self.homes.share(home, Home { id: home, kind }), member, permissions };
+        let shared = Shared { home: self.commons.homes.share(id, home), holder, given };
         let secret_expires_at = row.secret_expires_at.map(Timestamp::from_millis);
-        Ok(Snapshot::new(hash, &convert::api_key(row.key)?, shared, secret_expires_at))
+        Ok(Snapshot::new(hash, &convert::api_key(row.key, Vec::new())?, shared, secret_expires_at))
     }
+}
+
+/// What somebody may do all in all: by themselves, and by their sets, which are the second part.
+fn whole(
+    own: &str,
+    sets: Option<&str>,
+    table: &'static str,
+    row: Uuid,
+) -> Result<(PermissionSet, Box<[SetId]>), Failure> {
+    let mut all = vec![convert::permissions(own, table, row)?];
+    let mut ids = Vec::new();
+    for line in sets.unwrap_or_default().lines() {
+        let (id, permissions) = line.split_once(' ').unwrap_or((line, ""));
+        let id = Uuid::try_parse(id).unwrap_or_default();
+        all.push(convert::permissions(permissions, "permission_sets", id)?);
+        ids.push(SetId::from_uuid(id));
+    }
+    Ok((PermissionSet::union(&all), ids.into()))
 }

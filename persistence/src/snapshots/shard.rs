@@ -160,7 +160,7 @@ pub(super) mod tests {
         id::{KeyId, OrganizationId},
         organization::OrganizationKind,
         secret::{KeyPrefix, Secret},
-        snapshot::{Home, Shared},
+        snapshot::{Common, Given, Home, Shared},
     };
     use sea_orm::prelude::Uuid;
 
@@ -183,11 +183,9 @@ pub(super) mod tests {
         let secret = Secret::generate(&KeyPrefix::standard(), &Number(n));
         let (id, home) = (KeyId::from_uuid(Uuid::from_u128(n.into())), OrganizationId::from_uuid(Uuid::nil()));
         let key = ApiKey::new(id, home, &secret, Creator::Operator, Timestamp::from_millis(0));
-        let shared = Shared {
-            home: Arc::new(Home { id: home, kind: OrganizationKind::Tenant }),
-            member: None,
-            permissions: Arc::default(),
-        };
+        let home = Home { id: home, kind: OrganizationKind::Tenant, external_id: None, is_suspended: false };
+        let given = Given { permissions: key.permissions.clone(), sets: Box::default() };
+        let shared = Shared { home: Arc::new(Common::new(home)), holder: None, given: Arc::new(Common::new(given)) };
         Arc::new(Snapshot::new(secret.hash(), &key, shared, None))
     }
 

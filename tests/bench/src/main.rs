@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the report is what this program is for")]
 
 mod report;
+mod revocation;
 mod special;
 
 use std::{path::PathBuf, time::Duration};
@@ -41,12 +42,15 @@ struct Line {
     /// A server for databases `claviger_bench_*`
     #[arg(long, default_value = "postgres://postgres@127.0.0.1:5432/postgres")]
     postgres: String,
+    /// Only how soon a revoked key is dead on other nodes
+    #[arg(long)]
+    revocation: bool,
     /// Where SQLite databases are kept for the next run
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() {
     let line = Line::parse();
     std::fs::create_dir_all(&line.folder).expect("a folder for the databases");
@@ -55,6 +59,7 @@ async fn main() {
         .clone()
         .unwrap_or_else(|| if line.quick { vec![1_000, 100_000] } else { vec![1_000, 1_000_000, 10_000_000] });
     report::machine(&line.folder);
+    let sizes = if line.revocation { Vec::new() } else { sizes };
     for size in sizes {
         if SQLITE.contains(&line.database) {
             measure(&line, SQLITE, size, &fill::sqlite(&line.folder, size).await);
@@ -65,6 +70,9 @@ async fn main() {
                 None => println!("\n(no PostgreSQL at {})", line.postgres),
             }
         }
+    }
+    if line.revocation || line.only.is_empty() && POSTGRESQL.contains(&line.database) {
+        revocation::measure(&line.postgres, line.quick).await;
     }
 }
 

@@ -20,8 +20,12 @@ pub struct Server {
     pub start: Duration,
 }
 
-/// Beside this program.
-fn program(name: &str) -> PathBuf {
+/// A program beside this one.
+///
+/// # Panics
+/// This program is nowhere.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("this program");
     this.parent().expect("a folder").join(name)
 }

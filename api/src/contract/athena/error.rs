@@ -60,7 +60,12 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
             Error::Forbidden(needed) if *needed == Permission::ORG_ADMIN => {
                 (bad, SERVER_ONLY, Some("SERVER_ONLY_PROPERTY"))
             }
-            Error::Forbidden(_) | Error::ExceedsGrants | Error::ExceedsExpiry => FORBIDDEN,
+            Error::Forbidden(_) | Error::ExceedsGrants | Error::ExceedsExpiry | Error::PlatformOnly => FORBIDDEN,
+            Error::SetNotFound => (StatusCode::NOT_FOUND, "Permission set not found", None),
+            Error::CapReached(_) => (StatusCode::CONFLICT, "The organization has as many keys as it may have", None),
+            Error::PlatformStays | Error::NameTaken | Error::AlreadyMember | Error::LastAdmin | Error::InUse => {
+                (StatusCode::CONFLICT, "The organization does not allow this", None)
+            }
             Error::NotFound => (StatusCode::NOT_FOUND, "API Key not found", Some("KEY_NOT_FOUND")),
             Error::UserNotFound => (StatusCode::NOT_FOUND, "User not found", Some("USER_NOT_FOUND")),
             Error::RefillWithout(RefillPart::Amount) => (

@@ -136,6 +136,8 @@ pub(super) fn create(members: Map<String, Value>, now: Timestamp) -> Result<Guar
         expires_at: expires_at.map(|at| expiry(at, now)).transpose()?,
         metadata: metadata.map(stored).transpose()?,
         quota: quota(limits, now)?,
+        sets: Vec::new(),
+        external_id: None,
     };
     Ok(Guarded { request, needs_admin })
 }
@@ -181,6 +183,7 @@ pub(super) fn update(members: Map<String, Value>, now: Timestamp) -> Result<Guar
         expires_at: expires_in.change().try_map(|seconds| expiry(after(now, seconds), now))?,
         metadata: metadata.change().try_map(stored)?,
         permissions: permissions.change(),
+        sets: None,
         remaining: limits.remaining.change(),
         refill_amount: limits.refill_amount.change(),
         refill_interval: limits.refill_interval.change(),

@@ -118,6 +118,7 @@ fn write_key(text: &mut JsonText, Valid { key, quota, request_count, last_reques
 fn words(refusal: Refusal) -> (&'static str, Option<u64>) {
     match refusal {
         Refusal::InvalidApiKey => ("Invalid API key.", None),
+        Refusal::OrganizationSuspended => ("The organization is suspended", None),
         Refusal::KeyDisabled => ("API Key is disabled", None),
         Refusal::KeyExpired => ("API Key has expired", None),
         Refusal::InsufficientPermissions => ("API Key lacks a permission that was asked for", None),

@@ -65,7 +65,14 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
             Error::Forbidden(_) | Error::ExceedsGrants | Error::ExceedsExpiry => {
                 (StatusCode::FORBIDDEN, "The API key may not do this")
             }
-            Error::UserNotFound => (StatusCode::NOT_FOUND, "Resource not found"),
+            Error::PlatformOnly => (StatusCode::FORBIDDEN, "Only the platform may do this"),
+            Error::UserNotFound | Error::SetNotFound => (StatusCode::NOT_FOUND, "Resource not found"),
+            Error::PlatformStays
+            | Error::NameTaken
+            | Error::AlreadyMember
+            | Error::LastAdmin
+            | Error::InUse
+            | Error::CapReached(_) => (StatusCode::CONFLICT, "The organization does not allow this"),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
             Error::NothingToChange => (StatusCode::BAD_REQUEST, "There is nothing to change"),
             Error::EmailTaken => (StatusCode::BAD_REQUEST, "User with this email already exists"),

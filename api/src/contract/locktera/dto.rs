@@ -5,15 +5,15 @@ use domain::{
     clock::Timestamp,
     id::UserId,
     keys::{NewKey, Owner},
-    permission::PermissionSet,
+    organization::ExternalId,
     quota::Quota,
     secret::{KeyPrefix, Secret},
-    text::Invalid,
 };
 use poem_openapi::{Enum, Object, registry::MetaSchema};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::written::{permissions, sets};
 use crate::{
     body::{BULK_LIMIT, Document},
     failure::{Failure, Fields},
@@ -34,6 +34,10 @@ pub(super) struct KeyView {
     created_at: Seconds,
     /// What it may do: `read` is that action on every resource, `files:read` on one, `*` is everything.
     permissions: Vec<String>,
+    /// Permission sets that it has besides.
+    permission_sets: Vec<Uuid>,
+    /// What its maker's own system calls it, or whom it is for.
+    external_id: Nullable<String>,
     /// The organization that owns it.
     org_id: Uuid,
     /// The user it belongs to, whose own permissions bound it; null for the organization's own key.
@@ -102,6 +106,8 @@ impl From<&ApiKey> for KeyView {
             name: key.name.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()),
             created_at: Seconds(key.created_at),
             permissions: key.permissions.flat(),
+            permission_sets: key.sets.iter().map(|set| set.uuid()).collect(),
+            external_id: Nullable(key.external_id.as_ref().map(|id| id.as_str().to_owned())),
             org_id: key.organization.uuid(),
             user_id: Nullable(key.user.map(UserId::uuid)),
             prefix: key.prefix.as_str().to_owned(),
@@ -149,6 +155,12 @@ pub(super) struct CreateKey {
     /// What it may do: `read` for that action on every resource, `files:read` for one, `*` for everything. May be empty.
     #[oai(validator(max_items = 256))]
     permissions: Vec<String>,
+    /// Permission sets that it has besides: at most 16.
+    #[oai(skip_serializing_if_is_none, validator(max_items = 16))]
+    permission_sets: Option<Vec<String>>,
+    /// What its maker's own system calls it, or whom it is for: at most 255 characters.
+    #[oai(skip_serializing_if_is_none)]
+    external_id: Option<String>,
     /// When it ends, at most ten years ahead; without it, when the key that makes it ends, if ever.
     #[oai(skip_serializing_if_is_none)]
     expires_at: Option<Moment>,
@@ -164,6 +176,8 @@ impl Document for CreateKey {
     fn read(mut members: Members) -> Result<Self, Failure> {
         let name = members.required("name");
         let permissions = members.required("permissions");
+        let permission_sets = members.optional("permission_sets");
+        let external_id = members.optional("external_id");
         let expires_at = members.optional("expires_at");
         let metadata = members.optional("metadata");
         let prefix = members.optional("prefix");
@@ -171,6 +185,8 @@ impl Document for CreateKey {
         Ok(Self {
             name: name.unwrap_or_default(),
             permissions: permissions.unwrap_or_default(),
+            permission_sets,
+            external_id,
             expires_at,
             metadata,
             prefix,
@@ -183,6 +199,8 @@ impl CreateKey {
         let mut fields = Fields::default();
         let name = fields.check("name", KeyName::parse(&self.name));
         let permissions = fields.check("permissions", permissions(&self.permissions));
+        let sets = sets(&mut fields, self.permission_sets);
+        let external_id = fields.check_optional("external_id", self.external_id.as_deref().map(ExternalId::parse));
         let expires_at = self.expires_at.map(|Moment(at)| api_key::expiry(at, now));
         let expires_at = fields.check_optional("expires_at", expires_at);
         let metadata = self.metadata.map(|JsonObject(map)| Metadata::parse(&Value::Object(map).to_string()));
@@ -192,19 +210,11 @@ impl CreateKey {
         match (permissions, prefix) {
             (Some(permissions), Some(prefix)) if fields.is_empty() => {
                 let (owner, quota) = (Owner::Organization, Quota::default());
-                Ok(NewKey { owner, name, prefix, permissions, expires_at, metadata, quota })
+                Ok(NewKey { owner, name, prefix, permissions, sets, external_id, expires_at, metadata, quota })
             }
             _ => Err(Failure::Invalid(fields)),
         }
     }
-}
-
-/// A list of permissions, with doubles at most as long as a set.
-pub(super) fn permissions(list: &[String]) -> Result<PermissionSet, Invalid> {
-    if list.len() > PermissionSet::MAX {
-        return Err(Invalid::TooManyPermissions);
-    }
-    PermissionSet::from_flat(list.iter().map(String::as_str))
 }
 
 /// Keys to be made together.

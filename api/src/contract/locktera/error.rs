@@ -1,6 +1,6 @@
 //! This contract's words for failures: `{message, code, fields?, request_id}`, the code being the status.
 
-use domain::{Error, Outage};
+use domain::{Error, Outage, organization::Capped};
 use poem::http::StatusCode;
 use poem_openapi::{Object, types::ToJSON};
 use serde_json::{Map, Value};
@@ -32,6 +32,15 @@ pub(super) struct Reading;
 impl Documented for Reading {
     type Body = ErrorBody;
     const STATUSES: &'static [(u16, &'static str)] = when::READING;
+}
+
+/// Operations that remove something.
+#[derive(Debug)]
+pub(super) struct Removing;
+
+impl Documented for Removing {
+    type Body = ErrorBody;
+    const STATUSES: &'static [(u16, &'static str)] = when::REMOVING;
 }
 
 /// Operations with a body.
@@ -68,6 +77,14 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             Error::ExceedsGrants => (StatusCode::FORBIDDEN, "Nobody can grant more than they hold"),
             Error::ExceedsExpiry => (StatusCode::FORBIDDEN, "A key cannot make a key that expires later than itself"),
             Error::NotFound | Error::UserNotFound => (StatusCode::NOT_FOUND, "Resource not found"),
+            Error::SetNotFound => (StatusCode::NOT_FOUND, "Permission set not found"),
+            Error::PlatformOnly => (StatusCode::FORBIDDEN, "Only the platform may do this"),
+            Error::PlatformStays => (StatusCode::CONFLICT, "The platform is neither suspended nor removed"),
+            Error::NameTaken => (StatusCode::CONFLICT, "The name or external id is taken"),
+            Error::AlreadyMember => (StatusCode::CONFLICT, "The user is a member already"),
+            Error::LastAdmin => (StatusCode::CONFLICT, "Nobody would be left who may do everything"),
+            Error::InUse => (StatusCode::CONFLICT, "Keys or members have this permission set"),
+            Error::CapReached(what) => (StatusCode::CONFLICT, full(*what)),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
             Error::NothingToChange => (StatusCode::BAD_REQUEST, "There is nothing to change"),
             Error::EmailTaken => (StatusCode::CONFLICT, "A user with this email already exists"),
@@ -90,6 +107,14 @@ fn words(failure: &Failure) -> (StatusCode, String) {
         Failure::Defect(_) => DEFECT,
     };
     (status, message.to_owned())
+}
+
+const fn full(what: Capped) -> &'static str {
+    match what {
+        Capped::Keys => "The organization has as many keys as it may have",
+        Capped::Members => "The organization has as many members as it may have",
+        Capped::Sets => "The organization has as many permission sets as it may have",
+    }
 }
 
 const UNAVAILABLE: (StatusCode, &str) =

@@ -6,11 +6,11 @@ use domain::{Error, api_key::ApiKey, caller::Authority, keys::Keys, ports::Start
 use poem::{Body, IntoResponse, Response, http::header::LINK};
 use poem_openapi::{
     ApiResponse,
-    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::{ToJSON, Type},
 };
 
-use super::{cursor::Cursor, dto::KeyView};
+use super::{cursor::Cursor, dto::KeyView, page::link};
 use crate::key_stream::{self, elements, position};
 
 /// A JSON array of keys.
@@ -56,20 +56,13 @@ impl IntoResponse for KeyList {
 
 impl ApiResponse for KeyList {
     fn meta() -> MetaResponses {
-        let link = MetaHeader {
-            name: "Link".to_owned(),
-            description: Some("The next page, `rel=\"next\"` (RFC 8288); absent on the last one.".to_owned()),
-            required: false,
-            deprecated: false,
-            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
-        };
         MetaResponses {
             responses: vec![MetaResponse {
                 description: "The keys, oldest first.",
                 status: Some(200),
                 status_range: None,
                 content: vec![MetaMediaType { content_type: "application/json", schema: Vec::<KeyView>::schema_ref() }],
-                headers: vec![link],
+                headers: vec![link()],
             }],
         }
     }

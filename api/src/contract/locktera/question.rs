@@ -7,7 +7,7 @@ use poem_openapi::Object;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::dto;
+use super::written;
 use crate::{
     body::{BULK_LIMIT, Document},
     failure::{Failure, Fields},
@@ -97,8 +97,8 @@ impl FromMember for VerifyContext {
 impl VerifyApiKey {
     pub(super) fn into_asked(self) -> Result<Asked<'static>, Failure> {
         let permissions = self.permissions.unwrap_or_default();
-        let permissions =
-            dto::permissions(&permissions).map_err(|invalid| Failure::Invalid(Fields::one("permissions", invalid)))?;
+        let permissions = written::permissions(&permissions)
+            .map_err(|invalid| Failure::Invalid(Fields::one("permissions", invalid)))?;
         // A text that is no id names no organization, as everywhere.
         let organization = self.org_id.map(|id| id.parse().map_err(|_| Error::NotFound)).transpose()?;
         Ok(Asked { key: self.key.into(), permissions, organization })

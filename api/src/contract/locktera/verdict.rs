@@ -1,7 +1,10 @@
 //! The answer to a verify: domain → JSON.
 
+use std::sync::Arc;
+
 use domain::{
     refusal::Refusal,
+    snapshot::Snapshot,
     verdict::{Valid, Verdict},
 };
 use poem_openapi::Object;
@@ -19,16 +22,20 @@ use crate::{
 pub(super) struct VerdictView {
     /// Whether it is.
     valid: bool,
-    /// `VALID`, or why it is not: `INVALID_API_KEY`, `KEY_DISABLED`, `KEY_EXPIRED`, `INSUFFICIENT_PERMISSIONS`,
+    /// `VALID`, or why it is not: `INVALID_API_KEY`, `ORGANIZATION_SUSPENDED`, `KEY_DISABLED`, `KEY_EXPIRED`, `INSUFFICIENT_PERMISSIONS`,
     /// `USAGE_EXCEEDED`, `RATE_LIMITED`; the first that holds, in this order.
     code: String,
     /// The key, where the caller sees it.
     key_id: Nullable<Uuid>,
     /// The organization that owns it.
     org_id: Nullable<Uuid>,
+    /// What the operator's own system calls that organization.
+    org_external_id: Nullable<String>,
+    /// What its maker's own system calls it, or whom it is for.
+    external_id: Nullable<String>,
     /// Its name.
     name: Nullable<String>,
-    /// What it was given. For a user's key the user's own permissions count too: ask for what is needed.
+    /// What it was given, its permission sets counted in. For a user's key the user's own permissions count too: ask for what is needed.
     permissions: Nullable<Vec<String>>,
     /// What its maker keeps with it.
     metadata: Nullable<JsonObject>,
@@ -79,6 +86,7 @@ fn write_to(text: &mut JsonText, verdict: &Verdict) {
             let key = &valid.key;
             text.raw(r#"{"valid":true,"code":"VALID","key_id":"#).id(key.id().uuid());
             text.raw(r#","org_id":"#).id(key.organization().uuid());
+            write_external_ids(text, Some(key));
             text.raw(r#","name":"#).nullable(key.name(), |text, name| {
                 text.string(name);
             });
@@ -104,6 +112,7 @@ fn write_to(text: &mut JsonText, verdict: &Verdict) {
             text.raw(r#","org_id":"#).nullable(key.as_ref(), |text, key| {
                 text.id(key.organization().uuid());
             });
+            write_external_ids(text, key.as_ref());
             text.raw(r#","name":null,"permissions":null,"metadata":null,"remaining":"#);
             text.raw(if *refusal == Refusal::UsageExceeded { "0" } else { "null" });
             text.raw(r#","expires_at":null"#);
@@ -119,6 +128,16 @@ fn write_to(text: &mut JsonText, verdict: &Verdict) {
             );
         }
     }
+}
+
+/// What others call the key and its organization.
+fn write_external_ids(text: &mut JsonText, key: Option<&Arc<Snapshot>>) {
+    text.raw(r#","org_external_id":"#).nullable(key.and_then(|key| key.organization_external_id()), |text, id| {
+        text.string(id);
+    });
+    text.raw(r#","external_id":"#).nullable(key.and_then(|key| key.external_id()), |text, id| {
+        text.string(id);
+    });
 }
 
 /// The last member, and the end.

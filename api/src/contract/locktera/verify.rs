@@ -2,13 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{
-    Error, Outage,
-    caller::Caller,
-    keys::{Keys, Step},
-    permission::Permission,
-};
-use futures_util::future::try_join_all;
+use domain::{Error, caller::Caller, keys::Question, permission::Permission};
 use poem_openapi::OpenApi;
 
 use super::{
@@ -22,17 +16,19 @@ use crate::{
     credentials::Credential,
     gate::Gate,
     hot::{Asked, HotVerify},
+    verifier::Verifier,
 };
 
 /// Verify, as it is asked most of the time.
-pub const HOT: HotVerify = HotVerify { path: "/api_keys/verify", read: VerifyApiKey::plain, write: verdict::write };
+pub const HOT: HotVerify =
+    HotVerify { path: "/api_keys/verify", operation: "verifyApiKey", read: VerifyApiKey::plain, write: verdict::write };
 
 /// The operations.
 pub struct Verify {
     /// Authenticates.
     pub gate: Arc<Gate>,
     /// Decides.
-    pub keys: Arc<Keys>,
+    pub verifier: Arc<Verifier>,
 }
 
 #[OpenApi(tag = "Tag::Verify")]
@@ -49,11 +45,11 @@ impl Verify {
         /// The key, and what it should be good for.
         body: Deferred<VerifyApiKey>,
     ) -> Result<Written<VerdictView>, Failed<Writing>> {
-        let caller = self.gate.admit(&credential).await?;
+        let caller = self.verifier.admitted(self.gate.admit(&credential).await)?;
         caller.require(&Permission::API_KEYS_VERIFY)?;
         let asked = body.read().await?.into_asked()?;
         let asked = within_reach(&caller, asked)?;
-        let verdict = self.keys.verify(&caller, asked.question()).await?;
+        let verdict = self.verifier.verify(&caller, asked.question()).await?;
         Ok(Written::new(verdict::write(&verdict)))
     }
 
@@ -68,22 +64,13 @@ impl Verify {
         /// The keys, and what each should be good for.
         body: Deferred<VerifyApiKeys>,
     ) -> Result<Written<VerdictsView>, Failed<Writing>> {
-        let caller = self.gate.admit(&credential).await?;
+        let caller = self.verifier.admitted(self.gate.admit(&credential).await)?;
         caller.require(&Permission::API_KEYS_VERIFY)?;
         let asked = body.read().await?.into_asked()?;
         let asked: Vec<Asked<'_>> =
             asked.into_iter().map(|one| within_reach(&caller, one)).collect::<Result<_, _>>()?;
-        let steps: Vec<Step> = asked.iter().map(|one| self.keys.begin(&caller, one.question())).collect();
-        let verdicts = if steps.iter().all(|step| matches!(step, Step::Decided(_))) {
-            steps
-                .into_iter()
-                .filter_map(|step| if let Step::Decided(verdict) = step { Some(verdict) } else { None })
-                .collect()
-        } else {
-            // Together, so that what has to be read or counted is read and counted together.
-            let rest = asked.iter().zip(steps).map(|(one, step)| self.keys.finish(&caller, one.question(), step));
-            try_join_all(rest).await.map_err(|outage: Outage| Error::from(outage))?
-        };
+        let questions: Vec<Question<'_>> = asked.iter().map(Asked::question).collect();
+        let verdicts = self.verifier.verify_all(&caller, &questions).await?;
         Ok(Written::new(verdict::write_all(&verdicts)))
     }
 }

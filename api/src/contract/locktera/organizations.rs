@@ -1,0 +1,132 @@
+//! Organizations themselves: `/orgs`, `/orgs/{org_id}`.
+
+use std::sync::Arc;
+
+use domain::{keys::Keys, organization::ExternalId, organizations, permission::Permission};
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+
+use super::{
+    dto::{Message, PageSize},
+    error::{Reading, Removing, Writing},
+    organization::{CreateOrganization, OrganizationView, UpdateOrganization},
+    page::{Asked, Page},
+};
+use crate::{
+    body::Deferred,
+    contract::{Failed, Success, Tag},
+    credentials::Credential,
+    failure::{Failure, Fields},
+    gate::Gate,
+    wire::{Id, Unread},
+};
+
+/// The operations.
+pub struct Organizations {
+    /// Authenticates.
+    pub gate: Arc<Gate>,
+    /// Authorizes.
+    pub keys: Arc<Keys>,
+    /// Acts.
+    pub organizations: Arc<organizations::Organizations>,
+}
+
+#[OpenApi(tag = "Tag::Organizations")]
+impl Organizations {
+    /// List organizations
+    ///
+    /// All of them for the platform; their own for everyone else. Needs `org:read`.
+    #[oai(path = "/orgs", method = "get", operation_id = "listOrganizations")]
+    async fn list_organizations(
+        &self,
+        credential: Credential,
+        /// Only the one that the operator's own system calls so.
+        external_id: Query<Option<String>>,
+        /// The most to answer; 100 without it.
+        limit: Query<Option<Unread<PageSize>>>,
+        /// Where to go on, from the `Link` of the page before.
+        cursor: Query<Option<Unread<Id>>>,
+    ) -> Result<Page<OrganizationView>, Failed<Reading>> {
+        let caller = self.gate.admit(&credential).await?;
+        caller.require(&Permission::ORG_READ)?;
+        let asked = Asked::read(limit.0.as_ref(), cursor.0.as_ref())?;
+        let external_id = external_id.0.as_deref().map(ExternalId::parse).transpose();
+        let external_id = external_id.map_err(|wrong| Failure::Invalid(Fields::one("external_id", wrong)))?;
+        let found = self.organizations.list(&caller, external_id.as_ref(), asked.after, asked.look()).await?;
+        Ok(Page::new(&asked, "/orgs?", found, |organization| organization.id.to_string()))
+    }
+
+    /// Create an organization
+    ///
+    /// For the platform alone. It has neither members nor keys yet. Needs `org:admin`.
+    #[oai(path = "/orgs", method = "post", operation_id = "createOrganization")]
+    async fn create_organization(
+        &self,
+        credential: Credential,
+        /// What it will be.
+        body: Deferred<CreateOrganization>,
+    ) -> Result<Success<OrganizationView>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        caller.require(&Permission::ORG_ADMIN)?;
+        let new = body.read().await?.into_domain()?;
+        Ok(Success(OrganizationView::from(&self.organizations.create(&caller, new).await?)))
+    }
+
+    /// Get an organization
+    ///
+    /// Needs `org:read`.
+    #[oai(path = "/orgs/:org_id", method = "get", operation_id = "getOrganization")]
+    async fn get_organization(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+    ) -> Result<Success<OrganizationView>, Failed<Reading>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::ORG_READ, org_id.id()).await?;
+        Ok(Success(OrganizationView::from(&self.organizations.get(&authority).await?)))
+    }
+
+    /// Change an organization
+    ///
+    /// What is absent stays, `null` clears. Members change the name; everything else is for the platform alone. While it is
+    /// suspended, none of its keys is good for anything. Needs `org:admin`.
+    #[oai(path = "/orgs/:org_id", method = "patch", operation_id = "updateOrganization")]
+    async fn update_organization(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// What changes.
+        body: Deferred<UpdateOrganization>,
+    ) -> Result<Success<OrganizationView>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::ORG_ADMIN, org_id.id()).await?;
+        let patch = body.read().await?.into_domain()?;
+        Ok(Success(OrganizationView::from(&self.organizations.update(&authority, patch).await?)))
+    }
+
+    /// Delete an organization
+    ///
+    /// With its keys, members and permission sets, for good; what was done in it stays in the log. `confirm` repeats its id.
+    /// Needs `org:admin`.
+    #[oai(path = "/orgs/:org_id", method = "delete", operation_id = "deleteOrganization")]
+    async fn delete_organization(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// The same again.
+        confirm: Query<Option<String>>,
+    ) -> Result<Success<Message>, Failed<Removing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::ORG_ADMIN, org_id.id()).await?;
+        if confirm.0.as_deref() != Some(org_id.text()) {
+            return Err(Failure::Invalid(Fields::one("confirm", "must be the organization's id")).into());
+        }
+        self.organizations.delete(&authority).await?;
+        Ok(Success(Message { message: "Organization deleted successfully".to_owned() }))
+    }
+}

@@ -1,0 +1,169 @@
+//! Permission sets with names, and which a key has: `/orgs/{org_id}/permission_sets`.
+
+use std::sync::Arc;
+
+use domain::{
+    keys::{KeyPatch, Keys},
+    organizations,
+    permission::Permission,
+};
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+
+use super::{
+    dto::{KeyView, Message, PageSize},
+    error::{Reading, Removing, Writing},
+    page::{Asked, Page},
+    people::{AttachSets, CreateSet, SetView, UpdateSet},
+};
+use crate::{
+    body::Deferred,
+    contract::{Failed, Success, Tag},
+    credentials::Credential,
+    failure::{Failure, Fields},
+    gate::Gate,
+    wire::{Id, Unread},
+};
+
+/// The operations.
+pub struct Sets {
+    /// Authenticates.
+    pub gate: Arc<Gate>,
+    /// Authorizes.
+    pub keys: Arc<Keys>,
+    /// Acts.
+    pub organizations: Arc<organizations::Organizations>,
+}
+
+#[OpenApi(tag = "Tag::Organizations")]
+impl Sets {
+    /// List the permission sets of an organization
+    ///
+    /// Needs `permission_sets:read`.
+    #[oai(path = "/orgs/:org_id/permission_sets", method = "get", operation_id = "listPermissionSets")]
+    async fn list_permission_sets(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// The most to answer; 100 without it.
+        limit: Query<Option<Unread<PageSize>>>,
+        /// Where to go on, from the `Link` of the page before.
+        cursor: Query<Option<Unread<Id>>>,
+    ) -> Result<Page<SetView>, Failed<Reading>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::SETS_READ, org_id.id()).await?;
+        let asked = Asked::read(limit.0.as_ref(), cursor.0.as_ref())?;
+        let found = self.organizations.sets(&authority, asked.after, asked.look()).await?;
+        let path = format!("/orgs/{}/permission_sets?", authority.organization());
+        Ok(Page::new(&asked, &path, found, |set| set.id.to_string()))
+    }
+
+    /// Create a permission set
+    ///
+    /// Nobody grants more than they hold. Needs `permission_sets:admin`.
+    #[oai(path = "/orgs/:org_id/permission_sets", method = "post", operation_id = "createPermissionSet")]
+    async fn create_permission_set(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// What it will be.
+        body: Deferred<CreateSet>,
+    ) -> Result<Success<SetView>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::SETS_ADMIN, org_id.id()).await?;
+        let new = body.read().await?.into_domain()?;
+        Ok(Success(SetView::from(&self.organizations.create_set(&authority, new).await?)))
+    }
+
+    /// Get a permission set
+    ///
+    /// Needs `permission_sets:read`.
+    #[oai(path = "/orgs/:org_id/permission_sets/:set_id", method = "get", operation_id = "getPermissionSet")]
+    async fn get_permission_set(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// The permission set.
+        set_id: Path<Unread<Id>>,
+    ) -> Result<Success<SetView>, Failed<Reading>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::SETS_READ, org_id.id()).await?;
+        Ok(Success(SetView::from(&self.organizations.set(&authority, set_id.id()).await?)))
+    }
+
+    /// Change a permission set
+    ///
+    /// At once for all keys and members that have it. What is absent stays. Needs `permission_sets:admin`, and all that the
+    /// set gives before and after.
+    #[oai(path = "/orgs/:org_id/permission_sets/:set_id", method = "patch", operation_id = "updatePermissionSet")]
+    async fn update_permission_set(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// The permission set.
+        set_id: Path<Unread<Id>>,
+        /// What changes.
+        body: Deferred<UpdateSet>,
+    ) -> Result<Success<SetView>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::SETS_ADMIN, org_id.id()).await?;
+        let patch = body.read().await?.into_domain()?;
+        Ok(Success(SetView::from(&self.organizations.update_set(&authority, set_id.id(), patch).await?)))
+    }
+
+    /// Delete a permission set
+    ///
+    /// While keys or members have it that is a 409, unless `detach=true`: then they lose what it gave them. Needs
+    /// `permission_sets:admin`.
+    #[oai(path = "/orgs/:org_id/permission_sets/:set_id", method = "delete", operation_id = "deletePermissionSet")]
+    async fn delete_permission_set(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// The permission set.
+        set_id: Path<Unread<Id>>,
+        /// Whether to take it from those who have it: `true` or `false`, which is usual.
+        detach: Query<Option<String>>,
+    ) -> Result<Success<Message>, Failed<Removing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::SETS_ADMIN, org_id.id()).await?;
+        let detach = match detach.0.as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Failure::Invalid(Fields::one("detach", "must be true or false")).into()),
+        };
+        self.organizations.delete_set(&authority, set_id.id(), detach).await?;
+        Ok(Success(Message { message: "Permission set deleted successfully".to_owned() }))
+    }
+
+    /// Say which permission sets a key has
+    ///
+    /// These and no others. Nobody grants more than they hold. Needs `api_keys:write`.
+    #[oai(
+        path = "/orgs/:org_id/api_keys/:key_id/permission_sets",
+        method = "put",
+        operation_id = "setApiKeyPermissionSets"
+    )]
+    async fn set_api_key_permission_sets(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// The key.
+        key_id: Path<Unread<Id>>,
+        /// Which.
+        body: Deferred<AttachSets>,
+    ) -> Result<Success<KeyView>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
+        let patch = KeyPatch { sets: Some(body.read().await?.into_domain()?), ..KeyPatch::nothing() };
+        Ok(Success(KeyView::from(&self.keys.update(&authority, key_id.id(), patch).await?)))
+    }
+}

@@ -1,0 +1,109 @@
+//! What the audit log says about a change: who did what, by which right, from where. It is stored in the transaction of the
+//! change itself.
+
+use std::net::IpAddr;
+
+use crate::{
+    clock::Timestamp,
+    id::{KeyId, OrganizationId, UserId},
+    permission::Permission,
+};
+
+/// Where a request came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// The request's name in the log.
+    pub request_id: Option<Box<str>>,
+}
+
+/// Who changed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A caller with this key, which belongs to this user or to an organization.
+    Key(KeyId, Option<UserId>),
+    /// This user, at sign-up.
+    User(UserId),
+    /// The operator, on the machine itself.
+    Operator,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A user signed up: an organization, its first member and its first key.
+    SignUp,
+    /// The platform organization was made.
+    Bootstrap,
+    /// Keys were made.
+    CreateKey,
+    /// Settings of a key changed.
+    UpdateKey,
+    /// Keys were ended.
+    DeleteKey,
+    /// An organization was made.
+    CreateOrganization,
+    /// Settings of an organization changed.
+    UpdateOrganization,
+    /// An organization was suspended.
+    SuspendOrganization,
+    /// A suspension was ended.
+    ResumeOrganization,
+    /// An organization was removed with everything in it.
+    DeleteOrganization,
+    /// A user became a member.
+    AddMember,
+    /// What a member may do changed.
+    UpdateMember,
+    /// A user is no member any more.
+    RemoveMember,
+    /// A permission set was made.
+    CreateSet,
+    /// A permission set changed.
+    UpdateSet,
+    /// A permission set was removed.
+    DeleteSet,
+}
+
+impl Action {
+    /// The word for programs: what it was done to, and what.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::SignUp => "organization.sign_up",
+            Self::Bootstrap => "organization.bootstrap",
+            Self::CreateKey => "api_key.create",
+            Self::UpdateKey => "api_key.update",
+            Self::DeleteKey => "api_key.delete",
+            Self::CreateOrganization => "organization.create",
+            Self::UpdateOrganization => "organization.update",
+            Self::SuspendOrganization => "organization.suspend",
+            Self::ResumeOrganization => "organization.resume",
+            Self::DeleteOrganization => "organization.delete",
+            Self::AddMember => "member.add",
+            Self::UpdateMember => "member.update",
+            Self::RemoveMember => "member.remove",
+            Self::CreateSet => "permission_set.create",
+            Self::UpdateSet => "permission_set.update",
+            Self::DeleteSet => "permission_set.delete",
+        }
+    }
+}
+
+/// A change of authority, without what it was done to: that is for those who store it to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// In whose log it is.
+    pub organization: OrganizationId,
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub action: Action,
+    /// The permission that allowed it.
+    pub permission: Option<Permission>,
+    /// From where.
+    pub origin: Origin,
+    /// When.
+    pub at: Timestamp,
+}

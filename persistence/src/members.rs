@@ -1,0 +1,204 @@
+//! Who is a member where. Changes of an organization's members and sets lock its row, so that the last member who may do
+//! everything stays, also when two go at once.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use domain::{
+    Error, Outage,
+    act::Act,
+    id::{OrganizationId, SetId, UserId},
+    organization::Capped,
+    ports::{Members, MembershipChanges},
+    user::{Member, Membership, User},
+};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, prelude::Uuid,
+};
+
+use crate::{
+    Store, audit, convert,
+    entity::{membership, membership_permission_set, user},
+    last_admin::{has_admin, keep_admin, sets_of},
+    organizations::lock,
+    outage::{Failure, there},
+    sets,
+};
+
+#[async_trait]
+impl Members for Store {
+    async fn list(
+        &self,
+        organization: OrganizationId,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Vec<Member>, Outage> {
+        let rows = membership::Entity::find()
+            .filter(membership::Column::OrganizationId.eq(organization.uuid()))
+            .apply_if(after, |find, after| find.filter(membership::Column::UserId.gt(after.uuid())))
+            .order_by_asc(membership::Column::UserId)
+            .limit(limit)
+            .all(&self.pools.read)
+            .await
+            .map_err(Failure::from)?;
+        Ok(complete(&self.pools.read, organization, rows).await?)
+    }
+
+    async fn find(&self, organization: OrganizationId, user: UserId) -> Result<Option<Member>, Outage> {
+        Ok(find(&self.pools.read, organization, user).await?)
+    }
+
+    async fn add(&self, membership: Membership, user: Option<User>, act: &Act) -> Result<Member, Error> {
+        let added = self.add_once(membership.clone(), user.clone(), act).await;
+        // Somebody else brought the same user at the same moment: they are known now.
+        let is_known_now = added.as_ref().is_err_and(Failure::is_conflict);
+        Ok(if is_known_now { self.add_once(membership, user, act).await } else { added }?)
+    }
+
+    async fn update(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+        changes: MembershipChanges,
+        act: &Act,
+    ) -> Result<Member, Error> {
+        let act = act.clone();
+        let update = self.transaction(move |transaction, changed| {
+            let (changes, act) = (changes.clone(), act.clone());
+            changed.members.push((organization, user));
+            Box::pin(async move {
+                lock(transaction, organization).await?;
+                let had_admin = has_admin(transaction, organization).await?;
+                there(find(transaction, organization, user).await?)?;
+                if let Some(permissions) = &changes.permissions {
+                    let permissions = Set(convert::permissions_text(permissions));
+                    let row = membership::ActiveModel { permissions, ..convert::membership_key(organization, user) };
+                    membership::Entity::update(row).exec(transaction).await?;
+                }
+                if let Some(sets) = &changes.sets {
+                    membership_permission_set::Entity::delete_many()
+                        .filter(membership_permission_set::Column::OrganizationId.eq(organization.uuid()))
+                        .filter(membership_permission_set::Column::UserId.eq(user.uuid()))
+                        .exec(transaction)
+                        .await?;
+                    attach(transaction, organization, user, sets).await?;
+                }
+                keep_admin(transaction, organization, had_admin).await?;
+                audit::note(transaction, &act, &[user.uuid()]).await?;
+                there(find(transaction, organization, user).await?)
+            })
+        });
+        Ok(update.await?)
+    }
+
+    async fn remove(&self, organization: OrganizationId, user: UserId, act: &Act) -> Result<(), Error> {
+        let act = act.clone();
+        let remove = self.transaction(move |transaction, changed| {
+            let act = act.clone();
+            changed.members.push((organization, user));
+            Box::pin(async move {
+                lock(transaction, organization).await?;
+                let had_admin = has_admin(transaction, organization).await?;
+                let id = (organization.uuid(), user.uuid());
+                let removed = membership::Entity::delete_by_id(id).exec(transaction).await?;
+                if removed.rows_affected == 0 {
+                    return Err(Failure::Refused(Error::NotFound));
+                }
+                keep_admin(transaction, organization, had_admin).await?;
+                Ok(audit::note(transaction, &act, &[user.uuid()]).await?)
+            })
+        });
+        Ok(remove.await?)
+    }
+}
+
+impl Store {
+    async fn add_once(&self, membership: Membership, user: Option<User>, act: &Act) -> Result<Member, Failure> {
+        let (caps, act) = (self.caps, act.clone());
+        let add = self.transaction(move |transaction, changed| {
+            let (mut membership, user, act) = (membership.clone(), user.clone(), act.clone());
+            Box::pin(async move {
+                let organization = membership.organization;
+                let home = lock(transaction, organization).await?;
+                let here = membership::Column::OrganizationId.eq(organization.uuid());
+                let count = membership::Entity::find().filter(here).count(transaction).await?;
+                if let Some(user) = user {
+                    membership.user = known_or_new(transaction, &user).await?;
+                } else if user::Entity::find_by_id(membership.user.uuid()).one(transaction).await?.is_none() {
+                    return Err(Failure::Refused(Error::UserNotFound));
+                }
+                if find(transaction, organization, membership.user).await?.is_some() {
+                    return Err(Failure::Refused(Error::AlreadyMember));
+                }
+                caps.require_room(&home, Capped::Members, count)?;
+                changed.members.push((organization, membership.user));
+                let row = convert::membership_row(&membership);
+                membership::Entity::insert(row).exec_without_returning(transaction).await?;
+                attach(transaction, organization, membership.user, &membership.sets).await?;
+                audit::note(transaction, &act, &[membership.user.uuid()]).await?;
+                there(find(transaction, organization, membership.user).await?)
+            })
+        });
+        add.await
+    }
+}
+
+/// The user with this address, made now if there is none.
+async fn known_or_new<C: ConnectionTrait>(db: &C, new: &User) -> Result<UserId, Failure> {
+    let address = user::Column::EmailCanonical.eq(new.email.canonical());
+    if let Some(known) = user::Entity::find().filter(address).one(db).await? {
+        return Ok(UserId::from_uuid(known.id));
+    }
+    user::Entity::insert(convert::user_row(new)).exec_without_returning(db).await?;
+    Ok(new.id)
+}
+
+async fn attach<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    user: UserId,
+    attached: &[SetId],
+) -> Result<(), Failure> {
+    sets::require_all(db, organization, attached).await?;
+    if attached.is_empty() {
+        return Ok(());
+    }
+    let rows = attached.iter().map(|set| membership_permission_set::ActiveModel {
+        organization_id: Set(organization.uuid()),
+        user_id: Set(user.uuid()),
+        permission_set_id: Set(set.uuid()),
+    });
+    membership_permission_set::Entity::insert_many(rows).exec_without_returning(db).await?;
+    Ok(())
+}
+
+async fn find<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    user: UserId,
+) -> Result<Option<Member>, Failure> {
+    let row = membership::Entity::find_by_id((organization.uuid(), user.uuid())).one(db).await?;
+    Ok(complete(db, organization, row.into_iter().collect()).await?.pop())
+}
+
+/// The members of these rows, with their names and sets.
+async fn complete<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    rows: Vec<membership::Model>,
+) -> Result<Vec<Member>, Failure> {
+    let ids = || rows.iter().map(|row| row.user_id);
+    let users = user::Entity::find().filter(user::Column::Id.is_in(ids())).all(db).await?;
+    let mut users: HashMap<Uuid, user::Model> = users.into_iter().map(|user| (user.id, user)).collect();
+    let mut sets = sets_of(db, organization, Some(ids().collect())).await?;
+    let mut members = Vec::with_capacity(rows.len());
+    for row in &rows {
+        // A user who went in between is no member any more.
+        if let Some(user) = users.remove(&row.user_id) {
+            let sets = sets.remove(&row.user_id).unwrap_or_default();
+            members.push(Member { user: convert::user(user)?, membership: convert::membership(row, sets)? });
+        }
+    }
+    Ok(members)
+}

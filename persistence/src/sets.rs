@@ -1,0 +1,177 @@
+//! Permission sets with names, and who has them.
+
+use async_trait::async_trait;
+use domain::{
+    Error, Outage,
+    act::Act,
+    id::{OrganizationId, SetId},
+    organization::Capped,
+    permission::PermissionSet,
+    permission_sets::NamedSet,
+    ports::{SetChanges, Sets},
+};
+use sea_orm::{
+    ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
+};
+
+use crate::{
+    Store, audit, convert,
+    entity::{api_key_permission_set, membership_permission_set, permission_set},
+    last_admin::{has_admin, keep_admin},
+    organizations::{lock, unless_taken},
+    outage::{Failure, there},
+};
+
+#[async_trait]
+impl Sets for Store {
+    async fn list(
+        &self,
+        organization: OrganizationId,
+        after: Option<SetId>,
+        limit: u64,
+    ) -> Result<Vec<NamedSet>, Outage> {
+        let rows = permission_set::Entity::find()
+            .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
+            .apply_if(after, |find, after| find.filter(permission_set::Column::Id.gt(after.uuid())))
+            .order_by_asc(permission_set::Column::Id)
+            .limit(limit)
+            .all(&self.pools.read)
+            .await
+            .map_err(Failure::from)?;
+        Ok(rows.iter().map(convert::named_set).collect::<Result<_, _>>().map_err(Failure::from)?)
+    }
+
+    async fn find(&self, organization: OrganizationId, set: SetId) -> Result<Option<NamedSet>, Outage> {
+        Ok(find(&self.pools.read, organization, set).await?)
+    }
+
+    async fn resolve(&self, organization: OrganizationId, sets: &[SetId]) -> Result<PermissionSet, Error> {
+        let found = require_all(&self.pools.read, organization, sets).await?;
+        Ok(PermissionSet::union(found.iter().map(|set| &set.permissions)))
+    }
+
+    async fn create(&self, set: &NamedSet, act: &Act) -> Result<(), Error> {
+        let (caps, set, act) = (self.caps, set.clone(), act.clone());
+        let create = self.transaction(move |transaction, _| {
+            let (set, act) = (set.clone(), act.clone());
+            Box::pin(async move {
+                let home = lock(transaction, set.organization).await?;
+                let here = permission_set::Column::OrganizationId.eq(set.organization.uuid());
+                let count = permission_set::Entity::find().filter(here).count(transaction).await?;
+                caps.require_room(&home, Capped::Sets, count)?;
+                let row = convert::named_set_row(&set);
+                permission_set::Entity::insert(row).exec_without_returning(transaction).await?;
+                Ok(audit::note(transaction, &act, &[set.id.uuid()]).await?)
+            })
+        });
+        Ok(unless_taken(create.await)?)
+    }
+
+    async fn update(
+        &self,
+        organization: OrganizationId,
+        set: SetId,
+        changes: SetChanges,
+        act: &Act,
+    ) -> Result<NamedSet, Error> {
+        let act = act.clone();
+        let update = self.transaction(move |transaction, changed| {
+            let (changes, act) = (changes.clone(), act.clone());
+            if changes.permissions.is_some() {
+                changed.sets.push(set);
+            }
+            Box::pin(async move {
+                lock(transaction, organization).await?;
+                // A new name takes nothing from anybody.
+                let had_admin = changes.permissions.is_some() && has_admin(transaction, organization).await?;
+                let row = permission_set::ActiveModel {
+                    name: changes.name.map_or(ActiveValue::NotSet, |name| ActiveValue::Set(name.as_str().to_owned())),
+                    permissions: changes
+                        .permissions
+                        .map_or(ActiveValue::NotSet, |set| ActiveValue::Set(convert::permissions_text(&set))),
+                    updated_at: ActiveValue::Set(act.at.millis()),
+                    ..permission_set::ActiveModel::default()
+                };
+                let updated = permission_set::Entity::update_many()
+                    .set(row)
+                    .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
+                    .filter(permission_set::Column::Id.eq(set.uuid()))
+                    .exec(transaction)
+                    .await?;
+                if updated.rows_affected == 0 {
+                    return Err(Failure::Refused(Error::NotFound));
+                }
+                keep_admin(transaction, organization, had_admin).await?;
+                audit::note(transaction, &act, &[set.uuid()]).await?;
+                there(find(transaction, organization, set).await?)
+            })
+        });
+        Ok(unless_taken(update.await)?)
+    }
+
+    async fn delete(&self, organization: OrganizationId, set: SetId, detach: bool, act: &Act) -> Result<(), Error> {
+        let act = act.clone();
+        let delete = self.transaction(move |transaction, changed| {
+            let act = act.clone();
+            changed.sets.push(set);
+            Box::pin(async move {
+                lock(transaction, organization).await?;
+                // Locked, so that nobody is given it between the look and the end.
+                let this = permission_set::Entity::find_by_id(set.uuid())
+                    .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
+                    .lock_exclusive();
+                there(this.one(transaction).await?)?;
+                let of_keys = api_key_permission_set::Column::PermissionSetId.eq(set.uuid());
+                let of_members = membership_permission_set::Column::PermissionSetId.eq(set.uuid());
+                let is_used = api_key_permission_set::Entity::find().filter(of_keys).one(transaction).await?.is_some()
+                    || membership_permission_set::Entity::find().filter(of_members).one(transaction).await?.is_some();
+                if is_used && !detach {
+                    return Err(Failure::Refused(Error::InUse));
+                }
+                let had_admin = has_admin(transaction, organization).await?;
+                permission_set::Entity::delete_by_id(set.uuid()).exec(transaction).await?;
+                keep_admin(transaction, organization, had_admin).await?;
+                Ok(audit::note(transaction, &act, &[set.uuid()]).await?)
+            })
+        });
+        Ok(delete.await?)
+    }
+}
+
+async fn find<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    set: SetId,
+) -> Result<Option<NamedSet>, Failure> {
+    let here = permission_set::Column::OrganizationId.eq(organization.uuid());
+    let row = permission_set::Entity::find_by_id(set.uuid()).filter(here).one(db).await?;
+    Ok(row.as_ref().map(convert::named_set).transpose()?)
+}
+
+/// All of these sets, if they are the organization's.
+pub(crate) async fn require_all<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    sets: &[SetId],
+) -> Result<Vec<NamedSet>, Failure> {
+    let found = some(db, organization, sets).await?;
+    if found.len() < sets.len() { Err(Failure::Refused(Error::SetNotFound)) } else { Ok(found) }
+}
+
+/// Those of these sets that there are in the organization.
+pub(crate) async fn some<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    sets: &[SetId],
+) -> Result<Vec<NamedSet>, Failure> {
+    if sets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = permission_set::Entity::find()
+        .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
+        .filter(permission_set::Column::Id.is_in(sets.iter().map(|set| set.uuid())))
+        .all(db)
+        .await?;
+    Ok(rows.iter().map(convert::named_set).collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,55 @@
+//! How soon a revoked key is dead on the other nodes: beside a bare notice of PostgreSQL, and with a node that is cut off.
+
+use std::time::Duration;
+
+use bench::server::program;
+use harness::{
+    Caller, TestDatabase,
+    cluster::Node,
+    revocation::{self, Cuts, Revoker},
+};
+
+/// What the defaults promise.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// Verifies of a node: 200 a second.
+const PACE: Duration = Duration::from_millis(5);
+
+/// Three nodes with the defaults: the first revokes, the others verify.
+pub(crate) async fn measure(postgres: &str, quick: bool) {
+    let (turns, cuts, keys) = if quick { (500, 5, 1_000) } else { (5_000, 20, 5_000) };
+    println!("\n## Revocation: three nodes on PostgreSQL\n");
+    let database = TestDatabase::on(postgres).await;
+    let nodes: [Node; 3] = Node::cluster(&program("claviger"), &database, &[("CLAVIGER_DATABASE_TIMEOUT", "1s")]).await;
+    let anyone = Caller::anyone(format!("http://{}", nodes[0].process.address)).keeping_connections();
+    let revoker = Revoker::sign_up(&anyone).await;
+    let watchers = [1, 2].map(|n: usize| nodes[n].caller(revoker.admin.bearer()));
+
+    println!("| from the answer to it being heard | count | p50 ms | p99 ms | max ms |");
+    println!("|---|---|---|---|---|");
+    row("a bare NOTIFY, on another connection", &database.notice_delays(turns).await);
+    let delays = revocation::delays(&revoker, &watchers, turns, PACE).await;
+    row("a revocation, by the first refused verify of each other node, 200 verifies a second", &delays);
+
+    let mut sums = Cuts::default();
+    for way in 0..cuts {
+        revocation::cut(&revoker, (&watchers[0], &nodes[1].proxy), keys, BOUND, way, &mut sums).await;
+    }
+    println!(
+        "\n- {} keys revoked while the node was cut off, {cuts} cuts (feed or everything; broken, silent or slow): {} \
+         verdicts heard meanwhile, **{} \"valid\" later than {} ms** after the revocation; the latest was sent {} ms after it. \
+         After the mending it was right within {} ms.",
+        sums.revoked,
+        sums.heard,
+        sums.too_late,
+        BOUND.as_millis(),
+        sums.latest.as_millis(),
+        sums.recovery.as_millis(),
+    );
+    assert_eq!(sums.too_late, 0, "a revoked key was called valid past the bound");
+}
+
+fn row(name: &str, delays: &[Duration]) {
+    let at = |part: usize| delays[(delays.len() - 1) * part / 100].as_secs_f64() * 1_000.0;
+    println!("| {name} | {} | {:.2} | {:.2} | {:.2} |", delays.len(), at(50), at(99), at(100));
+}

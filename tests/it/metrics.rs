@@ -1,0 +1,109 @@
+//! Figures for operators: what happened is counted, nothing secret is told, and they can have an address of their own.
+
+use std::time::{Duration, Instant};
+
+use api::config::MetricsAt;
+use harness::{Caller, KeySpec, Process, TestApp};
+use serde_json::json;
+
+/// The value of a figure, with its labels, as it is written.
+fn written<'a>(text: &'a str, name: &str) -> &'a str {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+fn figure(text: &str, name: &str) -> u64 {
+    written(text, name).parse().expect("a whole number")
+}
+
+async fn figures(app: &TestApp) -> String {
+    let answer = app.anyone().get("/metrics").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "text/plain; version=0.0.4"));
+    answer.text
+}
+
+#[tokio::test]
+async fn what_happened_is_counted() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let (_, good) = app.key(&tenant.org_id, KeySpec::with(&["files:read"])).await;
+    let (_, disabled) = app.key(&tenant.org_id, KeySpec { enabled: false, ..KeySpec::with(&[]) }).await;
+    let quota = domain::quota::Quota { remaining: Some(1), ..domain::quota::Quota::default() };
+    let (_, limited) = app.key(&tenant.org_id, KeySpec { quota, ..KeySpec::with(&[]) }).await;
+    let before = figures(&app).await;
+    for (path, body) in [
+        ("/api_keys/verify", json!({"key": good})),
+        // Not in the plainest form: it goes the long way.
+        ("/api_keys/verify", json!({"key": good, "permissions": {"files": "read"}})),
+        ("/api_keys/verify", json!({"key": good, "permissions": ["files:write"]})),
+        ("/api_keys/verify_batch", json!({"keys": [{"key": good}, {"key": disabled}, {"key": "nonsense"}]})),
+        ("/api/auth/api-key/verify", json!({"key": limited})),
+        ("/api/auth/api-key/verify", json!({"key": limited})),
+    ] {
+        let _ = tenant.admin.post(path, &body).await;
+    }
+    assert_eq!(app.anyone().with_bearer(&good).get("/auth/check-key").await.status, 200);
+    assert_eq!(app.anyone().with_bearer(&disabled).get("/auth/check-key").await.status, 401);
+    let sign_up = json!({"user_name": "Acme", "org_name": "Acme", "user_email": "acme@example.com"});
+    assert_eq!(app.anyone().post("/auth/create-key", &sign_up).await.status, 400);
+    let since = Instant::now();
+    let mut text = figures(&app).await;
+    while figure(&text, "claviger_feed_up") != 1 {
+        assert!(since.elapsed() < Duration::from_secs(10), "{text}");
+        text = figures(&app).await;
+    }
+    let grown = |name: &str| figure(&text, name) - figure(&before, name);
+    for (contract, outcome, count) in [
+        ("native", "VALID", 2),
+        ("native", "INSUFFICIENT_PERMISSIONS", 1),
+        ("native", "KEY_DISABLED", 1),
+        ("native", "INVALID_API_KEY", 1),
+        ("athena", "VALID", 1),
+        ("athena", "USAGE_EXCEEDED", 1),
+        ("livekit", "VALID", 1),
+        ("livekit", "KEY_DISABLED", 1),
+    ] {
+        let name = format!("claviger_verifications_total{{contract=\"{contract}\",outcome=\"{outcome}\"}}");
+        assert_eq!(grown(&name), count, "{name}");
+    }
+    assert_eq!(figure(&text, "claviger_requests_total{operation=\"verifyApiKey\",status=\"200\"}"), 2);
+    assert_eq!(figure(&text, "claviger_requests_total{operation=\"verifyApiKey\",status=\"400\"}"), 1);
+    assert_eq!(figure(&text, "claviger_request_seconds_count{operation=\"verifyApiKey\"}"), 3);
+    assert_eq!(figure(&text, "claviger_signups_refused_total{reason=\"email_taken\"}"), 1);
+    assert_eq!((grown("claviger_ledger_batch_size_count"), grown("claviger_ledger_wait_seconds_count")), (2, 2));
+    assert!(grown("claviger_cache_hits_total") > 0 && grown("claviger_cache_misses_total") > 0);
+    assert!(figure(&text, "claviger_cache_keys") >= 4 && figure(&text, "claviger_cache_bytes") > 500);
+    assert!(written(&text, "claviger_feed_age_seconds").parse::<f64>().expect("seconds") < 2.0);
+    let (pool, bound) = if app.database.is_postgres() { ("all", 2) } else { ("write", 0) };
+    assert_eq!(figure(&text, "claviger_staleness_bound_seconds"), bound);
+    let open =
+        |state: &str| figure(&text, &format!("claviger_database_connections{{pool=\"{pool}\",state=\"{state}\"}}"));
+    assert!(open("idle") + open("used") >= 1);
+    for secret in [&tenant.org_id, &tenant.key_id, &good, "acme", "127.0.0.1"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn figures_can_be_elsewhere_or_nowhere() {
+    let app = TestApp::start_with(|config| config.metrics = MetricsAt::Nowhere).await;
+    assert_eq!(app.anyone().get("/metrics").await.status, 404);
+    let apart = MetricsAt::Address(([127, 0, 0, 1], 0).into());
+    let app = TestApp::start_with(|config| config.metrics = apart).await;
+    assert_eq!(app.anyone().get("/metrics").await.status, 404);
+    let metrics = Caller::anyone(format!("http://{}", app.metrics_address().expect("an address")));
+    let answer = metrics.get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.text.contains("claviger_verifications_total"));
+    for path in ["/openapi.json", "/auth/check-key", "/"] {
+        assert_eq!(metrics.get(path).await.status, 404, "{path}");
+    }
+    assert!(app.stop().await.0, "both ends close in order");
+    // An address that is taken is told, as that of the service is.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let settings = [("CLAVIGER_METRICS_LISTEN", address.as_str()), ("CLAVIGER_DATABASE_URL", "sqlite::memory:")];
+    let output = Process::run(&["serve"], &settings);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("cannot listen on {address}")));
+}
