@@ -11,13 +11,14 @@ use crate::{
     contract::{
         athena::{self, Athena},
         livekit::{LiveKit, SignUp},
-        locktera::{self, Locktera, Members, Organizations, Sets, Verify},
+        locktera::{self, Locktera, Members, Organizations, Session, Sets, Tokens, Verify},
     },
     docs::{Document, Reference},
     edge::Edge,
     gate::Gate,
     health::{Live, Ready},
     hot::Hot,
+    jwt::{keyring::Keyring, outside::Outside},
     limiter::Limiter,
     methods::Methods,
     metrics::Page,
@@ -26,14 +27,36 @@ use crate::{
 };
 
 /// All operations.
-type Api = (Locktera, Organizations, Members, Sets, Verify, LiveKit, Athena);
+type Api = (Locktera, Organizations, Members, Sets, Session, Tokens, Verify, LiveKit, Athena);
 
-fn gate(services: &Services, config: &Config) -> Arc<Gate> {
-    let failures = Limiter::new(config.auth_failure_rate);
-    Arc::new(Gate::new(services.keys.clone(), services.clock.clone(), failures, config.public_origin.clone()))
+fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> Arc<Gate> {
+    Arc::new(Gate {
+        keys: services.keys.clone(),
+        people: services.people.clone(),
+        outside: Outside::new(config.providers.clone(), services.clock.clone()),
+        sessions: services.sessions.clone(),
+        keyring,
+        clock: services.clock.clone(),
+        failures: Limiter::new(config.auth_failure_rate),
+        own_origin: config.public_origin.clone(),
+    })
 }
 
 fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiService<Api, ()> {
+    let session = Session {
+        gate: gate.clone(),
+        sessions: services.sessions.clone(),
+        keys: services.keys.clone(),
+        people: services.people.clone(),
+        keyring: gate.keyring.clone(),
+        is_secure: config.is_secure,
+    };
+    let tokens = Tokens {
+        gate: gate.clone(),
+        tokens: services.tokens.clone(),
+        keyring: gate.keyring.clone(),
+        clock: services.clock.clone(),
+    };
     let locktera = Locktera { gate: gate.clone(), keys: services.keys.clone() };
     let (keys, organizations) = (services.keys.clone(), services.organizations.clone());
     let members = Members { gate: gate.clone(), keys: keys.clone(), organizations: organizations.clone() };
@@ -53,7 +76,7 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
         checks: Outcomes::new(&services.metrics, "livekit"),
         metrics: services.metrics.clone(),
     };
-    let api = (locktera, organizations, members, sets, verify, livekit, athena);
+    let api = (locktera, organizations, members, sets, session, tokens, verify, livekit, athena);
     OpenApiService::new(api, "Claviger", env!("CARGO_PKG_VERSION"))
         .description("API keys that a company can run itself: organizations own keys, services verify them.")
         .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))
@@ -63,13 +86,17 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
 /// The OpenAPI document, as `/openapi.json` answers it.
 #[must_use]
 pub fn document(services: &Services, config: &Config) -> String {
-    service(services, config, gate(services, config)).spec()
+    service(services, config, gate(services, config, None)).spec()
 }
 
 /// The whole service.
 #[must_use]
-pub fn edge(services: &Services, config: &Config) -> Edge<impl Endpoint<Output = Response> + 'static> {
-    let gate = gate(services, config);
+pub fn edge(
+    services: &Services,
+    config: &Config,
+    keyring: Option<Arc<Keyring>>,
+) -> Edge<impl Endpoint<Output = Response> + 'static> {
+    let gate = gate(services, config, keyring);
     let service = service(services, config, gate.clone());
     let document = Document(service.spec());
     let reference = Reference(service.swagger_ui_html().replacen("<title>Swagger UI", "<title>Claviger", 1));

@@ -10,6 +10,9 @@ use domain::{
     enroll::Enroll,
     keys::{Keys, Ports},
     organizations::{self, Organizations},
+    people::{self, People},
+    sessions::Sessions,
+    tokens::Tokens,
 };
 pub use persistence::Claim;
 use persistence::{CacheSize, DefaultCaps, Settings, Store};
@@ -17,6 +20,7 @@ use persistence::{CacheSize, DefaultCaps, Settings, Store};
 use crate::{
     config::Config,
     health::Readiness,
+    jwt::keyring::KeysAt,
     metrics::Metrics,
     system::{SystemClock, SystemEntropy},
     verifier::Verifier,
@@ -47,6 +51,12 @@ pub struct Services {
     pub keys: Arc<Keys>,
     /// The use cases on organizations, members and permission sets.
     pub organizations: Arc<Organizations>,
+    /// The use cases on users of identity providers.
+    pub people: Arc<People>,
+    /// The use cases on sessions.
+    pub sessions: Arc<Sessions>,
+    /// The use cases on short-lived tokens.
+    pub tokens: Arc<Tokens>,
     /// Sign-up.
     pub enroll: Arc<Enroll>,
     /// The first key of all.
@@ -125,8 +135,23 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         clock: clock.clone(),
         entropy: entropy.clone(),
     }));
+    let issuers = config.providers.iter().map(|provider| provider.issuer.clone()).collect();
+    let people = Arc::new(People::new(
+        issuers,
+        people::Ports {
+            people: ports.clone(),
+            organizations: ports.clone(),
+            members: ports.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        },
+    ));
+    let sessions = Sessions::new(ports.clone(), keys.clone(), people.clone(), clock.clone(), entropy.clone());
     Ok(Services {
         keys: keys.clone(),
+        people,
+        sessions: Arc::new(sessions),
+        tokens: Arc::new(Tokens::new(ports.clone(), keys.clone(), entropy.clone())),
         organizations: Arc::new(Organizations::new(organizations::Ports {
             organizations: ports.clone(),
             members: ports.clone(),
@@ -149,6 +174,17 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
 /// Claims the database for serving, where only one process may.
 pub fn claim(config: &Config) -> Result<Claim, DatabaseError> {
     persistence::claim(&config.database_url).map_err(|error| DatabaseError(error.to_string()))
+}
+
+/// Where the keys are that sessions and tokens are signed with. By default one is made beside the database; what several
+/// nodes share, the operator has to hand out.
+#[must_use]
+pub fn signing_keys(config: &Config) -> KeysAt {
+    match &config.signing_key_file {
+        Some(path) => KeysAt::File(path.clone()),
+        None if !config.database_url.starts_with("sqlite:") => KeysAt::Nowhere,
+        None => persistence::beside(&config.database_url, ".signing-key.pem").map_or(KeysAt::Memory, KeysAt::Made),
+    }
 }
 
 /// The newest schema that this program knows.

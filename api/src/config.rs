@@ -1,19 +1,26 @@
 //! Settings: from flags and the environment, checked all at once, so that one start tells every mistake.
 
 mod arguments;
+mod values;
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use url::{Position, Url};
 
 pub use self::arguments::Arguments;
-use crate::address::TrustedProxies;
+use self::values::{
+    BOUND, CAP, CAPS, DURATION, LEAST_BOUND, RATE, RATES, database_url, duration, needs_https, networks, number, origin,
+};
+use crate::{
+    address::TrustedProxies,
+    jwt::issuers::{self, Provider},
+};
 
 /// Who may sign up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +77,12 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Scheme, host and port that browsers see, as they write it in `Origin`.
     pub public_origin: String,
+    /// Whether browsers send the cookie of a session over https alone: anywhere but on this machine.
+    pub is_secure: bool,
+    /// The identity providers that are believed.
+    pub providers: Vec<Provider>,
+    /// The keys that sessions and tokens are signed with.
+    pub signing_key_file: Option<PathBuf>,
     /// How long an answer may take.
     pub request_timeout: Duration,
     /// Connections served at once.
@@ -155,6 +168,15 @@ impl Arguments {
             (text, _) => origin(text),
         };
         let public_origin = m.read("CLAVIGER_PUBLIC_ORIGIN", public_origin, "an origin like https://keys.example.com");
+        let is_secure = public_origin.as_deref().is_none_or(needs_https);
+        let providers = match self.issuers_file.as_str() {
+            "" => Some(Vec::new()),
+            path => {
+                let read = issuers::read(Path::new(path), public_origin.as_deref().unwrap_or_default());
+                read.map_err(|wrong| m.0.push(format!("CLAVIGER_ISSUERS_FILE must be {wrong}"))).ok()
+            }
+        };
+        let signing_key_file = Some(self.signing_key_file.as_str()).filter(|path| !path.is_empty()).map(Into::into);
         let request_timeout = m.read("CLAVIGER_REQUEST_TIMEOUT", duration(&self.request_timeout), DURATION);
         let max_connections = number(&self.max_connections, 1..=1_000_000);
         let max_connections = m.read("CLAVIGER_MAX_CONNECTIONS", max_connections, "a number from 1 to 1000000");
@@ -179,6 +201,9 @@ impl Arguments {
                 auth_failure_rate: auth_failure_rate?,
                 trusted_proxies: trusted_proxies?,
                 public_origin: public_origin?,
+                is_secure,
+                providers: providers?,
+                signing_key_file,
                 request_timeout: request_timeout?,
                 max_connections: usize::try_from(max_connections?).ok()?,
                 shutdown_timeout: shutdown_timeout?,
@@ -209,42 +234,6 @@ pub fn unknown_settings(command: &clap::Command) -> Vec<String> {
     let given = std::env::vars_os().map(|(name, _)| name);
     let unknown = given.filter(|name| !known.contains(&name.as_os_str()));
     unknown.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with("CLAVIGER_")).collect()
-}
-
-const DURATION: &str = "a duration of at least 1ms, like 500ms, 30s or 2min";
-const BOUND: &str = "a duration of at least 200ms, like 500ms or 2s";
-/// Shorter ones would be over before a beat has come back on a busy machine.
-const LEAST_BOUND: Duration = Duration::from_millis(200);
-const CAP: &str = "a number from 1 to 1000000000";
-const CAPS: std::ops::RangeInclusive<u32> = 1..=1_000_000_000;
-const RATE: &str = "a number from 1 to 1000000";
-const RATES: std::ops::RangeInclusive<u32> = 1..=1_000_000;
-
-fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
-    text.parse().ok().filter(|number| range.contains(number))
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok().filter(|duration| *duration >= Duration::from_millis(1))
-}
-
-fn database_url(text: &str) -> Option<String> {
-    let known = text.starts_with("sqlite:")
-        || ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) && Url::parse(text).is_ok();
-    known.then(|| text.to_owned())
-}
-
-fn networks(text: &str) -> Option<TrustedProxies> {
-    let network = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let networks = text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(network);
-    networks.collect::<Option<Vec<_>>>().map(TrustedProxies)
-}
-
-/// Scheme, host and port as browsers write them: lower case, without a default port.
-fn origin(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok()?;
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    (bare && ["http", "https"].contains(&url.scheme())).then(|| url.origin().ascii_serialization())
 }
 
 #[cfg(test)]

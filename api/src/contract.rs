@@ -110,6 +110,8 @@ pub enum Tag {
     /// Sign-up and check of a key (the contract of the LiveKit agents API).
     #[oai(rename = "LiveKit")]
     LiveKit,
+    /// Signing in, and tokens that others check.
+    Credentials,
     /// Is this key good? What services ask on every request of their own.
     Verify,
     /// The whole life of a key, and verify (the contract of Athena, which is better-auth's API key plugin).
@@ -174,7 +176,8 @@ const STALE: (&str, &str) = (
     "The answer may be so many seconds old: this node has not heard of the changes of the others for longer than usual.",
 );
 
-fn header((name, description): (&str, &str), ty: &'static str) -> MetaHeader {
+/// A header that answers have.
+pub(crate) fn header((name, description): (&str, &str), ty: &'static str) -> MetaHeader {
     MetaHeader {
         name: name.to_owned(),
         description: Some(description.to_owned()),

@@ -16,13 +16,16 @@ use poem_openapi::{
     registry::{MetaSecurityScheme, Registry},
 };
 
-use crate::{address::ClientAddress, request_id::RequestId};
+use crate::{address::ClientAddress, jwt::is_jwt, request_id::RequestId};
 
 static API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
-const API_KEY_COOKIE: &str = "apiKeyCookie";
+pub(crate) const API_KEY_COOKIE: &str = "apiKeyCookie";
 
-/// A credential of more bytes than this is refused unread.
+/// A key of more bytes than this is refused unread.
 const MAX_BYTES: usize = 512;
+
+/// The same for a token.
+const MAX_JWT_BYTES: usize = 8 * 1024;
 
 /// What was shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,10 +34,14 @@ pub enum Shown {
     Nothing,
     /// Something that cannot be a credential, or two that differ.
     Malformed,
-    /// A text in a header.
+    /// The text of a key in a header.
     Header(String),
-    /// A text in the cookie, which a browser sends by itself: whose request it is needs a second look.
+    /// The token of an identity provider in a header.
+    Token(String),
+    /// The text of a key in the cookie, which a browser sends by itself: whose request it is needs a second look.
     Cookie(String),
+    /// The token of a session in the cookie.
+    Session(String),
 }
 
 /// What a request shows, and what tells whether a browser sent it on behalf of another site.
@@ -68,15 +75,21 @@ impl Site {
         Self { fetch_site: text("sec-fetch-site"), origin: text(ORIGIN.as_str()) }
     }
 
-    /// Whether a request that a browser may have sent by itself was started by `own_origin`. A client that says neither is
-    /// no browser.
+    /// Whether a request that a browser may have sent by itself was started by `own_origin`. `None`: the client says neither,
+    /// so it is no browser.
     #[must_use]
-    pub fn is_own(&self, own_origin: &str) -> bool {
+    pub fn is_own(&self, own_origin: &str) -> Option<bool> {
         match (&self.fetch_site, &self.origin) {
-            (Some(site), _) => site == "same-origin",
-            (None, Some(origin)) => origin == own_origin,
-            (None, None) => true,
+            (Some(site), _) => Some(site == "same-origin"),
+            (None, Some(origin)) => Some(origin == own_origin),
+            (None, None) => None,
         }
+    }
+
+    /// Whether a page of another site has started the request.
+    #[must_use]
+    pub fn is_cross(&self) -> bool {
+        self.fetch_site.as_deref() == Some("cross-site")
     }
 }
 
@@ -88,8 +101,9 @@ struct Unusable;
 pub fn shown(headers: &HeaderMap) -> Shown {
     match (bearer(headers), single(headers, &API_KEY_HEADER)) {
         (Ok(None), Ok(None)) => cookie(headers),
-        (Ok(Some(text)), Ok(None)) | (Ok(None), Ok(Some(text))) => header(text),
-        (Ok(Some(bearer)), Ok(Some(key))) if bearer == key => header(key),
+        (Ok(Some(text)), Ok(None)) if is_jwt(text) => token(text, Shown::Token),
+        (Ok(Some(text)), Ok(None)) | (Ok(None), Ok(Some(text))) => key(text, Shown::Header),
+        (Ok(Some(bearer)), Ok(Some(text))) if bearer == text => key(text, Shown::Header),
         _ => Shown::Malformed,
     }
 }
@@ -103,8 +117,12 @@ pub fn in_one_header(headers: &HeaderMap) -> Option<&str> {
     }
 }
 
-fn header(text: &str) -> Shown {
-    if is_plausible(text) { Shown::Header(text.to_owned()) } else { Shown::Malformed }
+fn key(text: &str, shown: fn(String) -> Shown) -> Shown {
+    if is_plausible(text) { shown(text.to_owned()) } else { Shown::Malformed }
+}
+
+fn token(text: &str, shown: fn(String) -> Shown) -> Shown {
+    if text.len() <= MAX_JWT_BYTES { shown(text.to_owned()) } else { Shown::Malformed }
 }
 
 fn cookie(headers: &HeaderMap) -> Shown {
@@ -115,17 +133,19 @@ fn cookie(headers: &HeaderMap) -> Shown {
         for cookie in
             cookie::Cookie::split_parse(line.as_ref()).flatten().filter(|cookie| cookie.name() == API_KEY_COOKIE)
         {
-            if found != Shown::Nothing || !is_plausible(cookie.value()) {
+            if found != Shown::Nothing {
                 return Shown::Malformed;
             }
-            found = Shown::Cookie(cookie.value().to_owned());
+            let text = cookie.value();
+            found = if is_jwt(text) { token(text, Shown::Session) } else { key(text, Shown::Cookie) };
         }
     }
     found
 }
 
+/// Whether it may be a key.
 fn is_plausible(text: &str) -> bool {
-    (1..=MAX_BYTES).contains(&text.len())
+    (1..=MAX_BYTES).contains(&text.len()) && !is_jwt(text)
 }
 
 /// The text of a header that may be there once.
@@ -165,7 +185,10 @@ impl<'a> ApiExtractor<'a> for Credential {
         };
         registry.create_security_scheme(
             "bearerAuth",
-            MetaSecurityScheme { scheme: Some("bearer"), ..scheme("http", "An API key as a bearer token.") },
+            MetaSecurityScheme {
+                scheme: Some("bearer"),
+                ..scheme("http", "An API key, or an access token of an identity provider, as a bearer token.")
+            },
         );
         registry.create_security_scheme(
             "apiKeyHeader",
@@ -180,7 +203,10 @@ impl<'a> ApiExtractor<'a> for Credential {
             MetaSecurityScheme {
                 name: Some(API_KEY_COOKIE),
                 key_in: Some("cookie"),
-                ..scheme("apiKey", "An API key in a cookie; read only where neither header is sent.")
+                ..scheme(
+                    "apiKey",
+                    "An API key or a session of `POST /session` in a cookie; read only where neither header is sent.",
+                )
             },
         );
     }

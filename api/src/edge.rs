@@ -162,7 +162,7 @@ fn framed(response: Response) -> http::Response<AnswerBody> {
 fn span(request_id: &HeaderValue, method: &Method, address: ClientAddress) -> Span {
     info_span!(
         target: "claviger", "request", request_id = text(request_id), %method, client = %address.0,
-        operation = Empty, key_id = Empty, org_id = Empty,
+        operation = Empty, key_id = Empty, user_id = Empty, org_id = Empty,
     )
 }
 

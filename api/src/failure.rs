@@ -17,6 +17,8 @@ pub enum Failure {
     CrossSite,
     /// Sign-up is closed.
     SignUpClosed,
+    /// The operator has not given the service what it needs for this.
+    NotConfigured,
     /// Too many attempts from this address; the next one is heard in so many seconds.
     TooManyAttempts {
         /// Seconds.
@@ -136,6 +138,7 @@ impl fmt::Display for Failure {
             Self::Anonymous => f.write_str("no credential"),
             Self::MalformedCredential => f.write_str("a credential that cannot be one"),
             Self::CrossSite => f.write_str("sent by a browser for another site"),
+            Self::NotConfigured => f.write_str("not configured"),
             Self::SignUpClosed => f.write_str("sign-up is closed"),
             Self::TooManyAttempts { .. } => f.write_str("too many attempts from this address"),
             Self::TooLarge => f.write_str("the body is too large"),

@@ -143,7 +143,7 @@ impl Hot {
     ) -> Result<Answered, Failure> {
         let (parts, body) = request.into_parts();
         let caller = in_one_header(&parts.headers).and_then(|text| self.gate.recognize(text, address));
-        let caller = caller.filter(|caller| caller.key.allows(&Permission::API_KEYS_VERIFY));
+        let caller = caller.filter(|caller| caller.allows(&Permission::API_KEYS_VERIFY));
         let Some(caller) = caller.filter(|_| is_plain(&parts.headers)) else {
             return Ok(Answered::NotHere(Box::new(parts), Unanswered::Unread(body)));
         };

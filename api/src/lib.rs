@@ -18,6 +18,7 @@ pub mod health;
 pub mod hot;
 pub mod json;
 pub mod json_text;
+pub mod jwt;
 pub mod key_stream;
 pub mod lifecycle;
 pub mod limiter;

@@ -1,6 +1,6 @@
 //! From the settings to a serving process, and from the signal to its end.
 
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::OptionFuture;
 use tokio::{
@@ -14,6 +14,7 @@ use crate::{
     app,
     compose::{self, Claim, DatabaseError, Services, World},
     config::{Config, MetricsAt, SignUp},
+    jwt::keyring::Keyring,
     server, tally,
 };
 
@@ -43,6 +44,8 @@ pub struct Running {
 pub enum StartError {
     /// The database is not there, or not for us.
     Database(DatabaseError),
+    /// The keys to sign with are not to be had.
+    SigningKeys(io::Error),
     /// The address is not to be had.
     Listen(SocketAddr, io::Error),
 }
@@ -51,6 +54,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Database(error) => write!(f, "cannot use the database {error}"),
+            Self::SigningKeys(error) => write!(f, "cannot use the signing keys: {error}"),
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
         }
     }
@@ -67,6 +71,8 @@ impl From<DatabaseError> for StartError {
 /// Starts the service. When this returns it answers requests.
 pub async fn start(config: &Config, world: World) -> Result<Running, StartError> {
     let claim = compose::claim(config)?;
+    let keys = Keyring::open(&compose::signing_keys(config), &config.public_origin, &*world.entropy);
+    let keyring = keys.map_err(StartError::SigningKeys)?.map(Arc::new);
     let services = compose::services(config, world).await?;
     let (listener, address) = listen(config.listen).await?;
     let metrics = match config.metrics {
@@ -81,7 +87,9 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
         SignUp::Closed => "closed",
     };
     tracing::info!(target: "claviger", mode, "sign-up");
-    let edge = app::edge(&services, config);
+    let signing = if keyring.is_some() { "configured" } else { "not configured: no sessions, no tokens" };
+    tracing::info!(target: "claviger", signing, "signing key");
+    let edge = app::edge(&services, config, keyring);
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let serving = server::serve(listener, edge, config.max_connections, stop.clone(), abort.clone());
     let metrics_address = metrics.as_ref().map(|(_, address)| *address);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::{
     clock::Timestamp,
-    id::{KeyId, OrganizationId, UserId},
+    id::{KeyId, OrganizationId, SessionId, UserId},
     permission::Permission,
 };
 
@@ -16,6 +16,8 @@ pub struct Origin {
     pub client: Option<IpAddr>,
     /// The request's name in the log.
     pub request_id: Option<Box<str>>,
+    /// The session that it was made in, if any.
+    pub session: Option<SessionId>,
 }
 
 /// Who changed something.
@@ -23,7 +25,7 @@ pub struct Origin {
 pub enum Actor {
     /// A caller with this key, which belongs to this user or to an organization.
     Key(KeyId, Option<UserId>),
-    /// This user, at sign-up.
+    /// This user, by themselves: at sign-up, or with an identity provider's word.
     User(UserId),
     /// The operator, on the machine itself.
     Operator,

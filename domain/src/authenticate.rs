@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::{
-    act::Origin,
     caller::Caller,
     clock::Timestamp,
     error::{Error, Outage},
@@ -21,12 +20,17 @@ impl Keys {
     /// [`Error::Unauthenticated`] with the first reason that holds; [`Error::Outage`].
     pub async fn authenticate(&self, text: &str) -> Result<Caller, Error> {
         let unknown = Error::Unauthenticated(Refusal::InvalidApiKey);
-        let Some(hash) = SecretHash::of(text) else { return Err(unknown) };
-        let Some(key) = self.find(&hash).await? else { return Err(unknown) };
+        self.authenticate_by(&SecretHash::of(text).ok_or(unknown)?).await
+    }
+
+    /// The caller behind the secret with this hash.
+    pub(crate) async fn authenticate_by(&self, hash: &SecretHash) -> Result<Caller, Error> {
+        let unknown = Error::Unauthenticated(Refusal::InvalidApiKey);
+        let key = self.find(hash).await?.ok_or(unknown)?;
         let now = self.now();
         key.check(now).map_err(Error::Unauthenticated)?;
         self.note(&key, 0, now);
-        Ok(Caller { key, origin: Origin::default() })
+        Ok(Caller::holding(key))
     }
 
     /// The caller behind a shown text, where that takes no waiting: the key is remembered and good. `None` says nothing.
@@ -36,7 +40,7 @@ impl Keys {
         let now = self.now();
         key.check(now).ok()?;
         self.note(&key, 0, now);
-        Some(Caller { key, origin: Origin::default() })
+        Some(Caller::holding(key))
     }
 
     /// The key with this secret, read only where it is not known by heart.

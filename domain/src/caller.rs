@@ -4,48 +4,125 @@ use std::sync::Arc;
 
 use crate::{
     act::{Act, Action, Actor, Origin},
+    api_key::Creator,
     clock::Timestamp,
     error::Error,
     grants::Grants,
-    id::OrganizationId,
+    id::{OrganizationId, UserId},
+    identity::Person,
     organization::OrganizationKind,
     permission::Permission,
     reach::Reach,
     snapshot::Snapshot,
 };
 
-/// An authenticated caller: the holder of a key that is good.
+/// An authenticated caller.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The key that was shown.
-    pub key: Arc<Snapshot>,
+    /// Who it is.
+    pub who: Who,
     /// Where the request came from, for the log of what it changes.
     pub origin: Origin,
 }
 
+/// Who calls.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// The holder of a key that is good.
+    Key(Arc<Snapshot>),
+    /// A user whom an identity provider vouches for.
+    Person(Box<Person>),
+}
+
 impl Caller {
-    /// The organization that the caller acts in by themselves.
+    /// The holder of a key.
     #[must_use]
-    pub fn organization(&self) -> OrganizationId {
-        self.key.organization()
+    pub fn holding(key: Arc<Snapshot>) -> Self {
+        Self { who: Who::Key(key), origin: Origin::default() }
+    }
+
+    /// The key that was shown, by itself or by a session.
+    #[must_use]
+    pub fn key(&self) -> Option<&Arc<Snapshot>> {
+        match &self.who {
+            Who::Key(key) => Some(key),
+            Who::Person(_) => None,
+        }
+    }
+
+    /// The user; `None` for an organization's own key.
+    #[must_use]
+    pub fn user(&self) -> Option<UserId> {
+        match &self.who {
+            Who::Key(key) => key.user(),
+            Who::Person(person) => Some(person.user),
+        }
+    }
+
+    /// The organization that the caller acts in.
+    ///
+    /// # Errors
+    /// [`Error::NoOrganization`] for a user who is a member of several or of none, and named none.
+    pub fn organization(&self) -> Result<OrganizationId, Error> {
+        match &self.who {
+            Who::Key(key) => Ok(key.organization()),
+            Who::Person(person) => person.home().map(|home| home.organization.id).ok_or(Error::NoOrganization),
+        }
     }
 
     /// Whether the caller acts in every organization.
     #[must_use]
     pub fn is_platform(&self) -> bool {
-        self.key.kind() == OrganizationKind::Platform
+        let kind = match &self.who {
+            Who::Key(key) => Some(key.kind()),
+            Who::Person(person) => person.home().map(|home| home.organization.kind),
+        };
+        kind == Some(OrganizationKind::Platform)
+    }
+
+    /// Whether this is the organization that the caller acts in.
+    #[must_use]
+    pub fn is_at(&self, organization: OrganizationId) -> bool {
+        self.organization().is_ok_and(|own| own == organization)
     }
 
     /// Whether the keys of `organization` are the caller's to ask about.
     #[must_use]
     pub fn sees(&self, organization: OrganizationId) -> bool {
-        self.is_platform() || organization == self.organization()
+        self.is_platform() || self.is_at(organization)
     }
 
-    /// What the caller may do.
+    /// What the caller may do where they act.
     #[must_use]
     pub fn grants(&self) -> Grants {
-        self.key.grants()
+        match &self.who {
+            Who::Key(key) => key.grants(),
+            Who::Person(person) => person.home().map_or_else(Grants::none, |home| home.grants.clone()),
+        }
+    }
+
+    /// Whether the caller may do this where they act.
+    #[must_use]
+    pub fn allows(&self, permission: &Permission) -> bool {
+        match &self.who {
+            Who::Key(key) => key.allows(permission),
+            Who::Person(person) => person.home().is_some_and(|home| home.grants.allows(permission)),
+        }
+    }
+
+    /// When what the caller makes has to end. `None`: never.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.key().and_then(|key| key.expires_at())
+    }
+
+    /// Who a key says has made it, when this caller makes it.
+    #[must_use]
+    pub fn creator(&self) -> Creator {
+        match &self.who {
+            Who::Key(key) => Creator::Key(key.id()),
+            Who::Person(person) => Creator::User(person.user),
+        }
     }
 
     /// What the log says about something that this caller did.
@@ -57,13 +134,40 @@ impl Caller {
         permission: Option<Permission>,
         at: Timestamp,
     ) -> Act {
-        let actor = Actor::Key(self.key.id(), self.key.user());
+        let actor = match &self.who {
+            Who::Key(key) => Actor::Key(key.id(), key.user()),
+            Who::Person(person) => Actor::User(person.user),
+        };
         Act { organization, actor, action, permission, origin: self.origin.clone(), at }
     }
 
     /// Asks for `permission`, before anything else is looked at: without it every id is forbidden, real or made up.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`]; [`Error::NoOrganization`].
     pub fn require(&self, permission: &Permission) -> Result<(), Error> {
-        if self.key.allows(permission) { Ok(()) } else { Err(Error::Forbidden(permission.clone())) }
+        if self.allows(permission) {
+            return Ok(());
+        }
+        self.organization()?;
+        Err(Error::Forbidden(permission.clone()))
+    }
+
+    /// The caller as they are where `organization` is meant: a user acts in any organization that they are a member of, or as
+    /// the platform if they are its member.
+    pub(crate) fn entering(mut self, organization: OrganizationId) -> Self {
+        if let Who::Person(person) = &mut self.who {
+            person.enter(organization);
+        }
+        self
+    }
+
+    /// Whether a user who acts nowhere yet may do this anywhere.
+    pub(crate) fn allows_somewhere(&self, permission: &Permission) -> bool {
+        match &self.who {
+            Who::Key(key) => key.allows(permission),
+            Who::Person(person) => person.places().iter().any(|place| place.grants.allows(permission)),
+        }
     }
 }
 

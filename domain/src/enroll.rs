@@ -12,7 +12,7 @@ use crate::{
     permission::PermissionSet,
     ports::{Accounts, Enrolment},
     secret::{KeyPrefix, Secret},
-    user::{Email, Membership, User, UserName},
+    user::{Contact, Email, Membership, User, UserName},
 };
 
 /// What a person gives to sign up.
@@ -50,7 +50,7 @@ impl Enroll {
         let user = User {
             id: UserId::generate(clock, entropy),
             name: sign_up.user_name,
-            email: sign_up.email,
+            contact: Contact::Own(sign_up.email),
             created_at: now,
         };
         let id = OrganizationId::generate(clock, entropy);

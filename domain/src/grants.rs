@@ -1,5 +1,7 @@
 //! What a caller or a key may do in one organization, when all that bounds it is counted in.
 
+use std::collections::HashSet;
+
 use crate::permission::{Permission, PermissionSet};
 
 /// Its own set and, for a user's key, also what the user may do there: only what both hold.
@@ -20,6 +22,21 @@ impl Grants {
     #[must_use]
     pub fn of_user(own: PermissionSet, user: PermissionSet) -> Self {
         Self { own, user: Some(user) }
+    }
+
+    /// Nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::of_organization(PermissionSet::default())
+    }
+
+    /// The permissions that they consist of, without doubles. May be far more than one set holds.
+    #[must_use]
+    pub fn permissions(&self) -> Vec<Permission> {
+        let Some(user) = &self.user else { return self.own.iter().cloned().collect() };
+        let mut seen = HashSet::new();
+        let both = self.own.iter().flat_map(|own| user.iter().filter_map(|user| own.meet(user)));
+        both.filter(|permission| seen.insert(permission.clone())).collect()
     }
 
     /// Whether the grants hold `permission`.

@@ -1,4 +1,4 @@
-//! Identifiers: UUIDs of version 7 (RFC 9562 §5.7), one type for each kind of thing, so that they cannot be mixed up.
+//! Identifiers: UUIDs, mostly of version 7 (RFC 9562 §5.7), one type for each kind of thing, so that they cannot be mixed up.
 
 use std::{fmt, str::FromStr};
 
@@ -21,6 +21,14 @@ macro_rules! id {
             #[must_use]
             pub fn generate(clock: &dyn Clock, entropy: &dyn Entropy) -> Self {
                 Self(version_7(clock, entropy))
+            }
+
+            /// A new identifier that tells nothing, not even when it was made (version 4).
+            #[must_use]
+            pub fn random(entropy: &dyn Entropy) -> Self {
+                let mut random = [0; 16];
+                entropy.fill(&mut random);
+                Self(uuid::Builder::from_random_bytes(random).into_uuid())
             }
 
             /// The identifier with this value.
@@ -78,6 +86,18 @@ id!(
 id!(
     /// Names a permission set.
     SetId
+);
+id!(
+    /// Names a session of a browser.
+    SessionId
+);
+id!(
+    /// Names a short-lived token.
+    TokenId
+);
+id!(
+    /// Names the tokens that a key was turned into with the same permissions. It says nothing about the key.
+    FamilyId
 );
 
 fn version_7(clock: &dyn Clock, entropy: &dyn Entropy) -> Uuid {

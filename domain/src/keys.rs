@@ -71,9 +71,17 @@ impl Keys {
         permission: &Permission,
         organization: Option<OrganizationId>,
     ) -> Result<Authority, Error> {
-        caller.require(permission)?;
+        let caller = match organization {
+            Some(organization) => caller.entering(organization),
+            None => caller,
+        };
+        match caller.require(permission) {
+            Err(Error::NoOrganization) if caller.allows_somewhere(permission) => return Err(Error::NotFound),
+            Err(Error::NoOrganization) => return Err(Error::Forbidden(permission.clone())),
+            required => required?,
+        }
         let organization = organization.ok_or(Error::NotFound)?;
-        let reachable = caller.organization() == organization
+        let reachable = caller.is_at(organization)
             || (caller.is_platform() && self.ports.accounts.has_organization(organization).await?);
         if reachable {
             Ok(Authority::new(caller, Reach::whole(organization), permission.clone()))
@@ -85,13 +93,13 @@ impl Keys {
     /// Finds that `caller` may do `whole` in their own organization, or at least `own` to the keys of their own user.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] with neither, or with `own` alone where the caller's key belongs to no user.
+    /// [`Error::NoOrganization`]; [`Error::Forbidden`] with neither, or with `own` alone where the caller's key belongs to no user.
     pub fn authorize_at_home(&self, caller: Caller, whole: &Permission, own: &Permission) -> Result<Authority, Error> {
-        let organization = caller.organization();
+        let organization = caller.organization()?;
         let (user, permission) = match caller.require(whole) {
             Ok(()) => (None, whole),
-            Err(forbidden) if caller.key.user().is_none() || !caller.key.allows(own) => return Err(forbidden),
-            Err(_) => (caller.key.user(), own),
+            Err(forbidden) if caller.user().is_none() || !caller.allows(own) => return Err(forbidden),
+            Err(_) => (caller.user(), own),
         };
         Ok(Authority::new(caller, Reach { organization, user }, permission.clone()))
     }

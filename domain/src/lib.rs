@@ -3,7 +3,8 @@
 //! An [organization](organization::Organization) owns [API keys](api_key::ApiKey).
 //! A key carries a [permission set](permission::PermissionSet); the holder of its [secret](secret::Secret) is a
 //! [caller](caller::Caller) with [grants](grants::Grants) in that organization.
-//! The use cases ([`keys`], [`organizations`], [`authenticate`], [`enroll`], [`bootstrap`]) reach the world only through [`ports`].
+//! The use cases ([`keys`], [`organizations`], [`authenticate`], [`people`],
+//! [`sessions`], [`tokens`], [`enroll`], [`bootstrap`]) reach the world only through [`ports`].
 //!
 //! What is not here: no I/O, no async runtime, no serialization, no HTTP, no SQL. Time and randomness come in as
 //! values ([`clock`]).
@@ -20,9 +21,11 @@ pub mod enroll;
 pub mod error;
 pub mod grants;
 pub mod id;
+pub mod identity;
 pub mod keys;
 pub mod organization;
 pub mod organizations;
+pub mod people;
 pub mod permission;
 pub mod permission_sets;
 pub mod ports;
@@ -30,8 +33,10 @@ pub mod quota;
 pub mod reach;
 pub mod refusal;
 pub mod secret;
+pub mod sessions;
 pub mod snapshot;
 pub mod text;
+pub mod tokens;
 pub mod user;
 pub mod uses;
 pub mod verdict;

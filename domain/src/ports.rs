@@ -1,13 +1,17 @@
 //! What the use cases ask of the world. One method is one atomic step; what it promises is said here and kept by the
 //! implementation. Absence is a value; an [`Outage`] means that nothing is known.
 
+mod credentials;
 mod organizations;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use self::organizations::{Members, MembershipChanges, OrganizationChanges, Organizations, SetChanges, Sets};
+pub use self::{
+    credentials::{Brought, Families, People, Sessions},
+    organizations::{Members, MembershipChanges, OrganizationChanges, Organizations, SetChanges, Sets},
+};
 use crate::{
     act::Act,
     api_key::{ApiKey, KeyName, Metadata},

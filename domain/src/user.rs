@@ -26,10 +26,30 @@ pub struct User {
     pub id: UserId,
     /// Their name.
     pub name: UserName,
-    /// Their address; no two users share its [canonical form](Email::canonical).
-    pub email: Email,
+    /// How they can be written to.
+    pub contact: Contact,
     /// When they were made.
     pub created_at: Timestamp,
+}
+
+/// The address of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contact {
+    /// Their own; no two users share its [canonical form](Email::canonical).
+    Own(Email),
+    /// What an identity provider says. It identifies nobody.
+    Told(Option<Email>),
+}
+
+impl User {
+    /// Their address, as it was given.
+    #[must_use]
+    pub fn email(&self) -> Option<&str> {
+        match &self.contact {
+            Contact::Own(email) | Contact::Told(Some(email)) => Some(email.given()),
+            Contact::Told(None) => None,
+        }
+    }
 }
 
 /// What a user may do in one organization.
@@ -91,6 +111,12 @@ impl Email {
     #[must_use]
     pub fn from_stored(given: String, canonical: String) -> Self {
         Self { given, canonical }
+    }
+
+    /// A stored address that identifies nobody.
+    #[must_use]
+    pub fn from_told(given: String) -> Self {
+        Self { canonical: given.clone(), given }
     }
 
     /// The address as it was given, trimmed. This is what answers show.

@@ -16,6 +16,7 @@ mod m20261121_000002_api_keys;
 mod m20261121_000003_limits;
 mod m20261121_000004_room_for_updates;
 mod m20261121_000005_people;
+mod m20261121_000006_sessions;
 
 /// Whether versions that do not know a step, by its name, may serve a database that has it.
 #[must_use]
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_limits::Migration),
             Box::new(m20261121_000004_room_for_updates::Migration),
             Box::new(m20261121_000005_people::Migration),
+            Box::new(m20261121_000006_sessions::Migration),
         ]
     }
 }

@@ -26,6 +26,7 @@ pub(crate) async fn note<C: ConnectionTrait>(db: &C, act: &Act, targets: &[Uuid]
             permission: Set(act.permission.as_ref().map(ToString::to_string)),
             client: Set(act.origin.client.map(|client| client.to_string())),
             request_id: Set(act.origin.request_id.as_deref().map(ToOwned::to_owned)),
+            session_id: Set(act.origin.session.map(domain::id::SessionId::uuid)),
             ..audit_event::ActiveModel::default()
         });
         audit_event::Entity::insert_many(events).exec_without_returning(db).await?;

@@ -41,15 +41,21 @@ impl std::fmt::Display for ClaimError {
 
 impl std::error::Error for ClaimError {}
 
-/// Claims the database at `url` for serving. On PostgreSQL there is nothing to claim.
-pub fn claim(url: &str) -> Result<Claim, ClaimError> {
+/// The file beside that of the database at `url`, with this at the end of its name. `None`: the database is no file.
+#[must_use]
+pub fn beside(url: &str, ending: &str) -> Option<PathBuf> {
     if !url.starts_with("sqlite:") || is_in_memory(url) {
-        return Ok(Claim { _lock: None });
+        return None;
     }
     let database = SqliteConnectOptions::from_str(url).map_or_else(|_| PathBuf::new(), |o| o.get_filename().to_owned());
     let mut path = database.into_os_string();
-    path.push(".lock");
-    let path = PathBuf::from(path);
+    path.push(ending);
+    Some(path.into())
+}
+
+/// Claims the database at `url` for serving. On PostgreSQL there is nothing to claim.
+pub fn claim(url: &str) -> Result<Claim, ClaimError> {
+    let Some(path) = beside(url, ".lock") else { return Ok(Claim { _lock: None }) };
     let io = |error| ClaimError::Io(path.clone(), error);
     let file = File::create(&path).map_err(io)?;
     match file.try_lock() {

@@ -2,6 +2,7 @@
 //! outage that names table, column and row, never a guess.
 
 mod accounts;
+mod credentials;
 
 use domain::{
     api_key::{ApiKey, Creator, KeyName, Metadata},
@@ -21,6 +22,7 @@ pub(crate) use self::accounts::{
     external_id, membership, membership_key, membership_row, named_set, named_set_row, organization,
     organization_changes_row, organization_row, user, user_row,
 };
+pub(crate) use self::credentials::{family, session, session_row};
 use crate::entity::api_key;
 
 /// A row that our own rules do not allow.

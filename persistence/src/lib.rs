@@ -11,6 +11,7 @@ mod claim;
 mod connect;
 mod convert;
 mod entity;
+mod families;
 mod feed;
 mod figures;
 mod freshness;
@@ -20,8 +21,10 @@ mod members;
 mod notice;
 mod organizations;
 mod outage;
+mod people;
 mod retry;
 mod schema;
+mod sessions;
 mod set;
 mod sets;
 mod settings;
@@ -33,7 +36,7 @@ mod usage;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-pub use claim::{Claim, ClaimError, claim};
+pub use claim::{Claim, ClaimError, beside, claim};
 use domain::{
     Outage,
     id::KeyId,

@@ -9,8 +9,8 @@ use domain::{
     act::Act,
     id::{OrganizationId, SetId, UserId},
     organization::Capped,
-    ports::{Members, MembershipChanges},
-    user::{Member, Membership, User},
+    ports::{Brought, Members, MembershipChanges},
+    user::{Member, Membership},
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -23,6 +23,7 @@ use crate::{
     last_admin::{has_admin, keep_admin, sets_of},
     organizations::lock,
     outage::{Failure, there},
+    people::known_or_new,
     sets,
 };
 
@@ -49,11 +50,11 @@ impl Members for Store {
         Ok(find(&self.pools.read, organization, user).await?)
     }
 
-    async fn add(&self, membership: Membership, user: Option<User>, act: &Act) -> Result<Member, Error> {
-        let added = self.add_once(membership.clone(), user.clone(), act).await;
+    async fn add(&self, membership: Membership, brought: Option<Brought>, act: &Act) -> Result<Member, Error> {
+        let added = self.add_once(membership.clone(), brought.clone(), act).await;
         // Somebody else brought the same user at the same moment: they are known now.
         let is_known_now = added.as_ref().is_err_and(Failure::is_conflict);
-        Ok(if is_known_now { self.add_once(membership, user, act).await } else { added }?)
+        Ok(if is_known_now { self.add_once(membership, brought, act).await } else { added }?)
     }
 
     async fn update(
@@ -114,17 +115,17 @@ impl Members for Store {
 }
 
 impl Store {
-    async fn add_once(&self, membership: Membership, user: Option<User>, act: &Act) -> Result<Member, Failure> {
+    async fn add_once(&self, membership: Membership, brought: Option<Brought>, act: &Act) -> Result<Member, Failure> {
         let (caps, act) = (self.caps, act.clone());
         let add = self.transaction(move |transaction, changed| {
-            let (mut membership, user, act) = (membership.clone(), user.clone(), act.clone());
+            let (mut membership, brought, act) = (membership.clone(), brought.clone(), act.clone());
             Box::pin(async move {
                 let organization = membership.organization;
                 let home = lock(transaction, organization).await?;
                 let here = membership::Column::OrganizationId.eq(organization.uuid());
                 let count = membership::Entity::find().filter(here).count(transaction).await?;
-                if let Some(user) = user {
-                    membership.user = known_or_new(transaction, &user).await?;
+                if let Some(brought) = brought {
+                    membership.user = known_or_new(transaction, &brought).await?;
                 } else if user::Entity::find_by_id(membership.user.uuid()).one(transaction).await?.is_none() {
                     return Err(Failure::Refused(Error::UserNotFound));
                 }
@@ -142,16 +143,6 @@ impl Store {
         });
         add.await
     }
-}
-
-/// The user with this address, made now if there is none.
-async fn known_or_new<C: ConnectionTrait>(db: &C, new: &User) -> Result<UserId, Failure> {
-    let address = user::Column::EmailCanonical.eq(new.email.canonical());
-    if let Some(known) = user::Entity::find().filter(address).one(db).await? {
-        return Ok(UserId::from_uuid(known.id));
-    }
-    user::Entity::insert(convert::user_row(new)).exec_without_returning(db).await?;
-    Ok(new.id)
 }
 
 async fn attach<C: ConnectionTrait>(

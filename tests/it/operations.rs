@@ -187,6 +187,34 @@ pub(crate) const PROTECTED: &[Operation] = &[
         },
     },
     Operation {
+        id: "openSession",
+        permission: None,
+        is_tenant_bound: false,
+        permitted: 200,
+        request: |_, _| ("POST", "/session".to_owned(), None),
+    },
+    Operation {
+        id: "closeSession",
+        permission: None,
+        is_tenant_bound: false,
+        permitted: 404,
+        request: |_, _| ("DELETE", "/session".to_owned(), None),
+    },
+    Operation {
+        id: "getMe",
+        permission: None,
+        is_tenant_bound: false,
+        permitted: 200,
+        request: |_, _| ("GET", "/me".to_owned(), None),
+    },
+    Operation {
+        id: "createToken",
+        permission: None,
+        is_tenant_bound: false,
+        permitted: 200,
+        request: |_, _| ("POST", "/tokens".to_owned(), Some(json!({"audience": "a"}))),
+    },
+    Operation {
         id: "checkKey",
         permission: None,
         is_tenant_bound: false,
@@ -247,4 +275,4 @@ pub(crate) const PROTECTED: &[Operation] = &[
 ];
 
 /// Operations that need no credential.
-pub(crate) const PUBLIC: &[&str] = &["createKey"];
+pub(crate) const PUBLIC: &[&str] = &["createKey", "getJwks", "getRevoked"];

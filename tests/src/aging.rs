@@ -94,6 +94,10 @@ pub struct AuditEvent {
     pub permission: String,
     /// The key of the caller; empty where there was none.
     pub actor_key: String,
+    /// The user of the caller; empty where there was none.
+    pub actor_user: String,
+    /// The session that it was done in; empty where there was none.
+    pub session: String,
     /// The client's address; empty for the operator.
     pub client: String,
     /// The request's name.
@@ -104,13 +108,14 @@ impl TestApp {
     /// The log of an organization, oldest first.
     pub async fn audit(&self, org_id: &str) -> Vec<AuditEvent> {
         let id = self.id(org_id);
-        let key = if self.database.is_postgres() {
-            "coalesce(actor_key_id::text, '')"
-        } else {
-            "coalesce(lower(hex(actor_key_id)), '')"
+        let id_text = |column: &str| {
+            let text =
+                if self.database.is_postgres() { format!("{column}::text") } else { format!("lower(hex({column}))") };
+            format!("coalesce({text}, '')")
         };
+        let (key, user, session) = (id_text("actor_key_id"), id_text("actor_user_id"), id_text("session_id"));
         let sql = format!(
-            "SELECT action, {key} AS actor_key, coalesce(permission, '') AS permission, coalesce(client, '') AS client, \
+            "SELECT action, {key} AS actor_key, {user} AS actor_user, {session} AS session, coalesce(permission, '') AS permission, coalesce(client, '') AS client, \
              coalesce(request_id, '') AS request_id FROM audit_events WHERE organization_id = {id} ORDER BY id"
         );
         let database = Database::connect(self.database.url()).await.expect("the database is there");
@@ -124,6 +129,8 @@ impl TestApp {
             .map(|row| AuditEvent {
                 action: text(row, "action"),
                 actor_key: uuid(&text(row, "actor_key")),
+                actor_user: uuid(&text(row, "actor_user")),
+                session: uuid(&text(row, "session")),
                 permission: text(row, "permission"),
                 client: text(row, "client"),
                 request_id: text(row, "request_id"),

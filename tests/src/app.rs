@@ -1,6 +1,10 @@
 //! A running service with everything that a test needs beside it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use api::{
     address::TrustedProxies,
@@ -21,9 +25,10 @@ use domain::{
 };
 use persistence::Store;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::{Caller, TestClock, TestDatabase};
+use crate::{Caller, SigningKey, TestClock, TestDatabase};
 
 /// A service that answers on a port of its own.
 pub struct TestApp {
@@ -90,11 +95,27 @@ pub fn test_config(database_url: &str) -> Config {
         auth_failure_rate: 1_000_000,
         trusted_proxies: TrustedProxies::default(),
         public_origin: "https://keys.example".to_owned(),
+        is_secure: true,
+        providers: Vec::new(),
+        signing_key_file: Some(signing_key().clone()),
         request_timeout: Duration::from_secs(30),
         max_connections: 1_000,
         shutdown_timeout: Duration::from_secs(10),
         log: "info".to_owned(),
     }
+}
+
+/// A file with a key to sign with, the same for all services of a run.
+#[must_use]
+pub fn signing_key() -> &'static PathBuf {
+    static KEY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let made = || {
+        let directory = TempDir::with_prefix("claviger-test-").expect("a directory");
+        let path = directory.path().join("signing.pem");
+        std::fs::write(&path, SigningKey::ed25519("").pem()).expect("a file");
+        (directory, path)
+    };
+    &KEY.get_or_init(made).1
 }
 
 impl TestApp {
@@ -134,6 +155,12 @@ impl TestApp {
     #[must_use]
     pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
         self.running.metrics_address
+    }
+
+    /// The second that it is by its clock.
+    #[must_use]
+    pub fn second(&self) -> i64 {
+        self.clock_millis() / 1_000
     }
 
     /// The time of its clock, for names that are used once.

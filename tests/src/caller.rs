@@ -86,11 +86,25 @@ impl Caller {
         Self { client: Client::new(), ..self.clone() }
     }
 
+    /// The same caller, asking another service.
+    #[must_use]
+    pub fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     /// The same caller, sending one header more.
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut caller = self.clone();
         caller.headers.push((name.to_owned(), value.to_owned()));
+        caller
+    }
+
+    /// The same caller without this header.
+    #[must_use]
+    pub fn without(&self, name: &str) -> Self {
+        let mut caller = self.clone();
+        caller.headers.retain(|(own, _)| own != name);
         caller
     }
 

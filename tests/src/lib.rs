@@ -11,15 +11,17 @@ pub mod cluster;
 mod database;
 mod postgres;
 mod process;
+mod provider;
 mod proxy;
 pub mod revocation;
 mod world;
 
 pub use aging::{AuditEvent, Holder};
-pub use app::{KeySpec, Tenant, TestApp, test_config};
+pub use app::{KeySpec, Tenant, TestApp, signing_key, test_config};
 pub use caller::{Answer, Caller, Scheme};
 pub use database::TestDatabase;
 pub use postgres::PostgresServer;
 pub use process::{Process, binary};
+pub use provider::{Provider, SigningKey, written};
 pub use proxy::{Flow, Proxy};
 pub use world::TestClock;

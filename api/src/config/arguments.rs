@@ -61,6 +61,12 @@ pub struct Arguments {
     /// The origin that browsers reach the service at [default: `http://` and the listen address]
     #[arg(long, env = "CLAVIGER_PUBLIC_ORIGIN", global = true, value_name = "ORIGIN", default_value = "")]
     pub public_origin: String,
+    /// A file that lists the identity providers whose access tokens are taken
+    #[arg(long, env = "CLAVIGER_ISSUERS_FILE", global = true, value_name = "PATH", default_value = "")]
+    pub issuers_file: String,
+    /// A file with the keys that sessions and tokens are signed with [default: with SQLite, made beside the database]
+    #[arg(long, env = "CLAVIGER_SIGNING_KEY_FILE", global = true, value_name = "PATH", default_value = "")]
+    pub signing_key_file: String,
     /// How long an answer may take
     #[arg(long, env = "CLAVIGER_REQUEST_TIMEOUT", global = true, value_name = "DURATION", default_value = "30s")]
     pub request_timeout: String,

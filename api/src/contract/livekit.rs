@@ -5,7 +5,7 @@ mod error;
 
 use std::sync::Arc;
 
-use domain::{Error, act::Origin, clock::Clock, enroll::Enroll, keys::Keys};
+use domain::{Error, act::Origin, clock::Clock, enroll::Enroll, keys::Keys, refusal::Refusal};
 use poem_openapi::OpenApi;
 
 use self::{
@@ -86,20 +86,22 @@ impl LiveKit {
 impl LiveKit {
     async fn check(&self, credential: &Credential) -> Result<CheckedKeyReply, Failure> {
         let caller = self.gate.admit(credential).await?;
+        // The question is about a key, and a user of an identity provider has shown none.
+        let key = caller.key().ok_or(Error::Unauthenticated(Refusal::InvalidApiKey))?;
         let profile = self.keys.profile(&caller).await?;
-        Ok(CheckedKeyReply::new(&caller.key, &profile))
+        Ok(CheckedKeyReply::new(key, &profile))
     }
 
     async fn sign_up(&self, anyone: &Anyone, body: Deferred<SignUpBody>) -> Result<CreatedKeyReply, Failure> {
         self.admit(anyone)?;
         let sign_up = body.read().await?.into_domain()?;
-        let origin = Origin { client: Some(anyone.address.0), request_id: anyone.request_id.clone() };
+        let origin = Origin { client: Some(anyone.address.0), request_id: anyone.request_id.clone(), session: None };
         let (enrolment, secret) = self.enroll.enroll(sign_up, origin).await?;
         Ok(CreatedKeyReply::new(&enrolment, &secret))
     }
 
     fn admit(&self, anyone: &Anyone) -> Result<(), Failure> {
-        if anyone.site.fetch_site.as_deref() == Some("cross-site") {
+        if anyone.site.is_cross() {
             return Err(Failure::CrossSite);
         }
         let SignUp::Open(limiter) = &self.who else { return Err(Failure::SignUpClosed) };

@@ -4,13 +4,16 @@ mod cursor;
 mod dto;
 mod error;
 mod list;
+mod me;
 mod members;
 mod organization;
 mod organizations;
 mod page;
 mod people;
 mod question;
+mod session;
 mod sets;
+mod tokens;
 mod verdict;
 mod verify;
 mod written;
@@ -32,7 +35,9 @@ use self::{
 pub use self::{
     members::Members,
     organizations::Organizations,
+    session::Session,
     sets::Sets,
+    tokens::Tokens,
     verify::{HOT, Verify},
 };
 use super::{Failed, Shape, Success, Tag};

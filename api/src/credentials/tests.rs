@@ -15,7 +15,9 @@ fn shows(lines: &[(&str, &str)]) -> &'static str {
         Shown::Malformed => "malformed",
         Shown::Header(text) if text == "K" => "header K",
         Shown::Cookie(text) if text == "K" => "cookie K",
-        Shown::Header(_) | Shown::Cookie(_) => "another",
+        Shown::Token(text) if text == "a.b.c" => "token",
+        Shown::Session(text) if text == "a.b.c" => "session",
+        _ => "another",
     }
 }
 
@@ -23,6 +25,8 @@ fn shows(lines: &[(&str, &str)]) -> &'static str {
 fn one_precedence() {
     let long = "x".repeat(513);
     let bearer_long = format!("Bearer {long}");
+    let bearer_token = format!("Bearer a.{}.c", "b".repeat(8 * 1024 - 4));
+    let bearer_long_token = format!("Bearer a.{}.c", "b".repeat(8 * 1024 - 3));
     let cases: &[(&[(&str, &str)], &str)] = &[
         (&[], "nothing"),
         (&[("cookie", "other=K")], "nothing"),
@@ -34,6 +38,15 @@ fn one_precedence() {
         (&[("authorization", "Bearer K"), ("x-api-key", "K")], "header K"),
         (&[("authorization", "Bearer K"), ("cookie", "apiKeyCookie=J")], "header K"),
         (&[("x-api-key", "K"), ("cookie", "apiKeyCookie=J")], "header K"),
+        // What has dots is a token: of a provider in a header, of a session in the cookie.
+        (&[("authorization", "Bearer a.b.c")], "token"),
+        (&[("cookie", "apiKeyCookie=a.b.c")], "session"),
+        (&[("authorization", &bearer_token)], "another"),
+        (&[("authorization", &bearer_long_token)], "malformed"),
+        (&[("x-api-key", "a.b.c")], "malformed"),
+        (&[("authorization", "Bearer a.b.c"), ("x-api-key", "a.b.c")], "malformed"),
+        (&[("authorization", "Bearer a.b.c"), ("cookie", "apiKeyCookie=K")], "token"),
+        (&[("cookie", "apiKeyCookie=a.b.c; apiKeyCookie=K")], "malformed"),
         // A header that is present is final.
         (&[("authorization", "Bearer")], "malformed"),
         (&[("authorization", "Bearer ")], "malformed"),
@@ -64,13 +77,13 @@ fn whose_request_it_is() {
         let site = Site { fetch_site: fetch_site.map(Into::into), origin: origin.map(Into::into) };
         site.is_own("https://keys.example")
     };
-    assert!(is_own(None, None));
-    assert!(is_own(Some("same-origin"), Some("https://anything")));
-    assert!(is_own(None, Some("https://keys.example")));
+    assert_eq!(is_own(None, None), None);
+    assert_eq!(is_own(Some("same-origin"), Some("https://anything")), Some(true));
+    assert_eq!(is_own(None, Some("https://keys.example")), Some(true));
     for site in ["cross-site", "same-site", "none", ""] {
-        assert!(!is_own(Some(site), Some("https://keys.example")), "{site}");
+        assert_eq!(is_own(Some(site), Some("https://keys.example")), Some(false), "{site}");
     }
     for origin in ["null", "http://keys.example", "https://keys.example:8443", "https://evil.example"] {
-        assert!(!is_own(None, Some(origin)), "{origin}");
+        assert_eq!(is_own(None, Some(origin)), Some(false), "{origin}");
     }
 }

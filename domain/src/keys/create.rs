@@ -3,7 +3,7 @@
 use super::Keys;
 use crate::{
     act::Action,
-    api_key::{ApiKey, Creator, KeyName, Metadata},
+    api_key::{ApiKey, KeyName, Metadata},
     caller::{Authority, Caller},
     clock::Timestamp,
     error::Error,
@@ -83,7 +83,7 @@ impl Keys {
         let caller = authority.caller();
         let user = match new.owner {
             Owner::Organization => None,
-            Owner::Caller => caller.key.user(),
+            Owner::Caller => caller.user(),
             Owner::User(user) => Some(user.ok_or(Error::UserNotFound)?),
         };
         if authority.reach().user.is_some_and(|own| user != Some(own)) {
@@ -113,7 +113,7 @@ impl Keys {
         }
         let secret = Secret::generate(&new.prefix, &*self.ports.entropy);
         let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
-        let created_by = Creator::Key(caller.key.id());
+        let created_by = caller.creator();
         let key = ApiKey {
             user,
             name: new.name,
@@ -131,7 +131,7 @@ impl Keys {
 
 /// The expiry of a key that `caller` makes: never later than that of the caller's own key.
 fn bounded_expiry(caller: &Caller, wanted: Option<Timestamp>) -> Result<Option<Timestamp>, Error> {
-    match (caller.key.expires_at(), wanted) {
+    match (caller.expires_at(), wanted) {
         (Some(own), Some(wanted)) if wanted > own => Err(Error::ExceedsExpiry),
         (own, None) => Ok(own),
         (_, wanted) => Ok(wanted),

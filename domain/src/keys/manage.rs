@@ -50,8 +50,8 @@ impl Keys {
     /// The names behind the caller's key.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the organization or user has gone since the caller was authenticated; [`Error::Outage`].
+    /// [`Error::NoOrganization`]; [`Error::NotFound`] where the organization or user has gone since the caller was authenticated; [`Error::Outage`].
     pub async fn profile(&self, caller: &Caller) -> Result<Profile, Error> {
-        self.ports.accounts.find_profile(caller.organization(), caller.key.user()).await?.ok_or(Error::NotFound)
+        self.ports.accounts.find_profile(caller.organization()?, caller.user()).await?.ok_or(Error::NotFound)
     }
 }

@@ -136,7 +136,7 @@ impl Keys {
         let after = self.ports.sets.resolve(organization, changes.sets.as_ref().unwrap_or(&current.sets)).await?;
         let after = PermissionSet::union([changes.permissions.as_ref().unwrap_or(&current.permissions), &after]);
         let more = !before.covers(&after);
-        if caller.key.id() == current.id && (more || !narrows(current, changes)) {
+        if caller.key().is_some_and(|key| key.id() == current.id) && (more || !narrows(current, changes)) {
             return Err(Error::ExceedsGrants);
         }
         let membership = match current.user {
@@ -158,7 +158,7 @@ impl Keys {
                 return Err(Error::ExceedsGrants);
             }
         }
-        match (caller.key.expires_at(), changes.expires_at) {
+        match (caller.expires_at(), changes.expires_at) {
             (Some(_), Change::Clear) => Err(Error::ExceedsExpiry),
             (Some(own), Change::Set(wanted)) if wanted > own => Err(Error::ExceedsExpiry),
             _ => Ok(()),

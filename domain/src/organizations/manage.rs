@@ -65,7 +65,7 @@ impl Organizations {
         limit: u64,
     ) -> Result<Vec<Organization>, Error> {
         caller.require(&Permission::ORG_READ)?;
-        let only = if caller.is_platform() { None } else { Some(caller.organization()) };
+        let only = if caller.is_platform() { None } else { Some(caller.organization()?) };
         Ok(self.ports.organizations.list(only, external_id, after, limit).await?)
     }
 
@@ -154,7 +154,7 @@ impl Organizations {
 
 /// Whether the organization is the platform's own; nobody else has authority over that one.
 fn is_about_the_platform(authority: &Authority) -> bool {
-    authority.caller().is_platform() && authority.caller().organization() == authority.organization()
+    authority.caller().is_platform() && authority.caller().is_at(authority.organization())
 }
 
 fn require_platform(caller: &Caller) -> Result<(), Error> {

@@ -6,9 +6,10 @@ use crate::{
     caller::Authority,
     error::Error,
     id::{SetId, UserId},
+    identity::Identity,
     permission::PermissionSet,
-    ports::MembershipChanges,
-    user::{Email, Member, Membership, User, UserName},
+    ports::{Brought, MembershipChanges},
+    user::{Contact, Email, Member, Membership, User, UserName},
 };
 
 /// Who becomes a member.
@@ -18,6 +19,8 @@ pub enum Who {
     User(Option<UserId>),
     /// The user with this address; a new one with this name, where there is none.
     Address(Email, UserName),
+    /// The user whom an identity provider knows so; a new one with this name, where there is none.
+    Identity(Identity, UserName),
 }
 
 /// A member to be.
@@ -73,22 +76,20 @@ impl Organizations {
         let sets = self.ports.sets.resolve(organization, &new.sets).await?;
         require_covered(authority, &PermissionSet::union([&new.permissions, &sets]))?;
         let now = self.now();
-        let user = match new.who {
-            Who::User(user) => Err(user.ok_or(Error::UserNotFound)?),
-            Who::Address(email, name) => {
-                let id = UserId::generate(&*self.ports.clock, &*self.ports.entropy);
-                Ok(User { id, name, email, created_at: now })
-            }
+        let bring = |name, contact, identity| {
+            let id = UserId::generate(&*self.ports.clock, &*self.ports.entropy);
+            Brought { user: User { id, name, contact, created_at: now }, identity }
         };
-        let membership = Membership {
-            organization,
-            user: user.as_ref().map_or_else(|id| *id, |user| user.id),
-            permissions: new.permissions,
-            sets: new.sets,
-            created_at: now,
+        let (known, brought) = match new.who {
+            Who::User(user) => (Some(user.ok_or(Error::UserNotFound)?), None),
+            Who::Address(email, name) => (None, Some(bring(name, Contact::Own(email), None))),
+            Who::Identity(identity, name) => (None, Some(bring(name, Contact::Told(None), Some(identity)))),
         };
+        let user = known.or(brought.as_ref().map(|brought| brought.user.id)).ok_or(Error::UserNotFound)?;
+        let membership =
+            Membership { organization, user, permissions: new.permissions, sets: new.sets, created_at: now };
         let act = authority.act(Action::AddMember, now);
-        self.ports.members.add(membership, user.ok(), &act).await
+        self.ports.members.add(membership, brought, &act).await
     }
 
     /// Changes what a member may do, at once for all of their keys (`None`: a text that names nobody).

@@ -12,7 +12,8 @@ use crate::{
     organization::{ExternalId, Organization, OrganizationName},
     permission::PermissionSet,
     permission_sets::{NamedSet, SetName},
-    user::{Member, Membership, User},
+    ports::Brought,
+    user::{Member, Membership},
 };
 
 /// Settings of an organization that change.
@@ -94,12 +95,13 @@ pub trait Members: Send + Sync {
     /// The member with this identifier.
     async fn find(&self, organization: OrganizationId, user: UserId) -> Result<Option<Member>, Outage>;
 
-    /// Stores a membership; of `user`, where given, unless there is one with that address already, who is taken instead.
+    /// Stores a membership; of who is `brought`, where given, unless there is one with that address or identity already, who
+    /// is taken instead.
     ///
     /// # Errors
     /// [`Error::UserNotFound`], [`Error::AlreadyMember`], [`Error::CapReached`], [`Error::SetNotFound`],
     /// [`Error::NotFound`] where the organization has gone.
-    async fn add(&self, membership: Membership, user: Option<User>, act: &Act) -> Result<Member, Error>;
+    async fn add(&self, membership: Membership, brought: Option<Brought>, act: &Act) -> Result<Member, Error>;
 
     /// Stores what changes.
     ///

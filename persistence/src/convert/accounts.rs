@@ -7,7 +7,7 @@ use domain::{
     permission_sets::{NamedSet, SetName},
     ports::OrganizationChanges,
     text::Invalid,
-    user::{Email, Membership, User, UserName},
+    user::{Contact, Email, Membership, User, UserName},
 };
 use sea_orm::{ActiveValue::Set, prelude::Uuid};
 
@@ -71,20 +71,34 @@ pub(crate) fn organization_changes_row(changes: &OrganizationChanges) -> organiz
 
 pub(crate) fn user(model: user::Model) -> Result<User, BrokenRow> {
     let broken = |column| move |_: Invalid| BrokenRow { table: "users", column, row: model.id };
+    let contact = if model.email_canonical == told(model.id) {
+        Contact::Told(Some(model.email).filter(|email| !email.is_empty()).map(Email::from_told))
+    } else {
+        Contact::Own(Email::from_stored(model.email, model.email_canonical))
+    };
     Ok(User {
         id: UserId::from_uuid(model.id),
         name: UserName::parse(&model.name).map_err(broken("name"))?,
-        email: Email::from_stored(model.email, model.email_canonical),
+        contact,
         created_at: Timestamp::from_millis(model.created_at),
     })
 }
 
+/// What stands in the unique column for a user whose address identifies nobody. It is no address.
+fn told(user: Uuid) -> String {
+    format!("user {user}")
+}
+
 pub(crate) fn user_row(user: &User) -> user::ActiveModel {
+    let canonical = match &user.contact {
+        Contact::Own(email) => email.canonical().to_owned(),
+        Contact::Told(_) => told(user.id.uuid()),
+    };
     user::ActiveModel {
         id: Set(user.id.uuid()),
         name: Set(user.name.as_str().to_owned()),
-        email: Set(user.email.given().to_owned()),
-        email_canonical: Set(user.email.canonical().to_owned()),
+        email: Set(user.email().unwrap_or_default().to_owned()),
+        email_canonical: Set(canonical),
         created_at: Set(user.created_at.millis()),
     }
 }

@@ -18,6 +18,8 @@ pub struct Model {
     pub permission: Option<String>,
     pub client: Option<String>,
     pub request_id: Option<String>,
+    /// Where it was done in one.
+    pub session_id: Option<Uuid>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -60,7 +60,13 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
             Error::Forbidden(needed) if *needed == Permission::ORG_ADMIN => {
                 (bad, SERVER_ONLY, Some("SERVER_ONLY_PROPERTY"))
             }
-            Error::Forbidden(_) | Error::ExceedsGrants | Error::ExceedsExpiry | Error::PlatformOnly => FORBIDDEN,
+            Error::Forbidden(_)
+            | Error::ExceedsGrants
+            | Error::ExceedsExpiry
+            | Error::PlatformOnly
+            | Error::NoOrganization
+            | Error::NotExchangeable => FORBIDDEN,
+            Error::TooManyTokens => (StatusCode::CONFLICT, "The API key has too many live tokens", None),
             Error::SetNotFound => (StatusCode::NOT_FOUND, "Permission set not found", None),
             Error::CapReached(_) => (StatusCode::CONFLICT, "The organization has as many keys as it may have", None),
             Error::PlatformStays | Error::NameTaken | Error::AlreadyMember | Error::LastAdmin | Error::InUse => {
@@ -86,6 +92,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
         },
         Failure::Anonymous | Failure::MalformedCredential => UNAUTHORIZED,
         Failure::CrossSite | Failure::SignUpClosed => FORBIDDEN,
+        Failure::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "This is not configured", None),
         Failure::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts, try again later", None),
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB", None),
         Failure::UnsupportedMediaType => {

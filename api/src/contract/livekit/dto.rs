@@ -100,7 +100,7 @@ impl CreatedKeyReply {
                 api_key: secret.expose().to_owned(),
                 user_name: user.name.as_str().to_owned(),
                 org_name: organization_name(organization),
-                user_email: user.email.given().to_owned(),
+                user_email: user.email().unwrap_or_default().to_owned(),
                 user_id: user.id.uuid(),
                 org_id: organization.id.uuid(),
                 key_id: key.id.uuid(),
@@ -128,7 +128,7 @@ struct CheckedKeyData {
     user_name: Nullable<String>,
     /// The organization's name, if it has one.
     org_name: Nullable<String>,
-    /// The user's e-mail address; null for an organization's own key.
+    /// The user's e-mail address; null for an organization's own key, and where the user has none.
     user_email: Nullable<String>,
     /// When the key was made: `YYYY-MM-DDTHH:MM:SS.ffffff`, UTC, without a zone.
     created_at: String,
@@ -149,7 +149,7 @@ impl CheckedKeyReply {
             data: CheckedKeyData {
                 user_name: Nullable(user.map(|user| user.name.as_str().to_owned())),
                 org_name: organization_name(&profile.organization),
-                user_email: Nullable(user.map(|user| user.email.given().to_owned())),
+                user_email: Nullable(user.and_then(|user| user.email().map(ToOwned::to_owned))),
                 created_at: zoneless(key.created_at()),
                 user_id: Nullable(user.map(|user| user.id.uuid())),
                 org_id: key.organization().uuid(),

@@ -65,6 +65,10 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
             Error::Forbidden(_) | Error::ExceedsGrants | Error::ExceedsExpiry => {
                 (StatusCode::FORBIDDEN, "The API key may not do this")
             }
+            Error::NoOrganization | Error::NotExchangeable => {
+                (StatusCode::FORBIDDEN, "The credential is not meant for this")
+            }
+            Error::TooManyTokens => (StatusCode::CONFLICT, "The API key has too many live tokens"),
             Error::PlatformOnly => (StatusCode::FORBIDDEN, "Only the platform may do this"),
             Error::UserNotFound | Error::SetNotFound => (StatusCode::NOT_FOUND, "Resource not found"),
             Error::PlatformStays
@@ -82,6 +86,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
         },
         Failure::Anonymous | Failure::MalformedCredential => INVALID_KEY,
         Failure::CrossSite => (StatusCode::FORBIDDEN, "Requests from other sites are refused"),
+        Failure::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "This is not configured"),
         Failure::SignUpClosed => (StatusCode::FORBIDDEN, "Sign-up is closed"),
         Failure::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts, try again later"),
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB"),

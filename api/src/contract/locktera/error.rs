@@ -52,6 +52,16 @@ impl Documented for Writing {
     const STATUSES: &'static [(u16, &'static str)] = when::WRITING;
 }
 
+/// What everyone may read.
+#[derive(Debug)]
+pub(super) struct Publishing;
+
+impl Documented for Publishing {
+    type Body = ErrorBody;
+    const STATUSES: &'static [(u16, &'static str)] =
+        &[when::DEFECT, (503, "The service has no signing key, or the database is away.")];
+}
+
 pub(super) fn render(failure: &Failure, request_id: &str) -> (StatusCode, Value) {
     let (status, message) = words(failure);
     let mut named = Map::new();
@@ -76,6 +86,17 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             }
             Error::ExceedsGrants => (StatusCode::FORBIDDEN, "Nobody can grant more than they hold"),
             Error::ExceedsExpiry => (StatusCode::FORBIDDEN, "A key cannot make a key that expires later than itself"),
+            Error::NoOrganization => (
+                StatusCode::FORBIDDEN,
+                "The credential names no organization, and its user is a member of none or of several",
+            ),
+            Error::NotExchangeable => (
+                StatusCode::FORBIDDEN,
+                "Only the text of an API key is taken here, and none that is metered or the platform's becomes a token",
+            ),
+            Error::TooManyTokens => {
+                (StatusCode::CONFLICT, "The API key has live tokens with too many different permissions")
+            }
             Error::NotFound | Error::UserNotFound => (StatusCode::NOT_FOUND, "Resource not found"),
             Error::SetNotFound => (StatusCode::NOT_FOUND, "Permission set not found"),
             Error::PlatformOnly => (StatusCode::FORBIDDEN, "Only the platform may do this"),
@@ -95,6 +116,7 @@ fn words(failure: &Failure) -> (StatusCode, String) {
         Failure::Anonymous => (StatusCode::UNAUTHORIZED, "An API key is needed for this"),
         Failure::MalformedCredential => (StatusCode::UNAUTHORIZED, "Invalid API key"),
         Failure::CrossSite => (StatusCode::FORBIDDEN, "Requests from other sites are refused"),
+        Failure::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "Not configured: the service has no signing key"),
         Failure::SignUpClosed => (StatusCode::FORBIDDEN, "Sign-up is closed"),
         Failure::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts, try again later"),
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB"),

@@ -43,11 +43,20 @@ pub(super) struct OrganizationView {
 /// What an organization is for.
 #[derive(Enum)]
 #[oai(rename = "OrganizationKind", rename_all = "lowercase")]
-enum Kind {
+pub(super) enum Kind {
     /// A customer: sees only itself.
     Tenant,
     /// The operator: acts in every organization.
     Platform,
+}
+
+impl From<OrganizationKind> for Kind {
+    fn from(kind: OrganizationKind) -> Self {
+        match kind {
+            OrganizationKind::Tenant => Self::Tenant,
+            OrganizationKind::Platform => Self::Platform,
+        }
+    }
 }
 
 impl From<&Organization> for OrganizationView {
@@ -56,10 +65,7 @@ impl From<&Organization> for OrganizationView {
         Self {
             id: organization.id.uuid(),
             name: Nullable(organization.name.as_ref().map(|name| text(name.as_str()))),
-            kind: match organization.kind {
-                OrganizationKind::Tenant => Kind::Tenant,
-                OrganizationKind::Platform => Kind::Platform,
-            },
+            kind: organization.kind.into(),
             external_id: Nullable(organization.external_id.as_ref().map(|id| text(id.as_str()))),
             suspended_at: Nullable(organization.suspended_at.map(Moment)),
             max_api_keys: Nullable(organization.caps.keys),

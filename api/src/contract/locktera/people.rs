@@ -2,6 +2,7 @@
 
 use domain::{
     id::SetId,
+    identity::Identity,
     organizations::{MemberPatch, NewMember, NewSet, SetPatch, Who},
     permission_sets::{NamedSet, SetName},
     user::{Email, Member, UserName},
@@ -15,6 +16,7 @@ use crate::{
     failure::{Failure, Fields},
     json::Members,
     time::Moment,
+    wire::Nullable,
 };
 
 /// A user with what they may do in an organization.
@@ -25,8 +27,8 @@ pub(super) struct MemberView {
     user_id: Uuid,
     /// Their name.
     user_name: String,
-    /// Their address, as it was given.
-    user_email: String,
+    /// Their address, as it was given or as their identity provider says it.
+    user_email: Nullable<String>,
     /// What they may do, which with the permission sets also bounds their keys.
     permissions: Vec<String>,
     /// Permission sets that they have besides.
@@ -40,7 +42,7 @@ impl From<&Member> for MemberView {
         Self {
             user_id: user.id.uuid(),
             user_name: user.name.as_str().to_owned(),
-            user_email: user.email.given().to_owned(),
+            user_email: Nullable(user.email().map(ToOwned::to_owned)),
             permissions: membership.permissions.flat(),
             permission_sets: membership.sets.iter().map(|set| set.uuid()).collect(),
             created_at: Moment(membership.created_at),
@@ -48,7 +50,8 @@ impl From<&Member> for MemberView {
     }
 }
 
-/// A member to be: a user by `user_id`, or by `user_email`, who is made with `user_name` where there is none.
+/// A member to be: a user by `user_id`; or by `user_email`, or by `issuer` and `subject`, who is made with `user_name` where
+/// there is none.
 #[derive(Object)]
 #[oai(rename = "AddMember", skip_serializing_if_is_none)]
 pub(super) struct AddMember {
@@ -58,6 +61,10 @@ pub(super) struct AddMember {
     user_email: Option<String>,
     /// Their name: 1 to 100 characters.
     user_name: Option<String>,
+    /// The identity provider that knows them: `iss` of its tokens.
+    issuer: Option<String>,
+    /// What it knows them by: `sub`, or the claim that is configured.
+    subject: Option<String>,
     /// What they may do. May be empty.
     permissions: Vec<String>,
     /// Permission sets that they have besides: at most 16.
@@ -71,6 +78,8 @@ impl Document for AddMember {
             user_id: members.optional("user_id"),
             user_email: members.optional("user_email"),
             user_name: members.optional("user_name"),
+            issuer: members.optional("issuer"),
+            subject: members.optional("subject"),
             permissions: permissions.unwrap_or_default(),
             permission_sets: members.optional("permission_sets"),
         };
@@ -86,13 +95,28 @@ impl AddMember {
         let sets = sets(&mut fields, self.permission_sets);
         let email = fields.check_optional("user_email", self.user_email.as_deref().map(Email::parse));
         let name = fields.check_optional("user_name", self.user_name.as_deref().map(UserName::parse));
-        let who = match (self.user_id, email, name) {
-            (Some(id), None, None) => Some(Who::User(id.parse().ok())),
-            (None, Some(email), Some(name)) => Some(Who::Address(email, name)),
+        let identity = match (self.issuer, self.subject) {
+            (None, None) => None,
+            (issuer, subject) => {
+                let part = |fields: &mut Fields, name, text: Option<String>| {
+                    let text = text.unwrap_or_default();
+                    if !(1..=Identity::MAX_BYTES).contains(&text.len()) {
+                        fields.add(name, "must be 1 to 255 bytes");
+                    }
+                    text
+                };
+                let (issuer, subject) = (part(&mut fields, "issuer", issuer), part(&mut fields, "subject", subject));
+                Some(Identity { issuer, subject })
+            }
+        };
+        let who = match (self.user_id, email, identity, name) {
+            (Some(id), None, None, None) => Some(Who::User(id.parse().ok())),
+            (None, Some(email), None, Some(name)) => Some(Who::Address(email, name)),
+            (None, None, Some(identity), Some(name)) => Some(Who::Identity(identity, name)),
             _ => None,
         };
         if who.is_none() && fields.is_empty() {
-            fields.add("user_id", "is required, or else user_email and user_name together");
+            fields.add("user_id", "is required, or else user_name with user_email, or with issuer and subject");
         }
         match (who, permissions) {
             (Some(who), Some(permissions)) if fields.is_empty() => Ok(NewMember { who, permissions, sets }),

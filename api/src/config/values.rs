@@ -1,0 +1,49 @@
+//! What the text of a setting may be, and what it means.
+
+use std::{net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
+use url::Url;
+
+use crate::address::{TrustedProxies, is_this_machine};
+
+pub(super) const DURATION: &str = "a duration of at least 1ms, like 500ms, 30s or 2min";
+pub(super) const BOUND: &str = "a duration of at least 200ms, like 500ms or 2s";
+/// Shorter ones would be over before a beat has come back on a busy machine.
+pub(super) const LEAST_BOUND: Duration = Duration::from_millis(200);
+pub(super) const CAP: &str = "a number from 1 to 1000000000";
+pub(super) const CAPS: std::ops::RangeInclusive<u32> = 1..=1_000_000_000;
+pub(super) const RATE: &str = "a number from 1 to 1000000";
+pub(super) const RATES: std::ops::RangeInclusive<u32> = 1..=1_000_000;
+
+pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+    text.parse().ok().filter(|number| range.contains(number))
+}
+
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok().filter(|duration| *duration >= Duration::from_millis(1))
+}
+
+pub(super) fn database_url(text: &str) -> Option<String> {
+    let known = text.starts_with("sqlite:")
+        || ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) && Url::parse(text).is_ok();
+    known.then(|| text.to_owned())
+}
+
+pub(super) fn networks(text: &str) -> Option<TrustedProxies> {
+    let network = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let networks = text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(network);
+    networks.collect::<Option<Vec<_>>>().map(TrustedProxies)
+}
+
+/// Whether a cookie could be stolen on the way if it were not encrypted: anywhere but on this machine.
+pub(super) fn needs_https(origin: &str) -> bool {
+    !Url::parse(origin).is_ok_and(|url| url.scheme() == "http" && is_this_machine(&url))
+}
+
+/// Scheme, host and port as browsers write them: lower case, without a default port.
+pub(super) fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    (bare && ["http", "https"].contains(&url.scheme())).then(|| url.origin().ascii_serialization())
+}

@@ -1,0 +1,164 @@
+//! Which identity providers are believed: the file that the operator writes, and its rules.
+
+use std::{collections::HashSet, fs, path::Path};
+
+use domain::{
+    id::OrganizationId,
+    identity::{Destinations, Identity, Issuer, Newcomers},
+    permission::PermissionSet,
+};
+use serde::Deserialize;
+use url::Url;
+
+use crate::address::is_this_machine;
+
+/// What the operator writes about one identity provider.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    issuer: String,
+    audiences: Vec<String>,
+    jwks: String,
+    organizations: Organizations,
+    #[serde(default)]
+    claims: Claims,
+    #[serde(default = "access_token")]
+    token_types: Vec<String>,
+    #[serde(default)]
+    create_users: bool,
+    member_permissions: Option<Vec<String>>,
+    #[serde(default)]
+    authoritative: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Organizations {
+    /// `"tenants"`.
+    Word(String),
+    These(Vec<String>),
+}
+
+/// The names of the claims that are looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Claims {
+    /// Who, at the provider.
+    pub user: String,
+    /// Their address.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// The id of the only organization that they act in.
+    pub organization: String,
+    /// The most that they may do: a list, or a text with spaces between (RFC 8693 §4.2).
+    pub permissions: String,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        let name = str::to_owned;
+        Self {
+            user: name("sub"),
+            email: name("email"),
+            name: name("name"),
+            organization: name("org_id"),
+            permissions: name("permissions"),
+        }
+    }
+}
+
+/// The type of access tokens (RFC 9068 §2.1).
+fn access_token() -> Vec<String> {
+    vec!["at+jwt".to_owned()]
+}
+
+/// Where the public keys of a provider are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysAt {
+    /// In a file.
+    File(std::path::PathBuf),
+    /// By https; by http on this machine.
+    Url(Url),
+}
+
+/// An identity provider, and how its tokens are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// How far it is believed.
+    pub issuer: Issuer,
+    /// Whom its tokens are for: one of these.
+    pub audiences: Vec<String>,
+    /// Its public keys.
+    pub keys: KeysAt,
+    /// The names of the claims.
+    pub claims: Claims,
+    /// The types of its tokens, in lower case and without `application/`.
+    pub types: Vec<String>,
+}
+
+/// The providers in a file. What is wrong is said in words that repeat nothing of the file.
+pub fn read(path: &Path, own_origin: &str) -> Result<Vec<Provider>, String> {
+    let text = fs::read(path).map_err(|error| format!("a file that can be read: {error}"))?;
+    let entries: Vec<Entry> =
+        serde_json::from_slice(&text).map_err(|error| format!("a JSON list of identity providers: {error}"))?;
+    let mut names = HashSet::new();
+    let check = |(place, entry): (usize, Entry)| {
+        let provider = provider(entry, own_origin).map_err(|wrong| format!("right about provider {place}: {wrong}"))?;
+        if !names.insert(provider.issuer.name.clone()) {
+            return Err(format!("right about provider {place}: the issuer is there twice"));
+        }
+        Ok(provider)
+    };
+    entries.into_iter().enumerate().map(check).collect()
+}
+
+fn provider(entry: Entry, own_origin: &str) -> Result<Provider, &'static str> {
+    if !(1..=Identity::MAX_BYTES).contains(&entry.issuer.len()) {
+        return Err("issuer must be 1 to 255 bytes");
+    }
+    if entry.issuer == own_origin {
+        return Err("issuer must be somebody else: this service does not take its own tokens");
+    }
+    if entry.audiences.is_empty() || entry.token_types.is_empty() {
+        return Err("audiences and token_types must not be empty");
+    }
+    let permissions = |texts: &[String]| PermissionSet::from_flat(texts.iter().map(String::as_str));
+    let member_permissions = entry.member_permissions.as_deref().map(permissions).transpose();
+    let member_permissions = member_permissions.map_err(|_| "member_permissions must be permissions")?;
+    let newcomers = match (entry.create_users, member_permissions) {
+        (false, None) => Newcomers::Refused,
+        (true, None) => Newcomers::Made,
+        (true, Some(permissions)) => Newcomers::Members(permissions),
+        (false, Some(_)) => return Err("member_permissions need create_users"),
+    };
+    let destinations = match entry.organizations {
+        Organizations::Word(word) if word == "tenants" => Destinations::Tenants,
+        Organizations::Word(_) => return Err("organizations must be \"tenants\" or a list of ids"),
+        Organizations::These(ids) => {
+            let ids: Result<Vec<OrganizationId>, _> = ids.iter().map(|id| id.parse()).collect();
+            Destinations::These(ids.map_err(|_| "organizations must be \"tenants\" or a list of ids")?)
+        }
+    };
+    let essence = |text: &String| text.to_ascii_lowercase().trim_start_matches("application/").to_owned();
+    Ok(Provider {
+        issuer: Issuer { name: entry.issuer, destinations, newcomers, is_authoritative: entry.authoritative },
+        audiences: entry.audiences,
+        keys: keys_at(&entry.jwks)?,
+        claims: entry.claims,
+        types: entry.token_types.iter().map(essence).collect(),
+    })
+}
+
+fn keys_at(text: &str) -> Result<KeysAt, &'static str> {
+    let wrong = "jwks must be an absolute path, an https URL, or an http URL on 127.0.0.1, [::1] or localhost";
+    if text.starts_with('/') {
+        return Ok(KeysAt::File(text.into()));
+    }
+    let url = Url::parse(text).map_err(|_| wrong)?;
+    if url.scheme() == "https" || url.scheme() == "http" && is_this_machine(&url) {
+        Ok(KeysAt::Url(url))
+    } else {
+        Err(wrong)
+    }
+}

@@ -1,0 +1,255 @@
+//! The keys that this service signs with: Ed25519 (RFC 8032, RFC 8037), in a file that the operator rotates. The first one
+//! signs; what the others have signed still holds.
+//!
+//! Sessions are signed with a key of their own that is derived from each: they are for this service alone, so nobody who trusts
+//! the published keys can take a session for a token.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use domain::clock::{Entropy, Timestamp};
+use domain::{
+    id::{FamilyId, SessionId},
+    sessions::Session,
+    tokens::Token,
+};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
+    jwk::{Jwk, PublicKeyUse, ThumbprintHash},
+};
+use serde::{Deserialize, Serialize};
+
+/// Where the keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysAt {
+    /// In a file that the operator has made.
+    File(PathBuf),
+    /// In a file that is made with a new key where there is none.
+    Made(PathBuf),
+    /// In memory, for a database that is there.
+    Memory,
+    /// Nowhere: nothing is signed.
+    Nowhere,
+}
+
+/// A PKCS#8 document (RFC 8410 §7) with an Ed25519 key is this and 32 bytes.
+const PKCS8: [u8; 16] = *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+const PEM_TAG: &str = "PRIVATE KEY";
+
+/// Separates the keys of sessions from those that are published.
+const SESSIONS: &str = "claviger 2026-11-21 session signing key";
+
+/// How long a list of revoked tokens may be relied on, in seconds.
+const LIST_SECONDS: i64 = 10;
+
+const SESSION: &str = "session+jwt";
+const ACCESS_TOKEN: &str = "at+jwt";
+const REVOKED: &str = "revoked+jwt";
+
+/// The keys.
+pub struct Keyring {
+    pairs: Vec<Pair>,
+    issuer: String,
+}
+
+struct Pair {
+    id: String,
+    tokens: EncodingKey,
+    published: Jwk,
+    session_id: String,
+    sessions: EncodingKey,
+    sessions_public: DecodingKey,
+}
+
+/// What a session's cookie says: which session it is, and nothing about it.
+#[derive(Serialize, Deserialize)]
+struct SessionClaims {
+    sid: String,
+    iat: i64,
+    exp: i64,
+}
+
+/// What a token says (RFC 9068 §2.2).
+#[derive(Serialize)]
+struct TokenClaims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    /// The user, or the key of an organization itself.
+    sub: String,
+    /// The key.
+    client_id: String,
+    org_id: String,
+    scope: String,
+    /// What the list of revoked tokens names.
+    family: String,
+    jti: String,
+    iat: i64,
+    exp: i64,
+}
+
+/// The list of families with live tokens that are good no longer.
+#[derive(Serialize)]
+struct RevokedClaims<'a> {
+    iss: &'a str,
+    iat: i64,
+    exp: i64,
+    revoked: Vec<String>,
+}
+
+impl Keyring {
+    /// Reads the keys, or makes the first one. `None` where there are none by the settings.
+    ///
+    /// # Errors
+    /// The file is not there, or holds something else than private keys of Ed25519.
+    pub fn open(at: &KeysAt, issuer: &str, entropy: &dyn Entropy) -> io::Result<Option<Self>> {
+        let text = match at {
+            KeysAt::Nowhere => return Ok(None),
+            KeysAt::Memory => new_key(entropy),
+            KeysAt::File(path) => fs::read_to_string(path)?,
+            KeysAt::Made(path) => {
+                make(path, entropy)?;
+                fs::read_to_string(path)?
+            }
+        };
+        let wrong = || io::Error::other("it must hold private keys of Ed25519 as PKCS#8 in PEM, the signing one first");
+        let documents = pem::parse_many(text).map_err(|_| wrong())?;
+        let pairs: Option<Vec<Pair>> = documents
+            .iter()
+            .map(|document| {
+                let seed = document.contents().strip_prefix(&PKCS8).filter(|_| document.tag() == PEM_TAG)?;
+                Pair::new(seed.try_into().ok()?)
+            })
+            .collect();
+        let pairs = pairs.filter(|pairs| !pairs.is_empty()).ok_or_else(wrong)?;
+        Ok(Some(Self { pairs, issuer: issuer.to_owned() }))
+    }
+
+    /// The value of the cookie for a session.
+    #[must_use]
+    pub fn sign_session(&self, session: &Session) -> String {
+        let pair = self.first();
+        let claims = SessionClaims {
+            sid: session.id.to_string(),
+            iat: seconds(session.created_at),
+            exp: seconds(session.expires_at),
+        };
+        sign(SESSION, &pair.session_id, &claims, &pair.sessions)
+    }
+
+    /// The session that a cookie speaks of, if we signed it. Whether it still goes on is not in the cookie.
+    #[must_use]
+    pub fn read_session(&self, text: &str) -> Option<SessionId> {
+        let header = decode_header(text).ok()?;
+        if header.typ.as_deref() != Some(SESSION) || header.crit.is_some() {
+            return None;
+        }
+        let pair = self.pairs.iter().find(|pair| header.kid.as_ref() == Some(&pair.session_id))?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        // The end is stored with the session.
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        let claims: SessionClaims = decode(text, &pair.sessions_public, &validation).ok()?.claims;
+        claims.sid.parse().ok()
+    }
+
+    /// A signed token for `audience`.
+    #[must_use]
+    pub fn sign_token(&self, token: &Token, audience: &str) -> String {
+        let pair = self.first();
+        let key = token.key.to_string();
+        let claims = TokenClaims {
+            iss: &self.issuer,
+            aud: audience,
+            sub: token.user.map_or_else(|| key.clone(), |user| user.to_string()),
+            client_id: key,
+            org_id: token.organization.to_string(),
+            scope: token.permissions.flat().join(" "),
+            family: token.family.to_string(),
+            jti: token.id.to_string(),
+            iat: seconds(token.issued_at),
+            exp: seconds(token.expires_at),
+        };
+        sign(ACCESS_TOKEN, &pair.id, &claims, &pair.tokens)
+    }
+
+    /// A signed list of revoked families.
+    #[must_use]
+    pub fn sign_revoked(&self, revoked: &[FamilyId], now: Timestamp) -> String {
+        let pair = self.first();
+        let claims = RevokedClaims {
+            iss: &self.issuer,
+            iat: seconds(now),
+            exp: seconds(now) + LIST_SECONDS,
+            revoked: revoked.iter().map(ToString::to_string).collect(),
+        };
+        sign(REVOKED, &pair.id, &claims, &pair.tokens)
+    }
+
+    /// The public keys, for those who check tokens.
+    pub fn published(&self) -> impl Iterator<Item = &Jwk> {
+        self.pairs.iter().map(|pair| &pair.published)
+    }
+
+    fn first(&self) -> &Pair {
+        self.pairs.first().expect("there is a key")
+    }
+}
+
+impl Pair {
+    fn new(seed: &[u8; 32]) -> Option<Self> {
+        let (tokens, published, id) = key(seed)?;
+        let (sessions, sessions_public, session_id) = key(&blake3::derive_key(SESSIONS, seed))?;
+        let sessions_public = DecodingKey::from_jwk(&sessions_public).ok()?;
+        Some(Self { id, tokens, published, session_id, sessions, sessions_public })
+    }
+}
+
+/// A key pair with its name, which is its thumbprint (RFC 7638).
+fn key(seed: &[u8; 32]) -> Option<(EncodingKey, Jwk, String)> {
+    let private = EncodingKey::from_ed_der(&[&PKCS8[..], seed].concat());
+    let mut public = Jwk::from_encoding_key(&private, Algorithm::EdDSA).ok()?;
+    let id = public.thumbprint(ThumbprintHash::SHA256).ok()?;
+    public.common.key_id = Some(id.clone());
+    public.common.public_key_use = Some(PublicKeyUse::Signature);
+    Some((private, public, id))
+}
+
+fn sign(kind: &str, key_id: &str, claims: &impl Serialize, key: &EncodingKey) -> String {
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.typ = Some(kind.to_owned());
+    header.kid = Some(key_id.to_owned());
+    encode(&header, claims, key).expect("a key that was read signs")
+}
+
+const fn seconds(at: Timestamp) -> i64 {
+    at.millis().div_euclid(1_000)
+}
+
+fn new_key(entropy: &dyn Entropy) -> String {
+    let mut seed = [0; 32];
+    entropy.fill(&mut seed);
+    pem::encode(&pem::Pem::new(PEM_TAG, [&PKCS8[..], &seed].concat()))
+}
+
+/// Makes the file with a new key, readable for its owner alone, unless it is there. It is there wholly or not at all.
+fn make(path: &Path, entropy: &dyn Entropy) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let mut name = [0; 8];
+    entropy.fill(&mut name);
+    let unfinished = path.with_added_extension(format!("{:016x}", u64::from_ne_bytes(name)));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    file.write_all(new_key(entropy).as_bytes())?;
+    file.sync_all()?;
+    let made = fs::hard_link(&unfinished, path);
+    fs::remove_file(&unfinished)?;
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,115 @@
+//! Sessions of browsers: a credential is shown once, and then the session speaks for it. What it may do is looked up each
+//! time, so a session has no more life in it than the key or the membership behind it.
+
+use std::sync::Arc;
+
+use crate::{
+    act::Origin,
+    caller::{Caller, Who},
+    clock::{Clock, Entropy, Timestamp},
+    error::Error,
+    id::{SessionId, UserId},
+    identity::Word,
+    keys::Keys,
+    people::People,
+    ports,
+    refusal::Refusal,
+    secret::SecretHash,
+};
+
+/// How long a session lasts: 12 hours, in milliseconds.
+const LIFE: i64 = 12 * 60 * 60 * 1_000;
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its identifier.
+    pub id: SessionId,
+    /// Whom it speaks for.
+    pub bearer: Bearer,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Whom a session speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bearer {
+    /// The holder of the key with this secret.
+    Key(SecretHash),
+    /// A user whom an identity provider vouched for.
+    Person(UserId, Word),
+}
+
+/// Opens, resumes and closes sessions.
+pub struct Sessions {
+    stored: Arc<dyn ports::Sessions>,
+    keys: Arc<Keys>,
+    people: Arc<People>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Sessions {
+    /// The use cases over these.
+    #[must_use]
+    pub fn new(
+        stored: Arc<dyn ports::Sessions>,
+        keys: Arc<Keys>,
+        people: Arc<People>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { stored, keys, people, clock, entropy }
+    }
+
+    /// Opens a session for a caller. It ends with their key, if that ends sooner than a session would.
+    ///
+    /// # Errors
+    /// [`Error::NotExchangeable`] in a session: it would live for ever; [`Error::Outage`].
+    pub async fn open(&self, caller: &Caller) -> Result<Session, Error> {
+        if caller.origin.session.is_some() {
+            return Err(Error::NotExchangeable);
+        }
+        let now = self.clock.now();
+        let end = now.plus_millis(LIFE);
+        let session = Session {
+            id: SessionId::generate(&*self.clock, &*self.entropy),
+            bearer: match &caller.who {
+                Who::Key(key) => Bearer::Key(*key.hash()),
+                Who::Person(person) => Bearer::Person(person.user, person.word.clone()),
+            },
+            created_at: now,
+            expires_at: caller.expires_at().map_or(end, |own| own.min(end)),
+        };
+        self.stored.create(&session).await?;
+        Ok(session)
+    }
+
+    /// The caller whom a session speaks for.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] where the session, or what it speaks for, has ended; [`Error::Outage`].
+    pub async fn resume(&self, id: SessionId) -> Result<Caller, Error> {
+        let ended = Error::Unauthenticated(Refusal::InvalidApiKey);
+        let Some(session) = self.stored.find(id).await? else { return Err(ended) };
+        if self.clock.now() >= session.expires_at {
+            return Err(ended);
+        }
+        let caller = match session.bearer {
+            Bearer::Key(hash) => self.keys.authenticate_by(&hash).await?,
+            Bearer::Person(user, word) => self.people.readmit(user, word).await?,
+        };
+        Ok(Caller { origin: Origin { session: Some(id), ..Origin::default() }, ..caller })
+    }
+
+    /// Ends the session that the caller came by.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a caller who came without one; [`Error::Outage`].
+    pub async fn close(&self, caller: &Caller) -> Result<(), Error> {
+        let session = caller.origin.session.ok_or(Error::NotFound)?;
+        Ok(self.stored.delete(session).await?)
+    }
+}

@@ -1,0 +1,128 @@
+//! Short-lived tokens: what a key may do for a few minutes, for services that decide without asking us. Those of a key form a
+//! family for each set of permissions; when the key holds them no longer, the family is revoked.
+
+use std::sync::Arc;
+
+use crate::{
+    caller::Caller,
+    clock::{Entropy, Timestamp},
+    error::{Error, Outage},
+    grants::Grants,
+    id::{FamilyId, KeyId, OrganizationId, TokenId, UserId},
+    keys::Keys,
+    organization::OrganizationKind,
+    permission::PermissionSet,
+    ports::Families,
+    secret::SecretHash,
+    snapshot::Snapshot,
+};
+
+/// What a token says, before it is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its own name.
+    pub id: TokenId,
+    /// What it is revoked by.
+    pub family: FamilyId,
+    /// Whose.
+    pub organization: OrganizationId,
+    /// The key that it stands for.
+    pub key: KeyId,
+    /// The user whom that belongs to.
+    pub user: Option<UserId>,
+    /// What it may do.
+    pub permissions: PermissionSet,
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// From this moment on it is good for nothing.
+    pub expires_at: Timestamp,
+}
+
+/// Live tokens of one secret with the same permissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// Its identifier, which is random and says nothing about the key.
+    pub id: FamilyId,
+    /// The secret that was turned into them.
+    pub secret: SecretHash,
+    /// What they may do.
+    pub permissions: PermissionSet,
+}
+
+/// Makes tokens, and tells which of them are good no longer.
+pub struct Tokens {
+    families: Arc<dyn Families>,
+    keys: Arc<Keys>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Tokens {
+    /// The longest life of a token, in seconds.
+    pub const MOST_SECONDS: u64 = 15 * 60;
+
+    /// How much longer a family is told about than its tokens live, in milliseconds: clocks of verifiers differ.
+    const LEEWAY: i64 = 60_000;
+
+    /// The use cases over these.
+    #[must_use]
+    pub fn new(families: Arc<dyn Families>, keys: Arc<Keys>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { families, keys, entropy }
+    }
+
+    /// A token with a part of what the caller's key may do, for at most so many seconds. It does not outlive the key.
+    ///
+    /// # Errors
+    /// [`Error::NotExchangeable`] where the caller shows anything but the text of a key, and for keys that are metered or the
+    /// platform's; [`Error::ExceedsGrants`]; [`Error::TooManyTokens`]; [`Error::Outage`].
+    pub async fn issue(&self, caller: &Caller, permissions: PermissionSet, seconds: u64) -> Result<Token, Error> {
+        let key = caller.key().filter(|key| caller.origin.session.is_none() && is_exchangeable(key));
+        let key = key.ok_or(Error::NotExchangeable)?;
+        if !key.grants().covers(&Grants::of_organization(permissions.clone())) {
+            return Err(Error::ExceedsGrants);
+        }
+        let now = self.keys.now();
+        let life = i64::try_from(seconds.min(Self::MOST_SECONDS)).unwrap_or(0).saturating_mul(1_000);
+        let end = now.plus_millis(life);
+        let expires_at = key.expires_at().map_or(end, |own| own.min(end));
+        let id = FamilyId::random(&*self.entropy);
+        let family = Family { id, secret: *key.hash(), permissions: permissions.clone() };
+        Ok(Token {
+            id: TokenId::random(&*self.entropy),
+            family: self.families.join(family, expires_at, now.plus_millis(-Self::LEEWAY)).await?,
+            organization: key.organization(),
+            key: key.id(),
+            user: key.user(),
+            permissions,
+            issued_at: now,
+            expires_at,
+        })
+    }
+
+    /// The families with live tokens that are good no longer. Whatever has happened to a key, its organization or its user, it
+    /// shows here: each family is held against what its key may do now.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn revoked(&self) -> Result<Vec<FamilyId>, Outage> {
+        let now = self.keys.now();
+        let mut revoked = Vec::new();
+        for family in self.families.live(now.plus_millis(-Self::LEEWAY)).await? {
+            let key = self.keys.find(&family.secret).await?;
+            let is_good = key.is_some_and(|key| {
+                key.check(now).is_ok()
+                    && is_exchangeable(&key)
+                    && key.grants().covers(&Grants::of_organization(family.permissions))
+            });
+            if !is_good {
+                revoked.push(family.id);
+            }
+        }
+        Ok(revoked)
+    }
+}
+
+/// Uses of a token are not counted, and it is good where nobody asks us: that is not for keys with limits, nor for those that
+/// act everywhere.
+fn is_exchangeable(key: &Snapshot) -> bool {
+    !key.is_metered() && key.kind() == OrganizationKind::Tenant
+}

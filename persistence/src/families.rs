@@ -1,0 +1,66 @@
+//! Families of short-lived tokens.
+
+use async_trait::async_trait;
+use domain::{Error, Outage, clock::Timestamp, id::FamilyId, ports::Families, tokens::Family};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter,
+    sea_query::{Expr, OnConflict},
+};
+
+use crate::{
+    Store, convert,
+    entity::token_family,
+    outage::{Failure, there},
+};
+
+/// Families with live tokens that one secret may have.
+const MOST: u64 = 100;
+
+#[async_trait]
+impl Families for Store {
+    async fn join(&self, family: Family, until: Timestamp, over: Timestamp) -> Result<FamilyId, Error> {
+        let mut flat = family.permissions.flat();
+        flat.sort_unstable();
+        let (id, secret, text) = (family.id.uuid(), family.secret.bytes().to_vec(), flat.join(" "));
+        let hash = blake3::hash(text.as_bytes()).as_bytes().to_vec();
+        let join = self.transaction(move |transaction, _| {
+            let (secret, text, hash) = (secret.clone(), text.clone(), hash.clone());
+            Box::pin(async move {
+                let ended = token_family::Column::ExpiresAt.lte(over.millis());
+                token_family::Entity::delete_many().filter(ended).exec(transaction).await?;
+                let others = token_family::Entity::find()
+                    .filter(token_family::Column::SecretHash.eq(secret.clone()))
+                    .filter(token_family::Column::PermissionsHash.ne(hash.clone()));
+                if others.count(transaction).await? >= MOST {
+                    return Err(Failure::Refused(Error::TooManyTokens));
+                }
+                let row = token_family::ActiveModel {
+                    id: Set(id),
+                    secret_hash: Set(secret.clone()),
+                    permissions_hash: Set(hash.clone()),
+                    permissions: Set(text),
+                    expires_at: Set(until.millis()),
+                };
+                let longest = "CASE WHEN excluded.expires_at > token_families.expires_at \
+                               THEN excluded.expires_at ELSE token_families.expires_at END";
+                let conflict =
+                    OnConflict::columns([token_family::Column::SecretHash, token_family::Column::PermissionsHash])
+                        .value(token_family::Column::ExpiresAt, Expr::cust(longest))
+                        .to_owned();
+                token_family::Entity::insert(row).on_conflict(conflict).exec_without_returning(transaction).await?;
+                let joined = token_family::Entity::find()
+                    .filter(token_family::Column::SecretHash.eq(secret))
+                    .filter(token_family::Column::PermissionsHash.eq(hash));
+                Ok(FamilyId::from_uuid(there(joined.one(transaction).await?)?.id))
+            })
+        });
+        Ok(join.await?)
+    }
+
+    async fn live(&self, over: Timestamp) -> Result<Vec<Family>, Outage> {
+        let alive = token_family::Column::ExpiresAt.gt(over.millis());
+        let rows = token_family::Entity::find().filter(alive).all(&self.pools.read).await.map_err(Failure::from)?;
+        Ok(rows.into_iter().map(convert::family).collect::<Result<_, _>>().map_err(Failure::from)?)
+    }
+}

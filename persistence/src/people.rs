@@ -1,0 +1,127 @@
+//! Users of identity providers, and where they are members.
+
+use async_trait::async_trait;
+use domain::{
+    Outage,
+    id::{OrganizationId, UserId},
+    identity::{Identity, Standing},
+    permission::PermissionSet,
+    ports::{Brought, People},
+    user::{Contact, User},
+};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+};
+
+use crate::{
+    Store, convert,
+    entity::{identity, membership, membership_permission_set, organization, permission_set, user},
+    outage::Failure,
+};
+
+/// Memberships of one user that count.
+const STANDINGS: u64 = 1_000;
+
+#[async_trait]
+impl People for Store {
+    async fn find(&self, identity: &Identity) -> Result<Option<UserId>, Outage> {
+        Ok(by_identity(&self.pools.read, identity).await?)
+    }
+
+    async fn user(&self, user: UserId) -> Result<Option<User>, Outage> {
+        let row = user::Entity::find_by_id(user.uuid()).one(&self.pools.read).await.map_err(Failure::from)?;
+        Ok(row.map(convert::user).transpose().map_err(Failure::from)?)
+    }
+
+    async fn make(&self, brought: Brought) -> Result<UserId, Outage> {
+        let store = || {
+            let brought = brought.clone();
+            self.transaction(move |transaction, _| {
+                let brought = brought.clone();
+                Box::pin(async move { known_or_new(transaction, &brought).await })
+            })
+        };
+        let made = store().await;
+        // Somebody else brought the same user at the same moment: they are known now.
+        let is_known_now = made.as_ref().is_err_and(Failure::is_conflict);
+        Ok(if is_known_now { store().await } else { made }?)
+    }
+
+    async fn standings(&self, user: UserId, only: Option<OrganizationId>) -> Result<Vec<Standing>, Outage> {
+        Ok(standings(&self.pools.read, user, only).await?)
+    }
+}
+
+async fn by_identity<C: ConnectionTrait>(db: &C, identity: &Identity) -> Result<Option<UserId>, Failure> {
+    let id = (identity.issuer.clone(), identity.subject.clone());
+    Ok(identity::Entity::find_by_id(id).one(db).await?.map(|row| UserId::from_uuid(row.user_id)))
+}
+
+/// The user with this identity or address, made now if there is none.
+pub(crate) async fn known_or_new<C: ConnectionTrait>(db: &C, brought: &Brought) -> Result<UserId, Failure> {
+    let new = &brought.user;
+    let known = match (&brought.identity, &new.contact) {
+        (Some(identity), _) => by_identity(db, identity).await?,
+        (None, Contact::Own(email)) => {
+            let address = user::Column::EmailCanonical.eq(email.canonical());
+            user::Entity::find().filter(address).one(db).await?.map(|row| UserId::from_uuid(row.id))
+        }
+        (None, Contact::Told(_)) => None,
+    };
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    user::Entity::insert(convert::user_row(new)).exec_without_returning(db).await?;
+    if let Some(identity) = &brought.identity {
+        let row = identity::ActiveModel {
+            issuer: Set(identity.issuer.clone()),
+            subject: Set(identity.subject.clone()),
+            user_id: Set(new.id.uuid()),
+            created_at: Set(new.created_at.millis()),
+        };
+        identity::Entity::insert(row).exec_without_returning(db).await?;
+    }
+    Ok(new.id)
+}
+
+async fn standings<C: ConnectionTrait>(
+    db: &C,
+    user: UserId,
+    only: Option<OrganizationId>,
+) -> Result<Vec<Standing>, Failure> {
+    let memberships = membership::Entity::find()
+        .filter(membership::Column::UserId.eq(user.uuid()))
+        .apply_if(only, |find, only| find.filter(membership::Column::OrganizationId.eq(only.uuid())))
+        .order_by_asc(membership::Column::OrganizationId)
+        .limit(STANDINGS)
+        .all(db)
+        .await?;
+    let ids: Vec<_> = memberships.iter().map(|row| row.organization_id).collect();
+    let in_use = organization::Entity::find()
+        .filter(organization::Column::Id.is_in(ids))
+        .filter(organization::Column::SuspendedAt.is_null())
+        .all(db)
+        .await?;
+    let attached = membership_permission_set::Entity::find()
+        .filter(membership_permission_set::Column::UserId.eq(user.uuid()))
+        .apply_if(only, |find, only| find.filter(membership_permission_set::Column::OrganizationId.eq(only.uuid())))
+        .all(db)
+        .await?;
+    let sets = if attached.is_empty() {
+        Vec::new()
+    } else {
+        let ids = attached.iter().map(|row| row.permission_set_id);
+        permission_set::Entity::find().filter(permission_set::Column::Id.is_in(ids)).all(db).await?
+    };
+    let mut standings = Vec::with_capacity(memberships.len());
+    for row in memberships {
+        let Some(home) = in_use.iter().find(|home| home.id == row.organization_id) else { continue };
+        let mut all = vec![convert::permissions(&row.permissions, "memberships", row.user_id)?];
+        for set in sets.iter().filter(|set| set.organization_id == row.organization_id) {
+            all.push(convert::permissions(&set.permissions, "permission_sets", set.id)?);
+        }
+        standings
+            .push(Standing { organization: convert::organization(home)?, permissions: PermissionSet::union(&all) });
+    }
+    Ok(standings)
+}

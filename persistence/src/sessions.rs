@@ -1,0 +1,68 @@
+//! Sessions of browsers.
+
+use async_trait::async_trait;
+use domain::{
+    Error, Outage,
+    id::SessionId,
+    ports::Sessions,
+    sessions::{Bearer, Session},
+};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid};
+
+use crate::{Store, convert, entity::session, outage::Failure};
+
+/// Sessions that one secret or user may have; the oldest makes room for a new one.
+const MOST: u64 = 100;
+
+/// Ended sessions that go with the opening of a new one.
+const SWEPT: u64 = 1_000;
+
+#[async_trait]
+impl Sessions for Store {
+    async fn create(&self, session: &Session) -> Result<(), Error> {
+        let session = session.clone();
+        let create = self.transaction(move |transaction, _| {
+            let session = session.clone();
+            Box::pin(async move {
+                let over = session::Column::ExpiresAt.lte(session.created_at.millis());
+                remove(transaction, session::Entity::find().filter(over).limit(SWEPT)).await?;
+                let own = match &session.bearer {
+                    Bearer::Key(hash) => session::Column::SecretHash.eq(hash.bytes().to_vec()),
+                    Bearer::Person(user, _) => session::Column::UserId.eq(user.uuid()),
+                };
+                let surplus = session::Entity::find()
+                    .filter(own)
+                    .order_by_desc(session::Column::CreatedAt)
+                    .offset(MOST - 1)
+                    .limit(SWEPT);
+                remove(transaction, surplus).await?;
+                session::Entity::insert(convert::session_row(&session)).exec_without_returning(transaction).await?;
+                Ok(())
+            })
+        });
+        Ok(create.await?)
+    }
+
+    async fn find(&self, session: SessionId) -> Result<Option<Session>, Outage> {
+        let row = session::Entity::find_by_id(session.uuid()).one(&self.pools.read).await.map_err(Failure::from)?;
+        Ok(row.map(convert::session).transpose().map_err(Failure::from)?)
+    }
+
+    async fn delete(&self, session: SessionId) -> Result<(), Outage> {
+        let delete = self.transaction(move |transaction, _| {
+            Box::pin(async move {
+                session::Entity::delete_by_id(session.uuid()).exec(transaction).await?;
+                Ok(())
+            })
+        });
+        Ok(delete.await?)
+    }
+}
+
+async fn remove(db: &DatabaseTransaction, which: sea_orm::Select<session::Entity>) -> Result<(), Failure> {
+    let ids: Vec<Uuid> = which.select_only().column(session::Column::Id).into_tuple().all(db).await?;
+    if !ids.is_empty() {
+        session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).exec(db).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! What takes authority away holds on every node within the bound: for keys, for sessions, for the tokens of identity
+//! providers, and in the list of revoked tokens.
+
+use std::time::{Duration, Instant};
+
+use api::system::SystemClock;
+use domain::clock::Clock;
+use harness::{
+    Caller, Flow, KeySpec, Provider, SigningKey, Tenant, TestApp, TestDatabase, binary, cluster::Node, signing_key,
+};
+use jsonwebtoken::dangerous::insecure_decode_claims;
+use serde_json::{Value, json};
+
+/// Somebody who reads keys on one node, in all the ways there are.
+struct Reader {
+    name: &'static str,
+    /// The credential itself, and a session that it opened.
+    callers: [Caller; 2],
+    /// The family of a token of the key, if it is one.
+    family: Option<String>,
+}
+
+impl Reader {
+    async fn new(name: &'static str, caller: Caller, is_key: bool) -> Self {
+        let opened = caller.send("POST", "/session", None).await;
+        assert_eq!(opened.status, 200, "{name}: {}", opened.text);
+        let cookie = opened.header("set-cookie").split(';').next().expect("a cookie").to_owned();
+        let mut family = None;
+        if is_key {
+            let body = json!({"audience": "a", "permissions": ["api_keys:read"]});
+            let made = caller.post("/tokens", &body).await.json();
+            let claims: Value = insecure_decode_claims(made["token"].as_str().expect("a token")).expect("claims");
+            family = claims["family"].as_str().map(ToOwned::to_owned);
+        }
+        let page = caller.without("authorization").with("cookie", &cookie);
+        Self { name, callers: [caller, page], family }
+    }
+
+    /// Whether everything says that they may, or that they may not; `None`: they do not agree yet.
+    async fn may(&self, keys: &str) -> Option<bool> {
+        let mut says = Vec::new();
+        for caller in &self.callers {
+            let status = caller.get(&format!("{keys}?limit=1")).await.status;
+            assert!([200, 401, 403].contains(&status), "{}: {status}", self.name);
+            says.push(status == 200);
+        }
+        if let Some(family) = &self.family {
+            let list = self.callers[0].without("authorization").get("/.well-known/revoked").await;
+            let claims: Value = insecure_decode_claims(&list.text).expect("claims");
+            says.push(!claims["revoked"].as_array().expect("a list").contains(&json!(family)));
+        }
+        says.windows(2).all(|pair| pair[0] == pair[1]).then(|| says[0])
+    }
+}
+
+type Change = (Caller, &'static str, String, Value);
+
+async fn send((caller, method, path, body): &Change) -> Value {
+    let body = (!body.is_null()).then(|| body.to_string().into_bytes());
+    let answer = caller.with("content-type", "application/json").send(method, path, body).await;
+    assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text);
+    answer.json()
+}
+
+/// A node that can be cut off, the service that makes the changes, and who reads on the node.
+struct World {
+    node: Node,
+    app: TestApp,
+    tenant: Tenant,
+    readers: Vec<Reader>,
+    /// What takes authority away from whom, and what gives it back.
+    cuts: Vec<(Vec<&'static str>, Change, Option<Change>)>,
+}
+
+fn text(id: &Value) -> String {
+    id.as_str().expect("an id").to_owned()
+}
+
+async fn world(database: TestDatabase) -> World {
+    let signer = SigningKey::ed25519("k1");
+    let provider = Provider::start(&[&signer]).await;
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let issuers = directory.path().join("issuers.json");
+    std::fs::write(&issuers, json!([provider.entry(&json!("tenants"))]).to_string()).expect("a file");
+    let signing = signing_key().display().to_string();
+    let settings =
+        [("CLAVIGER_ISSUERS_FILE", issuers.to_str().expect("a path")), ("CLAVIGER_SIGNING_KEY_FILE", signing.as_str())];
+    let node = Node::start(binary(), &database, &settings).await;
+    let app = TestApp::start_on(database, |_| {}).await;
+    let (tenant, platform) = (app.tenant("Acme").await, app.platform().await);
+    let (org, admin) = (format!("/orgs/{}", tenant.org_id), tenant.admin.clone());
+    let post = async |path: &str, body: Value| send(&(admin.clone(), "POST", format!("{org}/{path}"), body)).await;
+
+    let (read, nothing) = (json!(["api_keys:read"]), json!([]));
+    let set = text(&post("permission_sets", json!({"name": "readers", "permissions": read})).await["id"]);
+    let member = json!({"user_email": "m@example.com", "user_name": "m", "permissions": read});
+    let member = text(&post("members", member).await["user_id"]);
+    let ada = json!({"issuer": provider.issuer(), "subject": "ada", "user_name": "a", "permissions": read});
+    let ada = text(&post("members", ada).await["user_id"]);
+    let by_set = post("api_keys", json!({"name": "n", "permissions": [], "permission_sets": [set]})).await;
+    let key = async |user_id| {
+        let (id, key) = app.key(&tenant.org_id, KeySpec { user_id, ..KeySpec::with(&["api_keys:read"]) }).await;
+        (id, node.caller(&key))
+    };
+    let (_, of_member) = key(Some(member.clone())).await;
+    let ((own_id, own), (doomed_id, doomed)) = (key(None).await, key(None).await);
+    let token = signer.sign(&provider.claims("ada", SystemClock.now().millis() / 1_000 + 600));
+    let readers = vec![
+        Reader::new("by set", node.caller(&text(&by_set["key"])), true).await,
+        Reader::new("of member", of_member, true).await,
+        Reader::new("own", own, true).await,
+        Reader::new("doomed", doomed, true).await,
+        Reader::new("ada", node.caller(&token), false).await,
+    ];
+
+    let patch = |path: String, body: Value| (admin.clone(), "PATCH", path, body);
+    let permissions =
+        |path: &str, permissions: &Value| patch(format!("{org}/{path}"), json!({"permissions": permissions}));
+    let delete = |path: String| (admin.clone(), "DELETE", format!("{org}/{path}"), Value::Null);
+    let join =
+        |id: &str| (admin.clone(), "POST", format!("{org}/members"), json!({"user_id": id, "permissions": read}));
+    let switch = |enabled: bool| {
+        let body = json!({"keyId": own_id, "enabled": enabled});
+        (admin.clone(), "POST", "/api/auth/api-key/update".to_owned(), body)
+    };
+    let suspend = |suspended: bool| (platform.clone(), "PATCH", org.clone(), json!({"suspended": suspended}));
+    let shrink = |path: &str| (permissions(path, &nothing), Some(permissions(path, &read)));
+    let mut cuts = Vec::new();
+    let mut cut = |names: &[&'static str], (make, undo)| cuts.push((names.to_vec(), make, undo));
+    cut(&["by set"], shrink(&format!("permission_sets/{set}")));
+    cut(&["of member"], shrink(&format!("members/{member}")));
+    cut(&["ada"], shrink(&format!("members/{ada}")));
+    cut(&["of member"], (delete(format!("members/{member}")), Some(join(&member))));
+    cut(&["ada"], (delete(format!("members/{ada}")), Some(join(&ada))));
+    cut(&["own"], (switch(false), Some(switch(true))));
+    cut(&["by set", "of member", "own", "doomed", "ada"], (suspend(true), Some(suspend(false))));
+    cut(&["doomed"], (delete(format!("api_keys/{doomed_id}")), None));
+    World { node, app, tenant, readers, cuts }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_takes_away_what_one_takes_away() {
+    let database = TestDatabase::fresh().await;
+    if !database.is_postgres() {
+        return; // On SQLite one process serves.
+    }
+    let World { node, app, tenant, readers, cuts } = world(database).await;
+    let keys = format!("/orgs/{}/api_keys", tenant.org_id);
+    // Each is made once while the node hears of changes and once while it does not; the last one cannot be undone.
+    let (last, others) = cuts.split_last().expect("there are some");
+    for (round, (names, make, undo)) in others.iter().chain(others).chain([last]).enumerate() {
+        for reader in &readers {
+            let since = Instant::now();
+            while reader.may(&keys).await != Some(true) {
+                assert!(since.elapsed() < Duration::from_secs(10), "round {round}: {} is not back", reader.name);
+            }
+        }
+        if round >= others.len() {
+            node.proxy.feed(Flow::Lost);
+        }
+        send(make).await;
+        let since = Instant::now();
+        for reader in readers.iter().filter(|reader| names.contains(&reader.name)) {
+            while reader.may(&keys).await != Some(false) {
+                assert!(since.elapsed() < Duration::from_secs(3), "round {round}: past the bound: {}", reader.name);
+            }
+        }
+        for reader in readers.iter().filter(|reader| !names.contains(&reader.name)) {
+            assert_eq!(reader.may(&keys).await, Some(true), "round {round}: {} has no part in it", reader.name);
+        }
+        node.proxy.mend();
+        if let Some(undo) = undo {
+            send(undo).await;
+        }
+    }
+    drop(app);
+}

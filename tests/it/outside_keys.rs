@@ -1,0 +1,133 @@
+//! The keys of identity providers: where they come from, for how long they are trusted, and for what.
+
+use harness::{SigningKey, written};
+use serde_json::{Value, json};
+
+use crate::outside::{status, with, world};
+
+#[tokio::test]
+async fn the_keys_of_a_provider_are_asked_for_seldom_and_trusted_not_for_long() {
+    let world = world(|_| ()).await;
+    world.join(&world.tenant, "ada", &["*"]).await;
+    let (advance, questions) = (|seconds| world.app.clock.advance_seconds(seconds), || world.provider.questions());
+    let ada = |key: &SigningKey| world.app.caller(&key.sign(&world.claims("ada")));
+    for _ in 0..3 {
+        assert_eq!(status(&ada(&world.key)).await, 200);
+    }
+    assert_eq!(questions(), 1, "remembered");
+    // A new key is heard of by the first token that names it, but not more often than every 30 seconds.
+    let next = SigningKey::ed25519("k2");
+    world.provider.publish(&[&world.key, &next]);
+    for _ in 0..3 {
+        assert_eq!(status(&ada(&next)).await, 401);
+    }
+    assert_eq!(questions(), 1);
+    advance(30);
+    assert_eq!((status(&ada(&next)).await, questions()), (200, 2));
+    // A key that was withdrawn is good for 10 minutes at most.
+    world.provider.publish(&[&next]);
+    advance(599);
+    assert_eq!((status(&ada(&world.key)).await, questions()), (200, 2));
+    advance(1);
+    assert_eq!((status(&ada(&world.key)).await, questions()), (401, 3));
+    // While the provider is away, its keys are good for an hour; then nothing is known about a token.
+    let moved = format!("location: {}keys\r\n", world.provider.issuer());
+    let good = serde_json::to_string(&json!({"keys": [next.public()]})).expect("JSON");
+    for (status_line, headers, body) in [
+        ("500 Internal Server Error", "", good.clone()),
+        ("302 Found", moved.as_str(), good.clone()),
+        ("200 OK", "", "x".repeat(10)),
+        ("200 OK", "", format!("{good}{}", " ".repeat(256 * 1024))),
+    ] {
+        world.provider.answer(status_line, headers, &body);
+        advance(3_600);
+        let away = ada(&next).get("/me").await;
+        assert_eq!((away.status, away.header("retry-after")), (503, "1"), "{status_line}: {}", away.text);
+        let asked = questions();
+        assert_eq!(status(&ada(&next)).await, 503);
+        assert_eq!(questions(), asked, "not asked again at once, nor at another address");
+        world.provider.publish(&[&next]);
+        advance(30);
+        assert_eq!(status(&ada(&next)).await, 200, "back without a restart");
+        world.provider.answer(status_line, headers, &body);
+        advance(3_000);
+        assert_eq!(status(&ada(&next)).await, 200, "what is known is good meanwhile");
+        world.provider.publish(&[&next]);
+        advance(30);
+        assert_eq!(status(&ada(&next)).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn keys_of_other_kinds_and_uses_are_not_for_tokens() {
+    let world = world(|_| ()).await;
+    world.join(&world.tenant, "ada", &["*"]).await;
+    let token = world.key.sign(&world.claims("ada"));
+    let published = serde_json::to_value(world.key.public()).expect("JSON");
+    let set = |change: &[(&str, Value)]| {
+        let mut key = published.clone();
+        for (name, value) in change {
+            key[*name] = value.clone();
+        }
+        world.provider.answer("200 OK", "", &json!({"keys": [key, {"kty": "new", "kid": "k7"}]}).to_string());
+        world.app.clock.advance_seconds(3_601);
+        world.key.sign(&world.claims("ada"))
+    };
+    for (change, expected) in [
+        (&[("use", json!("sig"))][..], 200),
+        (&[("use", json!("enc"))], 401),
+        (&[("alg", json!("HS256"))], 401),
+        (&[("alg", json!("RS256"))], 401),
+        (&[("kty", json!("oct")), ("k", json!("c2VjcmV0"))], 401),
+        (&[("crv", json!("X25519"))], 401),
+    ] {
+        let token = set(change);
+        assert_eq!(status(&world.app.caller(&token)).await, expected, "{change:?}");
+    }
+    assert_eq!(status(&world.app.caller(&token)).await, 401, "it is expired by now");
+}
+
+#[tokio::test]
+async fn keys_come_from_a_file_too() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let path = directory.path().join("keys.json");
+    let world = world(|entry| entry["jwks"] = json!(path)).await;
+    world.join(&world.tenant, "ada", &["*"]).await;
+    let ada = world.says(&world.claims("ada"));
+    assert_eq!(status(&ada).await, 503, "there is no such file");
+    std::fs::write(&path, json!({"keys": [world.key.public()]}).to_string()).expect("a file");
+    world.app.clock.advance_seconds(30);
+    assert_eq!(status(&ada).await, 200);
+    assert_eq!(world.provider.questions(), 0);
+}
+
+#[test]
+fn what_an_operator_writes_is_held_against_its_rules() {
+    let good = json!({
+        "issuer": "https://id.example/", "audiences": ["claviger"], "jwks": "https://id.example/keys",
+        "organizations": "tenants",
+    });
+    assert!(written(&json!([good])).is_ok() && written(&json!([])).is_ok());
+    for (name, value, word) in [
+        ("issuer", json!(""), "issuer"),
+        ("issuer", json!("https://keys.example"), "own tokens"),
+        ("audiences", json!([]), "audiences"),
+        ("token_types", json!([]), "token_types"),
+        ("jwks", json!("http://id.example/keys"), "jwks"),
+        ("jwks", json!("keys.json"), "jwks"),
+        ("jwks", json!("ftp://127.0.0.1/keys"), "jwks"),
+        ("organizations", json!("all"), "organizations"),
+        ("organizations", json!(["acme"]), "organizations"),
+        ("member_permissions", json!(["read"]), "create_users"),
+        ("member_permissions", json!(["a:b:c"]), "permissions"),
+        ("secret", json!("hunter2"), "secret"),
+        ("claims", json!({"group": "x"}), "group"),
+    ] {
+        let wrong = written(&json!([with(&good, name, value)])).expect_err(name);
+        assert!(wrong.contains(word) && !wrong.contains("hunter2"), "{name}: {wrong}");
+    }
+    assert!(written(&json!([good, good])).expect_err("twice").contains("twice"));
+    for jwks in ["http://127.0.0.1:8/keys", "http://localhost/keys", "http://[::1]/keys", "/etc/keys.json"] {
+        assert!(written(&json!([with(&good, "jwks", json!(jwks))])).is_ok(), "{jwks}");
+    }
+}
