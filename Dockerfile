@@ -24,6 +24,8 @@ RUN touch api/src/*.rs domain/src/lib.rs migration/src/lib.rs persistence/src/li
 FROM docker.io/library/debian:bookworm-slim
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin claviger \
     && install --directory --owner claviger --group claviger --mode 0700 /data
+# For the keys of identity providers, which are fetched by https.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /src/target/release/claviger /usr/local/bin/claviger
 USER 10001
 WORKDIR /data

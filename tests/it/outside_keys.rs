@@ -1,6 +1,8 @@
 //! The keys of identity providers: where they come from, for how long they are trusted, and for what.
 
-use harness::{SigningKey, written};
+use api::system::SystemClock;
+use domain::clock::Clock;
+use harness::{Caller, Process, Provider, SigningKey, TestDatabase, written};
 use serde_json::{Value, json};
 
 use crate::outside::{status, with, world};
@@ -99,6 +101,29 @@ async fn keys_come_from_a_file_too() {
     world.app.clock.advance_seconds(30);
     assert_eq!(status(&ada).await, 200);
     assert_eq!(world.provider.questions(), 0);
+}
+
+#[tokio::test]
+async fn keys_come_by_https_from_who_has_a_certificate() {
+    let key = SigningKey::ed25519("k1");
+    let provider = Provider::start_with_tls(&[&key]).await;
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let mut entry = provider.entry(&json!("tenants"));
+    entry["create_users"] = json!(true);
+    std::fs::write(path("issuers.json"), json!([entry]).to_string()).expect("a file");
+    std::fs::write(path("certificate.pem"), provider.certificate()).expect("a file");
+    let token = key.sign(&provider.claims("ada", SystemClock.now().millis() / 1_000));
+    for (certificates, expected) in [(Some(path("certificate.pem")), 200), (None, 503)] {
+        let database = TestDatabase::fresh().await;
+        let issuers = path("issuers.json");
+        let mut settings = vec![("CLAVIGER_DATABASE_URL", database.url()), ("CLAVIGER_ISSUERS_FILE", issuers.as_str())];
+        settings.extend(certificates.as_deref().map(|path| ("SSL_CERT_FILE", path)));
+        let process = Process::serve(&settings);
+        let ada = Caller::anyone(format!("http://{}", process.address)).with_bearer(&token);
+        let me = ada.get("/me").await;
+        assert_eq!(me.status, expected, "{}", me.text);
+    }
 }
 
 #[test]

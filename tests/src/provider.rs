@@ -1,29 +1,31 @@
 //! An identity provider on this machine: its keys, its tokens, and the address where its public keys are.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use api::jwt::issuers;
-use aws_lc_rs::{
+use ::aws_lc_rs::{
     encoding::AsDer,
     rand::SystemRandom,
     rsa,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
 };
+use api::jwt::issuers;
 use jsonwebtoken::{
     Algorithm, EncodingKey, Header, encode,
     jwk::{Jwk, JwkSet},
 };
+use rcgen::{CertifiedKey, KeyPair};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
     task::JoinHandle,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer},
 };
 
 /// A key that signs tokens.
@@ -99,33 +101,62 @@ impl SigningKey {
 
 /// An identity provider.
 pub struct Provider {
-    address: SocketAddr,
+    origin: String,
+    certificate: Option<String>,
     answer: Arc<Mutex<Vec<u8>>>,
     questions: Arc<AtomicUsize>,
     serving: JoinHandle<()>,
 }
 
 impl Provider {
-    /// One that publishes these keys.
+    /// One that publishes these keys by http.
     pub async fn start(keys: &[&SigningKey]) -> Self {
+        Self::serve(keys, None).await
+    }
+
+    /// One that publishes these keys by https, with a certificate that it has signed itself.
+    pub async fn start_with_tls(keys: &[&SigningKey]) -> Self {
+        let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        Self::serve(keys, Some(certificate)).await
+    }
+
+    async fn serve(keys: &[&SigningKey], tls: Option<CertifiedKey<KeyPair>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (answer, questions) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let origin = match tls {
+            None => format!("http://{address}"),
+            Some(_) => format!("https://localhost:{}", address.port()),
+        };
+        let certificate = tls.as_ref().map(|tls| tls.cert.pem());
+        let acceptor = tls.map(acceptor);
         #[expect(clippy::disallowed_methods, reason = "it is ended when this value is dropped")]
         let serving = tokio::spawn({
             let (answer, questions) = (answer.clone(), questions.clone());
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     questions.fetch_add(1, Ordering::SeqCst);
-                    let answer = answer.lock().expect("not poisoned").clone();
+                    let text = answer.lock().expect("not poisoned").clone();
                     // One at a time is enough; who breaks off is no matter.
-                    let _ = serve(stream, &answer).await;
+                    let _ = match &acceptor {
+                        None => say(stream, &text).await,
+                        Some(acceptor) => match acceptor.accept(stream).await {
+                            Ok(stream) => say(stream, &text).await,
+                            Err(error) => Err(error),
+                        },
+                    };
                 }
             }
         });
-        let provider = Self { address, answer, questions, serving };
+        let provider = Self { origin, certificate, answer, questions, serving };
         provider.publish(keys);
         provider
+    }
+
+    /// Its certificate in PEM.
+    #[must_use]
+    pub fn certificate(&self) -> &str {
+        self.certificate.as_deref().expect("it has one")
     }
 
     /// Publishes these keys from now on.
@@ -150,7 +181,7 @@ impl Provider {
     /// Its name.
     #[must_use]
     pub fn issuer(&self) -> String {
-        format!("http://{}/", self.address)
+        format!("{}/", self.origin)
     }
 
     /// What an operator writes who believes it, for these organizations (`"tenants"`, or a list).
@@ -159,7 +190,7 @@ impl Provider {
         json!({
             "issuer": self.issuer(),
             "audiences": ["claviger"],
-            "jwks": format!("http://{}/keys", self.address),
+            "jwks": format!("{}/keys", self.origin),
             "organizations": organizations,
         })
     }
@@ -177,7 +208,18 @@ impl Drop for Provider {
     }
 }
 
-async fn serve(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
+fn acceptor(tls: CertifiedKey<KeyPair>) -> TlsAcceptor {
+    let private = PrivateKeyDer::Pkcs8(tls.signing_key.serialize_der().into());
+    let config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("there are some")
+        .with_no_client_auth()
+        .with_single_cert(vec![tls.cert.der().clone()], private);
+    TlsAcceptor::from(Arc::new(config.expect("a certificate with its key")))
+}
+
+/// Hears a request and answers it.
+async fn say(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);

@@ -40,7 +40,6 @@ pub(super) struct PublicKey {
 /// The keys of one provider.
 pub(super) struct Keys {
     at: KeysAt,
-    client: Client,
     clock: Arc<dyn Clock>,
     known: RwLock<Arc<Known>>,
     asking: Mutex<()>,
@@ -82,10 +81,7 @@ impl std::error::Error for Unreachable {}
 
 impl Keys {
     pub(super) fn new(at: KeysAt, clock: Arc<dyn Clock>) -> Self {
-        // Where the keys are is for the operator to say, and not for an answer.
-        let client = Client::builder().redirect(Policy::none()).timeout(TIME_LIMIT).build();
-        let client = client.expect("a client needs nothing from the world");
-        Self { at, client, clock, known: RwLock::default(), asking: Mutex::new(()) }
+        Self { at, clock, known: RwLock::default(), asking: Mutex::new(()) }
     }
 
     /// The key that a token means. `None`: the provider has no such key.
@@ -140,8 +136,11 @@ impl Keys {
         let bytes = match &self.at {
             KeysAt::File(path) => read_file(path).map_err(|error| failed(&error))?,
             KeysAt::Url(url) => {
-                let response =
-                    self.client.get(url.clone()).send().await.map_err(|error| failed(&error.without_url()))?;
+                // Where the keys are is for the operator to say, and not for an answer.
+                let client = Client::builder().redirect(Policy::none()).timeout(TIME_LIMIT).build();
+                let client = client.map_err(|error| failed(&error))?;
+                let response = client.get(url.clone()).send().await;
+                let response = response.map_err(|error| failed(&error.without_url()))?;
                 if response.status() != reqwest::StatusCode::OK {
                     return Err(failed(&response.status()));
                 }

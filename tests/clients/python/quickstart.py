@@ -4,9 +4,29 @@ import sys
 
 from claviger_client import AuthenticatedClient, Client
 from claviger_client.api.athena import athena_create_api_key, athena_verify_api_key
+from claviger_client.api.credentials import close_session, create_token, get_jwks, get_me, get_revoked, open_session
 from claviger_client.api.live_kit import check_key, create_key
-from claviger_client.api.organizations import create_api_key, delete_api_key, list_api_keys
-from claviger_client.models import ApiKey, AthenaCreate, AthenaVerify, CreateApiKey, EnvelopeError, Error, SignUp
+from claviger_client.api.organizations import (
+    add_member,
+    create_api_key,
+    create_permission_set,
+    delete_api_key,
+    list_api_keys,
+    update_organization,
+)
+from claviger_client.models import (
+    AddMember,
+    ApiKey,
+    AthenaCreate,
+    AthenaVerify,
+    CreateApiKey,
+    CreatePermissionSet,
+    CreateToken,
+    EnvelopeError,
+    Error,
+    SignUp,
+    UpdateOrganization,
+)
 
 
 def main(base_url: str) -> None:
@@ -34,6 +54,28 @@ def main(base_url: str) -> None:
     metered = athena_create_api_key.sync(client=admin, body=AthenaCreate(remaining=2, rate_limit_max="5"))
     verdict = athena_verify_api_key.sync(client=admin, body=AthenaVerify(key=metered.key))
     assert verdict.valid and verdict.key.remaining == 1 and verdict.error is None
+
+    by_id = create_permission_set.sync(data.org_id, client=admin, body=CreatePermissionSet("readers", ["files:read"]))
+    new = AddMember(permissions=[], user_name="Jo", issuer="https://id.example/", subject="7")
+    new.permission_sets = [str(by_id.id)]
+    member = add_member.sync(data.org_id, client=admin, body=new)
+    assert member.user_email is None and member.permission_sets == [by_id.id]
+    renamed = update_organization.sync(data.org_id, client=admin, body=UpdateOrganization(name="Typed"))
+    assert renamed.name == "Typed" and renamed.external_id is None
+
+    me = get_me.sync(client=admin)
+    assert me.credential == "api_key" and me.organization.permissions == ["*"]
+    opened = open_session.sync_detailed(client=admin)
+    cookie = opened.headers["set-cookie"].split(";")[0]
+    page = Client(base_url=base_url, headers={"Cookie": cookie, "Sec-Fetch-Site": "same-origin"})
+    assert get_me.sync(client=page).credential == "session"
+    assert close_session.sync(client=page).message == "Signed out"
+    assert get_me.sync(client=page).code == 401
+    token = create_token.sync(client=admin, body=CreateToken(audience="storage", permissions=["files:read"]))
+    assert token.token_type == "Bearer" and token.permissions == ["files:read"]
+    anyone = Client(base_url=base_url)
+    assert get_jwks.sync(client=anyone).keys[0].crv == "Ed25519"
+    assert get_revoked.sync(client=anyone).count(".") == 2
     print("Python client: the quick start works")
 
 

@@ -52,4 +52,33 @@ const verdict = await admin.POST("/api/auth/api-key/verify", { body: { key: mete
 check(verdict.data?.valid === true && verdict.data.key?.remaining === 1, "verify");
 const unknown = await admin.POST("/api/auth/api-key/verify", { body: { key: "nonsense" } });
 check(unknown.data?.error?.code === "INVALID_API_KEY" && unknown.data.key === null, "a refusal");
+
+// People, sets, and what a browser and a service sign in with.
+const set = await admin.POST("/orgs/{org_id}/permission_sets", {
+  params: { path },
+  body: { name: "readers", permissions: ["files:read"] },
+});
+check(set.data !== undefined, "a permission set");
+const member = await admin.POST("/orgs/{org_id}/members", {
+  params: { path },
+  body: { issuer: "https://id.example/", subject: "7", user_name: "Jo", permissions: [], permission_sets: [set.data.id] },
+});
+check(member.data?.user_email === null && member.data.permission_sets[0] === set.data.id, "a member");
+const organization = await admin.PATCH("/orgs/{org_id}", { params: { path }, body: { name: "Typed" } });
+check(organization.data?.name === "Typed" && organization.data.external_id === null, "an organization");
+const me = await admin.GET("/me");
+check(me.data?.credential === "api_key" && me.data.organization?.permissions[0] === "*", "who one is");
+const session = await admin.POST("/session");
+const cookie = session.response.headers.get("set-cookie")?.split(";")[0] ?? "";
+check(cookie.startsWith("apiKeyCookie=ey"), "a session");
+const page = createClient<paths>({ baseUrl, headers: { Cookie: cookie, "Sec-Fetch-Site": "same-origin" } });
+check((await page.GET("/me")).data?.credential === "session", "in a session");
+check((await page.DELETE("/session")).data?.message === "Signed out", "signing out");
+check((await page.GET("/me")).response.status === 401, "signed out");
+const token = await admin.POST("/tokens", { body: { audience: "storage", permissions: ["files:read"] } });
+check(token.data?.token_type === "Bearer" && token.data.permissions[0] === "files:read", "a token");
+const published = await createClient<paths>({ baseUrl }).GET("/.well-known/jwks.json");
+check(published.data?.keys[0]?.crv === "Ed25519", "the keys that it is checked with");
+const revoked = await createClient<paths>({ baseUrl }).GET("/.well-known/revoked", { parseAs: "text" });
+check(revoked.data?.split(".").length === 3, "the list of revoked tokens");
 console.log("TypeScript client: the quick start works");
