@@ -18,7 +18,7 @@ use crate::{
     gate::Gate,
     health::{Live, Ready},
     hot::Hot,
-    jwt::{keyring::Keyring, outside::Outside},
+    jwt::{keyring::Keyring, outside::Outside, revoked::RevokedList},
     limiter::Limiter,
     methods::Methods,
     metrics::Page,
@@ -49,17 +49,23 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
         keys: services.keys.clone(),
         people: services.people.clone(),
         keyring: gate.keyring.clone(),
-        is_secure: config.is_secure,
+        is_secure: locktera::needs_https(&config.public_origin),
     };
     let tokens = Tokens {
         gate: gate.clone(),
         tokens: services.tokens.clone(),
         keyring: gate.keyring.clone(),
+        list: RevokedList::default(),
         clock: services.clock.clone(),
     };
     let locktera = Locktera { gate: gate.clone(), keys: services.keys.clone() };
     let (keys, organizations) = (services.keys.clone(), services.organizations.clone());
-    let members = Members { gate: gate.clone(), keys: keys.clone(), organizations: organizations.clone() };
+    let members = Members {
+        gate: gate.clone(),
+        keys: keys.clone(),
+        people: services.people.clone(),
+        organizations: organizations.clone(),
+    };
     let sets = Sets { gate: gate.clone(), keys: keys.clone(), organizations: organizations.clone() };
     let organizations = Organizations { gate: gate.clone(), keys, organizations };
     let verify = Verify { gate: gate.clone(), verifier: services.native.clone() };

@@ -20,7 +20,7 @@ use persistence::{CacheSize, DefaultCaps, Settings, Store};
 use crate::{
     config::Config,
     health::Readiness,
-    jwt::keyring::KeysAt,
+    jwt::keyring::SigningKeysAt,
     metrics::Metrics,
     system::{SystemClock, SystemEntropy},
     verifier::Verifier,
@@ -179,11 +179,12 @@ pub fn claim(config: &Config) -> Result<Claim, DatabaseError> {
 /// Where the keys are that sessions and tokens are signed with. By default one is made beside the database; what several
 /// nodes share, the operator has to hand out.
 #[must_use]
-pub fn signing_keys(config: &Config) -> KeysAt {
+pub fn signing_keys(config: &Config) -> SigningKeysAt {
     match &config.signing_key_file {
-        Some(path) => KeysAt::File(path.clone()),
-        None if !config.database_url.starts_with("sqlite:") => KeysAt::Nowhere,
-        None => persistence::beside(&config.database_url, ".signing-key.pem").map_or(KeysAt::Memory, KeysAt::Made),
+        Some(path) => SigningKeysAt::File(path.clone()),
+        None if !config.database_url.starts_with("sqlite:") => SigningKeysAt::Nowhere,
+        None => persistence::beside(&config.database_url, ".signing-key.pem")
+            .map_or(SigningKeysAt::Memory, SigningKeysAt::Made),
     }
 }
 

@@ -15,7 +15,7 @@ use url::{Position, Url};
 
 pub use self::arguments::Arguments;
 use self::values::{
-    BOUND, CAP, CAPS, DURATION, LEAST_BOUND, RATE, RATES, database_url, duration, needs_https, networks, number, origin,
+    BOUND, CAP, CAPS, DURATION, LEAST_BOUND, RATE, RATES, database_url, duration, networks, number, origin,
 };
 use crate::{
     address::TrustedProxies,
@@ -77,8 +77,6 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Scheme, host and port that browsers see, as they write it in `Origin`.
     pub public_origin: String,
-    /// Whether browsers send the cookie of a session over https alone: anywhere but on this machine.
-    pub is_secure: bool,
     /// The identity providers that are believed.
     pub providers: Vec<Provider>,
     /// The keys that sessions and tokens are signed with.
@@ -168,7 +166,6 @@ impl Arguments {
             (text, _) => origin(text),
         };
         let public_origin = m.read("CLAVIGER_PUBLIC_ORIGIN", public_origin, "an origin like https://keys.example.com");
-        let is_secure = public_origin.as_deref().is_none_or(needs_https);
         let providers = match self.issuers_file.as_str() {
             "" => Some(Vec::new()),
             path => {
@@ -201,7 +198,6 @@ impl Arguments {
                 auth_failure_rate: auth_failure_rate?,
                 trusted_proxies: trusted_proxies?,
                 public_origin: public_origin?,
-                is_secure,
                 providers: providers?,
                 signing_key_file,
                 request_timeout: request_timeout?,

@@ -4,6 +4,7 @@ pub mod issuers;
 mod jwks;
 pub mod keyring;
 pub mod outside;
+pub mod revoked;
 
 /// Whether a credential is written as a token: parts with dots between them. No API key contains a dot.
 #[must_use]

@@ -153,11 +153,11 @@ impl Caller {
         Err(Error::Forbidden(permission.clone()))
     }
 
-    /// The caller as they are where `organization` is meant: a user acts in any organization that they are a member of, or as
-    /// the platform if they are its member.
-    pub(crate) fn entering(mut self, organization: OrganizationId) -> Self {
+    /// The caller as they are where `organization` is meant and `permission` is needed: a user acts in any organization that
+    /// they are a member of, or as the platform if they are its member.
+    pub(crate) fn entering(mut self, organization: OrganizationId, permission: &Permission) -> Self {
         if let Who::Person(person) = &mut self.who {
-            person.enter(organization);
+            person.enter(organization, permission);
         }
         self
     }

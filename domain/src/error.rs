@@ -17,9 +17,9 @@ pub enum Error {
     ExceedsExpiry,
     /// A user who is a member of several organizations, or of none, and has named none.
     NoOrganization,
-    /// Only the text of a key can be turned into a session or a token, and not that of every key into a token.
+    /// A session opens no other, and only the text of some keys can be turned into a token.
     NotExchangeable,
-    /// A key has live tokens with too many different permissions.
+    /// A key, or its organization, has live tokens with too many different permissions.
     TooManyTokens,
     /// No such thing, or not in the caller's reach: the two are not told apart.
     NotFound,
@@ -87,7 +87,7 @@ impl fmt::Display for Error {
             Self::ExceedsExpiry => f.write_str("the new key would outlive the key that makes it"),
             Self::NoOrganization => f.write_str("the caller acts in no organization"),
             Self::NotExchangeable => f.write_str("the credential cannot be turned into another"),
-            Self::TooManyTokens => f.write_str("the key has live tokens with too many different permissions"),
+            Self::TooManyTokens => f.write_str("there are live tokens with too many different permissions"),
             Self::NotFound => f.write_str("no such thing in the caller's reach"),
             Self::UserNotFound => f.write_str("no such member"),
             Self::SetNotFound => f.write_str("no such permission set"),

@@ -1,10 +1,11 @@
 //! Users whom an identity provider vouches for: how far it is believed, and what they may do where.
 
 use crate::{
+    clock::Timestamp,
     grants::Grants,
     id::{OrganizationId, UserId},
     organization::{Organization, OrganizationKind},
-    permission::PermissionSet,
+    permission::{Permission, PermissionSet},
     user::{Email, UserName},
 };
 
@@ -18,8 +19,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The most bytes of an issuer and of a subject.
-    pub const MAX_BYTES: usize = 255;
+    /// Whether a text may be an issuer or a subject: 1 to 255 bytes, none a control character.
+    #[must_use]
+    pub fn is_name(text: &str) -> bool {
+        (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
+    }
 }
 
 /// What a provider says about a user, who was proven to be the one it speaks of.
@@ -35,6 +39,8 @@ pub struct Vouched {
     pub organization: Option<OrganizationId>,
     /// The most that they may do there.
     pub permissions: Option<PermissionSet>,
+    /// Until when this is said.
+    pub expires_at: Timestamp,
 }
 
 /// The organizations that a provider may send users to.
@@ -119,6 +125,8 @@ pub struct Person {
     pub user: UserId,
     /// What was said, for a session to remember.
     pub word: Word,
+    /// When a session has to end because what the user may do is the provider's word alone. `None`: it need not.
+    pub ends_at: Option<Timestamp>,
     places: Vec<Place>,
     home: Option<usize>,
 }
@@ -139,7 +147,7 @@ impl Person {
     #[must_use]
     pub fn new(user: UserId, word: Word, places: Vec<Place>) -> Self {
         let home = if places.len() == 1 { Some(0) } else { None };
-        Self { user, word, places, home }
+        Self { user, word, ends_at: None, places, home }
     }
 
     /// Where they act.
@@ -154,10 +162,12 @@ impl Person {
         &self.places
     }
 
-    pub(crate) fn enter(&mut self, organization: OrganizationId) {
+    /// Goes where `organization` is meant and `permission` is needed: as the platform, if that is enough, else as its member.
+    pub(crate) fn enter(&mut self, organization: OrganizationId, permission: &Permission) {
         let place = |wanted: &dyn Fn(&Place) -> bool| self.places.iter().position(wanted);
-        let here = place(&|place| place.organization.id == organization);
-        self.home =
-            here.or_else(|| place(&|place| place.organization.kind == OrganizationKind::Platform)).or(self.home);
+        let is_platform = |place: &Place| place.organization.kind == OrganizationKind::Platform;
+        let enough = place(&|place| is_platform(place) && place.grants.allows(permission));
+        let member = || place(&|place| place.organization.id == organization);
+        self.home = enough.or_else(member).or_else(|| place(&is_platform)).or(self.home);
     }
 }

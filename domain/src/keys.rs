@@ -72,7 +72,7 @@ impl Keys {
         organization: Option<OrganizationId>,
     ) -> Result<Authority, Error> {
         let caller = match organization {
-            Some(organization) => caller.entering(organization),
+            Some(organization) => caller.entering(organization, permission),
             None => caller,
         };
         match caller.require(permission) {

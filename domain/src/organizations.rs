@@ -8,7 +8,7 @@ mod sets;
 use std::sync::Arc;
 
 pub use manage::{NewOrganization, OrganizationPatch};
-pub use members::{MemberPatch, NewMember, Who};
+pub use members::{Joining, MemberPatch, NewMember};
 pub use sets::{NewSet, SetPatch};
 
 use crate::{

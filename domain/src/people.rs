@@ -7,10 +7,9 @@ use crate::{
     caller::{Caller, Who},
     clock::{Clock, Entropy},
     error::Error,
-    id::{OrganizationId, UserId},
+    id::UserId,
     identity::{Destinations, Issuer, Newcomers, Person, Place, Standing, Vouched, Word},
-    permission::PermissionSet,
-    ports::{self, Brought},
+    ports::{self, Brought, Known},
     refusal::Refusal,
     user::{Contact, Membership, User, UserName},
 };
@@ -47,19 +46,18 @@ impl People {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] where the provider is none of ours; [`Error::NoOrganization`] for a user who is not known
-    /// and is not to be made; [`Error::CapReached`] where they would become a member; [`Error::Outage`].
+    /// and is not to be made; [`Error::Outage`].
     pub async fn admit(&self, vouched: Vouched, origin: Origin) -> Result<Caller, Error> {
         let issuer = self.issuer(&vouched.identity.issuer)?;
-        let word = Word {
-            issuer: issuer.name.clone(),
-            organization: vouched.organization,
-            permissions: vouched.permissions.clone(),
-        };
         let user = match self.ports.people.find(&vouched.identity).await? {
-            Some(user) => user,
-            None => self.welcome(issuer, vouched, origin).await?,
+            Some(Known { user, is_seen: true }) => user,
+            known => self.welcome(issuer, &vouched, known.map(|known| known.user), origin).await?,
         };
-        self.readmit(user, word).await
+        let stands_alone = issuer.is_authoritative && vouched.permissions.is_some();
+        let (organization, permissions) = (vouched.organization, vouched.permissions);
+        let mut person = self.person(user, Word { issuer: issuer.name.clone(), organization, permissions }).await?;
+        person.ends_at = stands_alone.then_some(vouched.expires_at);
+        Ok(Caller { who: Who::Person(Box::new(person)), origin: Origin::default() })
     }
 
     /// The caller for whom a provider's word was taken before.
@@ -67,6 +65,11 @@ impl People {
     /// # Errors
     /// [`Error::Unauthenticated`] where the provider is none of ours any more; [`Error::Outage`].
     pub async fn readmit(&self, user: UserId, word: Word) -> Result<Caller, Error> {
+        let person = self.person(user, word).await?;
+        Ok(Caller { who: Who::Person(Box::new(person)), origin: Origin::default() })
+    }
+
+    async fn person(&self, user: UserId, word: Word) -> Result<Person, Error> {
         let issuer = self.issuer(&word.issuer)?;
         let standings = self.ports.people.standings(user, word.organization).await?;
         let reached = standings.into_iter().filter(|at| issuer.destinations.include(&at.organization));
@@ -75,8 +78,13 @@ impl People {
             Place { organization, grants }
         });
         let places = places.collect();
-        let person = Person::new(user, word, places);
-        Ok(Caller { who: Who::Person(Box::new(person)), origin: Origin::default() })
+        Ok(Person::new(user, word, places))
+    }
+
+    /// Whether the provider of this name is believed.
+    #[must_use]
+    pub fn believes(&self, name: &str) -> bool {
+        self.issuer(name).is_ok()
     }
 
     /// The user with this identifier.
@@ -92,66 +100,50 @@ impl People {
         self.issuers.iter().find(|issuer| issuer.name == name).ok_or(unknown)
     }
 
-    async fn welcome(&self, issuer: &Issuer, vouched: Vouched, origin: Origin) -> Result<UserId, Error> {
-        let now = self.ports.clock.now();
-        let id = UserId::generate(&*self.ports.clock, &*self.ports.entropy);
-        let name = match vouched.name {
-            Some(name) => name,
-            None => UserName::parse("Unnamed").expect("a name"),
-        };
-        let brought = Brought {
-            user: User { id, name, contact: Contact::Told(vouched.email), created_at: now },
-            identity: Some(vouched.identity.clone()),
-        };
-        let permissions = match &issuer.newcomers {
-            Newcomers::Refused => return Err(Error::NoOrganization),
-            Newcomers::Made => None,
-            Newcomers::Members(permissions) => Some(permissions),
-        };
-        let organization = match permissions {
-            Some(_) => self.destination(issuer, vouched.organization).await?,
-            None => None,
-        };
-        let (Some(organization), Some(permissions)) = (organization, permissions) else {
-            return Ok(self.ports.people.make(brought).await?);
-        };
-        let membership = membership(organization, id, permissions.clone(), now);
-        let (actor, action) = (Actor::User(id), Action::AddMember);
-        let act = Act { organization, actor, action, permission: None, origin, at: now };
-        match self.ports.members.add(membership, Some(brought), &act).await {
-            Ok(member) => Ok(member.user.id),
-            // The same user came twice at once.
-            Err(Error::AlreadyMember) => {
-                let known = self.ports.people.find(&vouched.identity).await?;
-                known.ok_or(Error::NoOrganization)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The organization that a newcomer becomes a member of: the one that their provider names, or the only one it sends
-    /// anybody to.
-    async fn destination(
+    /// Somebody whom their provider shows for the first time: whether anybody has spoken of them before (`known`) changes
+    /// nothing about what they get.
+    async fn welcome(
         &self,
         issuer: &Issuer,
-        named: Option<OrganizationId>,
-    ) -> Result<Option<OrganizationId>, Error> {
+        vouched: &Vouched,
+        known: Option<UserId>,
+        origin: Origin,
+    ) -> Result<UserId, Error> {
+        let now = self.ports.clock.now();
+        let id = UserId::generate(&*self.ports.clock, &*self.ports.entropy);
+        let name = vouched.name.clone().unwrap_or_else(UserName::unnamed);
+        let brought = Brought {
+            user: User { id, name, contact: Contact::Told(vouched.email.clone()), created_at: now },
+            identity: Some(vouched.identity.clone()),
+            is_seen: true,
+        };
+        let permissions = match (&issuer.newcomers, known) {
+            (Newcomers::Refused, None) => return Err(Error::NoOrganization),
+            (Newcomers::Refused | Newcomers::Made, _) => return Ok(self.ports.people.make(brought).await?),
+            (Newcomers::Members(permissions), _) => permissions.clone(),
+        };
         let only = match &issuer.destinations {
             Destinations::These(these) if these.len() == 1 => these.first().copied(),
             Destinations::These(_) | Destinations::Tenants => None,
         };
-        let Some(wanted) = named.or(only) else { return Ok(None) };
-        let found = self.ports.organizations.find(wanted).await?;
-        let open = found.filter(|found| issuer.destinations.include(found) && found.suspended_at.is_none());
-        Ok(open.map(|organization| organization.id))
+        // While nobody says where they belong, or it is not open, that is left to a later token.
+        let Some(organization) = vouched.organization.or(only) else {
+            let unseen = Brought { is_seen: false, ..brought };
+            return if let Some(known) = known { Ok(known) } else { Ok(self.ports.people.make(unseen).await?) };
+        };
+        let found = self.ports.organizations.find(organization).await?;
+        if !found.is_some_and(|found| issuer.destinations.include(&found) && found.suspended_at.is_none()) {
+            return known.ok_or(Error::NoOrganization);
+        }
+        let membership = Membership { organization, user: id, permissions, sets: Vec::new(), created_at: now };
+        let (actor, action) = (Actor::User(id), Action::AddMember);
+        let act = Act { organization, actor, action, permission: None, origin, at: now };
+        match self.ports.members.add(membership, Some(brought.clone()), &act).await {
+            Ok(member) => Ok(member.user.id),
+            // They were added before, or came twice at once.
+            Err(Error::AlreadyMember) => Ok(self.ports.people.make(brought).await?),
+            Err(Error::CapReached(_) | Error::NotFound) => known.ok_or(Error::NoOrganization),
+            Err(error) => Err(error),
+        }
     }
-}
-
-fn membership(
-    organization: OrganizationId,
-    user: UserId,
-    permissions: PermissionSet,
-    created_at: crate::clock::Timestamp,
-) -> Membership {
-    Membership { organization, user, permissions, sets: Vec::new(), created_at }
 }

@@ -205,6 +205,18 @@ impl PermissionSet {
         self.allows(&Permission::reserved(ANY, ANY))
     }
 
+    /// How many permissions there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The permissions, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Permission> {
         self.0.iter()

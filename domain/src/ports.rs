@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use self::{
-    credentials::{Brought, Families, People, Sessions},
+    credentials::{Brought, Families, Known, People, Sessions},
     organizations::{Members, MembershipChanges, OrganizationChanges, Organizations, SetChanges, Sets},
 };
 use crate::{

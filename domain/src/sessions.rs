@@ -64,27 +64,33 @@ impl Sessions {
         Self { stored, keys, people, clock, entropy }
     }
 
-    /// Opens a session for a caller. It ends with their key, if that ends sooner than a session would.
+    /// Opens a session for a caller. It ends with their key, or with a provider's word that stands in place of a membership, if
+    /// these end sooner than a session would.
     ///
     /// # Errors
-    /// [`Error::NotExchangeable`] in a session: it would live for ever; [`Error::Outage`].
+    /// [`Error::NotExchangeable`] in a session: it would live for ever; [`Error::Unauthenticated`]; [`Error::Outage`].
     pub async fn open(&self, caller: &Caller) -> Result<Session, Error> {
         if caller.origin.session.is_some() {
             return Err(Error::NotExchangeable);
         }
         let now = self.clock.now();
+        let (bearer, own_end) = match &caller.who {
+            Who::Key(key) => (Bearer::Key(*key.hash()), key.expires_at()),
+            Who::Person(person) => (Bearer::Person(person.user, person.word.clone()), person.ends_at),
+        };
         let end = now.plus_millis(LIFE);
         let session = Session {
             id: SessionId::generate(&*self.clock, &*self.entropy),
-            bearer: match &caller.who {
-                Who::Key(key) => Bearer::Key(*key.hash()),
-                Who::Person(person) => Bearer::Person(person.user, person.word.clone()),
-            },
+            bearer,
             created_at: now,
-            expires_at: caller.expires_at().map_or(end, |own| own.min(end)),
+            expires_at: own_end.map_or(end, |own| own.min(end)),
         };
-        self.stored.create(&session).await?;
-        Ok(session)
+        match self.stored.create(&session).await {
+            Ok(()) => Ok(session),
+            // What was good a moment ago has gone.
+            Err(Error::NotFound) => Err(Error::Unauthenticated(Refusal::InvalidApiKey)),
+            Err(error) => Err(error),
+        }
     }
 
     /// The caller whom a session speaks for.

@@ -69,14 +69,22 @@ impl Tokens {
         Self { families, keys, entropy }
     }
 
+    /// The key that a caller may turn into tokens.
+    ///
+    /// # Errors
+    /// [`Error::NotExchangeable`].
+    pub fn exchangeable<'a>(&self, caller: &'a Caller) -> Result<&'a Arc<Snapshot>, Error> {
+        let key = caller.key().filter(|key| caller.origin.session.is_none() && is_exchangeable(key));
+        key.ok_or(Error::NotExchangeable)
+    }
+
     /// A token with a part of what the caller's key may do, for at most so many seconds. It does not outlive the key.
     ///
     /// # Errors
     /// [`Error::NotExchangeable`] where the caller shows anything but the text of a key, and for keys that are metered or the
     /// platform's; [`Error::ExceedsGrants`]; [`Error::TooManyTokens`]; [`Error::Outage`].
     pub async fn issue(&self, caller: &Caller, permissions: PermissionSet, seconds: u64) -> Result<Token, Error> {
-        let key = caller.key().filter(|key| caller.origin.session.is_none() && is_exchangeable(key));
-        let key = key.ok_or(Error::NotExchangeable)?;
+        let key = self.exchangeable(caller)?;
         if !key.grants().covers(&Grants::of_organization(permissions.clone())) {
             return Err(Error::ExceedsGrants);
         }
@@ -88,7 +96,7 @@ impl Tokens {
         let family = Family { id, secret: *key.hash(), permissions: permissions.clone() };
         Ok(Token {
             id: TokenId::random(&*self.entropy),
-            family: self.families.join(family, expires_at, now.plus_millis(-Self::LEEWAY)).await?,
+            family: self.families.join(family, key.organization(), expires_at, now.plus_millis(-Self::LEEWAY)).await?,
             organization: key.organization(),
             key: key.id(),
             user: key.user(),
@@ -98,26 +106,26 @@ impl Tokens {
         })
     }
 
-    /// The families with live tokens that are good no longer. Whatever has happened to a key, its organization or its user, it
-    /// shows here: each family is held against what its key may do now.
+    /// The families with live tokens.
     ///
     /// # Errors
     /// The database is away.
-    pub async fn revoked(&self) -> Result<Vec<FamilyId>, Outage> {
-        let now = self.keys.now();
-        let mut revoked = Vec::new();
-        for family in self.families.live(now.plus_millis(-Self::LEEWAY)).await? {
-            let key = self.keys.find(&family.secret).await?;
-            let is_good = key.is_some_and(|key| {
-                key.check(now).is_ok()
-                    && is_exchangeable(&key)
-                    && key.grants().covers(&Grants::of_organization(family.permissions))
-            });
-            if !is_good {
-                revoked.push(family.id);
-            }
-        }
-        Ok(revoked)
+    pub async fn live(&self) -> Result<Vec<Family>, Outage> {
+        self.families.live(self.keys.now().plus_millis(-Self::LEEWAY)).await
+    }
+
+    /// Whether the tokens of a family are still good. Whatever has happened to a key, its organization or its user, it shows
+    /// here: the family is held against what its key may do now.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn are_good(&self, family: &Family) -> Result<bool, Outage> {
+        let key = self.keys.find(&family.secret).await?;
+        Ok(key.is_some_and(|key| {
+            key.check(self.keys.now()).is_ok()
+                && is_exchangeable(&key)
+                && family.permissions.iter().all(|permission| key.allows(permission))
+        }))
     }
 }
 

@@ -19,6 +19,14 @@ text!(
     |text| name(text, 1)
 );
 
+impl UserName {
+    /// What somebody is called whose name nobody says.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self::parse("Unnamed").expect("it is a name")
+    }
+}
+
 /// A person or a program that keys can belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {

@@ -2,7 +2,9 @@
 
 use sea_orm_migration::{
     prelude::*,
-    schema::{big_integer, binary_len, pk_uuid, string, string_null, text, text_null, uuid, uuid_null},
+    schema::{
+        big_integer, big_integer_null, binary_len, pk_uuid, string, string_null, text, text_null, uuid, uuid_null,
+    },
 };
 
 #[derive(DeriveMigrationName)]
@@ -32,6 +34,8 @@ impl MigrationTrait for Migration {
                     .col(string("subject"))
                     .col(uuid("user_id"))
                     .col(big_integer("created_at"))
+                    // When the issuer itself has shown them first.
+                    .col(big_integer_null("seen_at"))
                     .primary_key(Index::create().col("issuer").col("subject"))
                     .foreign_key(&mut part_of(("identities", "user_id"), ("users", "id")))
                     .to_owned(),
@@ -68,6 +72,7 @@ impl MigrationTrait for Migration {
                     // Not a foreign key: the family of a key that is gone has to be told about.
                     .col(binary_len("secret_hash", 32))
                     .col(binary_len("permissions_hash", 32))
+                    .col(uuid("organization_id"))
                     .col(text("permissions"))
                     .col(big_integer("expires_at"))
                     .to_owned(),
@@ -75,6 +80,7 @@ impl MigrationTrait for Migration {
             .await?;
         let of_key = index("token_families", &["secret_hash", "permissions_hash"]).unique().to_owned();
         manager.create_index(of_key).await?;
+        manager.create_index(index("token_families", &["organization_id"])).await?;
         manager.create_index(index("token_families", &["expires_at"])).await?;
         let column = uuid_null("session_id");
         manager.alter_table(Table::alter().table("audit_events").add_column(column).to_owned()).await

@@ -1,7 +1,13 @@
 //! Families of short-lived tokens.
 
 use async_trait::async_trait;
-use domain::{Error, Outage, clock::Timestamp, id::FamilyId, ports::Families, tokens::Family};
+use domain::{
+    Error, Outage,
+    clock::Timestamp,
+    id::{FamilyId, OrganizationId},
+    ports::Families,
+    tokens::Family,
+};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter,
@@ -15,11 +21,19 @@ use crate::{
 };
 
 /// Families with live tokens that one secret may have.
-const MOST: u64 = 100;
+const MOST_OF_SECRET: u64 = 100;
+/// Those that an organization may have: verifiers read all that are revoked every few seconds.
+const MOST_OF_ORGANIZATION: u64 = 10_000;
 
 #[async_trait]
 impl Families for Store {
-    async fn join(&self, family: Family, until: Timestamp, over: Timestamp) -> Result<FamilyId, Error> {
+    async fn join(
+        &self,
+        family: Family,
+        organization: OrganizationId,
+        until: Timestamp,
+        over: Timestamp,
+    ) -> Result<FamilyId, Error> {
         let mut flat = family.permissions.flat();
         flat.sort_unstable();
         let (id, secret, text) = (family.id.uuid(), family.secret.bytes().to_vec(), flat.join(" "));
@@ -29,16 +43,20 @@ impl Families for Store {
             Box::pin(async move {
                 let ended = token_family::Column::ExpiresAt.lte(over.millis());
                 token_family::Entity::delete_many().filter(ended).exec(transaction).await?;
-                let others = token_family::Entity::find()
-                    .filter(token_family::Column::SecretHash.eq(secret.clone()))
-                    .filter(token_family::Column::PermissionsHash.ne(hash.clone()));
-                if others.count(transaction).await? >= MOST {
+                let others =
+                    token_family::Entity::find().filter(token_family::Column::PermissionsHash.ne(hash.clone()));
+                let of_secret = others.clone().filter(token_family::Column::SecretHash.eq(secret.clone()));
+                let of_organization = others.filter(token_family::Column::OrganizationId.eq(organization.uuid()));
+                if of_secret.count(transaction).await? >= MOST_OF_SECRET
+                    || of_organization.count(transaction).await? >= MOST_OF_ORGANIZATION
+                {
                     return Err(Failure::Refused(Error::TooManyTokens));
                 }
                 let row = token_family::ActiveModel {
                     id: Set(id),
                     secret_hash: Set(secret.clone()),
                     permissions_hash: Set(hash.clone()),
+                    organization_id: Set(organization.uuid()),
                     permissions: Set(text),
                     expires_at: Set(until.millis()),
                 };

@@ -6,11 +6,12 @@ use domain::{
     id::{OrganizationId, UserId},
     identity::{Identity, Standing},
     permission::PermissionSet,
-    ports::{Brought, People},
-    user::{Contact, User},
+    ports::{Brought, Known, People},
+    user::{Contact, User, UserName},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
 };
 
 use crate::{
@@ -24,7 +25,7 @@ const STANDINGS: u64 = 1_000;
 
 #[async_trait]
 impl People for Store {
-    async fn find(&self, identity: &Identity) -> Result<Option<UserId>, Outage> {
+    async fn find(&self, identity: &Identity) -> Result<Option<Known>, Outage> {
         Ok(by_identity(&self.pools.read, identity).await?)
     }
 
@@ -52,36 +53,62 @@ impl People for Store {
     }
 }
 
-async fn by_identity<C: ConnectionTrait>(db: &C, identity: &Identity) -> Result<Option<UserId>, Failure> {
+async fn by_identity<C: ConnectionTrait>(db: &C, identity: &Identity) -> Result<Option<Known>, Failure> {
     let id = (identity.issuer.clone(), identity.subject.clone());
-    Ok(identity::Entity::find_by_id(id).one(db).await?.map(|row| UserId::from_uuid(row.user_id)))
+    let row = identity::Entity::find_by_id(id).one(db).await?;
+    Ok(row.map(|row| Known { user: UserId::from_uuid(row.user_id), is_seen: row.seen_at.is_some() }))
 }
 
 /// The user with this identity or address, made now if there is none.
 pub(crate) async fn known_or_new<C: ConnectionTrait>(db: &C, brought: &Brought) -> Result<UserId, Failure> {
     let new = &brought.user;
-    let known = match (&brought.identity, &new.contact) {
-        (Some(identity), _) => by_identity(db, identity).await?,
-        (None, Contact::Own(email)) => {
-            let address = user::Column::EmailCanonical.eq(email.canonical());
-            user::Entity::find().filter(address).one(db).await?.map(|row| UserId::from_uuid(row.id))
+    if let Some(identity) = &brought.identity {
+        if let Some(known) = by_identity(db, identity).await? {
+            if brought.is_seen && !known.is_seen {
+                see(db, identity, known.user, new).await?;
+            }
+            return Ok(known.user);
         }
-        (None, Contact::Told(_)) => None,
-    };
-    if let Some(known) = known {
-        return Ok(known);
+    } else if let Contact::Own(email) = &new.contact {
+        let address = user::Column::EmailCanonical.eq(email.canonical());
+        if let Some(row) = user::Entity::find().filter(address).one(db).await? {
+            return Ok(UserId::from_uuid(row.id));
+        }
     }
     user::Entity::insert(convert::user_row(new)).exec_without_returning(db).await?;
     if let Some(identity) = &brought.identity {
         let row = identity::ActiveModel {
-            issuer: Set(identity.issuer.clone()),
-            subject: Set(identity.subject.clone()),
             user_id: Set(new.id.uuid()),
             created_at: Set(new.created_at.millis()),
+            seen_at: Set(brought.is_seen.then_some(new.created_at.millis())),
+            ..identity_key(identity)
         };
         identity::Entity::insert(row).exec_without_returning(db).await?;
     }
     Ok(new.id)
+}
+
+/// Notes that the provider itself has shown somebody whom others have spoken of, and what it says about them.
+async fn see<C: ConnectionTrait>(db: &C, identity: &Identity, known: UserId, said: &User) -> Result<(), Failure> {
+    let row = identity::ActiveModel { seen_at: Set(Some(said.created_at.millis())), ..identity_key(identity) };
+    identity::Entity::update(row).exec(db).await?;
+    let row = user::ActiveModel {
+        id: Set(known.uuid()),
+        name: if said.name == UserName::unnamed() { NotSet } else { Set(said.name.as_str().to_owned()) },
+        email: Set(said.email().unwrap_or_default().to_owned()),
+        ..user::ActiveModel::default()
+    };
+    user::Entity::update(row).exec(db).await?;
+    Ok(())
+}
+
+/// A row that says which one it is and nothing else.
+fn identity_key(identity: &Identity) -> identity::ActiveModel {
+    identity::ActiveModel {
+        issuer: Set(identity.issuer.clone()),
+        subject: Set(identity.subject.clone()),
+        ..identity::ActiveModel::default()
+    }
 }
 
 async fn standings<C: ConnectionTrait>(

@@ -7,6 +7,7 @@ use api::system::SystemClock;
 use domain::clock::Clock;
 use harness::{
     Caller, Flow, KeySpec, Provider, SigningKey, Tenant, TestApp, TestDatabase, binary, cluster::Node, signing_key,
+    written,
 };
 use jsonwebtoken::dangerous::insecure_decode_claims;
 use serde_json::{Value, json};
@@ -83,10 +84,15 @@ async fn world(database: TestDatabase) -> World {
     let issuers = directory.path().join("issuers.json");
     std::fs::write(&issuers, json!([provider.entry(&json!("tenants"))]).to_string()).expect("a file");
     let signing = signing_key().display().to_string();
-    let settings =
-        [("CLAVIGER_ISSUERS_FILE", issuers.to_str().expect("a path")), ("CLAVIGER_SIGNING_KEY_FILE", signing.as_str())];
+    let settings = [
+        ("CLAVIGER_ISSUERS_FILE", issuers.to_str().expect("a path")),
+        ("CLAVIGER_SIGNING_KEY_FILE", signing.as_str()),
+        // Who asks until it is refused is refused often.
+        ("CLAVIGER_AUTH_FAILURE_RATE", "1000000"),
+    ];
     let node = Node::start(binary(), &database, &settings).await;
-    let app = TestApp::start_on(database, |_| {}).await;
+    let believed = written(&json!([provider.entry(&json!("tenants"))])).expect("it is right");
+    let app = TestApp::start_on(database, |config| config.providers = believed).await;
     let (tenant, platform) = (app.tenant("Acme").await, app.platform().await);
     let (org, admin) = (format!("/orgs/{}", tenant.org_id), tenant.admin.clone());
     let post = async |path: &str, body: Value| send(&(admin.clone(), "POST", format!("{org}/{path}"), body)).await;

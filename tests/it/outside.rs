@@ -1,6 +1,6 @@
 //! Access tokens of identity providers: what proves who somebody is, and what does not.
 
-use harness::{Answer, Caller, Provider, SigningKey, Tenant, TestApp, written};
+use harness::{Caller, Provider, SigningKey, Tenant, TestApp, written};
 use serde_json::{Value, json};
 
 pub(crate) struct World {
@@ -42,7 +42,7 @@ impl World {
         added.json()["user_id"].as_str().expect("an id").to_owned()
     }
 
-    fn keys(&self) -> String {
+    pub(crate) fn keys(&self) -> String {
         format!("/orgs/{}/api_keys", self.tenant.org_id)
     }
 }
@@ -50,6 +50,12 @@ impl World {
 pub(crate) fn with(claims: &Value, name: &str, value: Value) -> Value {
     let mut claims = claims.clone();
     claims[name] = value;
+    claims
+}
+
+pub(crate) fn without(claims: &Value, name: &str) -> Value {
+    let mut claims = claims.clone();
+    claims.as_object_mut().expect("claims").remove(name);
     claims
 }
 
@@ -149,7 +155,8 @@ async fn platform_of(platform: &Caller) -> String {
 async fn the_platform_is_for_providers_that_name_it() {
     let key = SigningKey::ed25519("k1");
     let provider = Provider::start(&[&key]).await;
-    let database = TestApp::start().await;
+    let believed = written(&json!([provider.entry(&json!("tenants"))])).expect("it is right");
+    let database = TestApp::start_with(|config| config.providers = believed).await;
     let platform = database.platform().await;
     let platform_id = platform_of(&platform).await;
     let tenant = database.tenant("Acme").await;
@@ -198,53 +205,27 @@ async fn what_a_token_says_about_permissions_narrows_the_membership() {
 }
 
 #[tokio::test]
-async fn newcomers_are_what_the_operator_makes_of_them() {
-    let people = |world: &World| {
-        let path = format!("/orgs/{}/members", world.tenant.org_id);
-        let admin = world.tenant.admin.clone();
-        async move { admin.get(&path).await.json().as_array().expect("a list").len() }
-    };
-    let about = |world: &World| {
-        let claims = with(&world.claims("ada"), "email", json!("acme@example.com"));
-        with(&with(&claims, "name", json!("Ada")), "org_id", json!(world.tenant.org_id))
-    };
-    let refusing = world(|_| ()).await;
-    assert_eq!(refusing.says(&about(&refusing)).get("/me").await.status, 403);
-    // Made, and a member of nothing. The address is somebody else's here: it makes nobody that user.
-    let making = world(|entry| entry["create_users"] = json!(true)).await;
-    let me = making.says(&about(&making)).get("/me").await.json();
-    assert_eq!(me["user"]["email"], "acme@example.com");
-    assert_ne!(me["user"]["id"], json!(making.tenant.user_id));
-    assert_eq!((&me["user"]["name"], &me["organizations"]), (&json!("Ada"), &json!([])));
-    assert_eq!(making.says(&about(&making)).get("/me").await.json()["user"], me["user"], "the same the next time");
-    assert_eq!(people(&making).await, 1);
-    let by_id = json!({"user_id": me["user"]["id"], "permissions": ["api_keys:read"]});
-    let members = format!("/orgs/{}/members", making.tenant.org_id);
-    let added = making.tenant.admin.post(&members, &by_id).await.json();
-    assert_eq!((&added["user_email"], &added["user_name"]), (&json!("acme@example.com"), &json!("Ada")));
-    assert_eq!(making.says(&about(&making)).get(&making.keys()).await.status, 200);
-    // Made members, once: who was removed stays so. Twice at once is once.
-    let joining = world(|entry| {
-        entry["create_users"] = json!(true);
-        entry["member_permissions"] = json!(["api_keys:read"]);
-    })
-    .await;
-    let callers: Vec<Caller> = (0..8).map(|_| joining.says(&about(&joining))).collect();
-    let keys = joining.keys();
-    let answers = futures_util::future::join_all(callers.iter().map(|ada| ada.get(&keys))).await;
-    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
-    assert_eq!(people(&joining).await, 2);
-    let events = joining.app.audit(&joining.tenant.org_id).await;
-    let joined: Vec<_> = events.iter().filter(|event| event.action == "member.add").collect();
-    assert_eq!(joined.len(), 1);
-    assert!(!joined[0].actor_user.is_empty() && joined[0].actor_key.is_empty());
-    let id = callers[0].get("/me").await.json()["user"]["id"].as_str().expect("an id").to_owned();
-    let member = format!("/orgs/{}/members/{id}", joining.tenant.org_id);
-    assert_eq!(joining.tenant.admin.delete(&member).await.status, 200);
-    assert_eq!(callers[0].get(&keys).await.status, 403);
-    assert_eq!(people(&joining).await, 1);
-    // An organization that is not there, or none: no member of anything.
-    let unknown = with(&about(&joining), "org_id", json!("00000000-0000-7000-8000-000000000000"));
-    let bob: Answer = joining.says(&with(&unknown, "sub", json!("bob"))).get("/me").await;
-    assert_eq!((bob.status, &bob.json()["organizations"]), (200, &json!([])), "{}", bob.text);
+async fn who_is_of_the_platform_and_of_a_tenant_acts_as_what_is_enough() {
+    let key = SigningKey::ed25519("k1");
+    let provider = Provider::start(&[&key]).await;
+    let mut entry = provider.entry(&json!("tenants"));
+    let believed = |entry: &Value| written(&json!([entry])).expect("it is right");
+    let before = believed(&entry);
+    let app = TestApp::start_with(|config| config.providers = before).await;
+    let (platform, tenant) = (app.platform().await, app.tenant("Acme").await);
+    let platform_id = platform_of(&platform).await;
+    for (caller, org_id, permissions) in
+        [(&platform, &platform_id, json!(["org:*"])), (&tenant.admin, &tenant.org_id, json!(["*"]))]
+    {
+        let member =
+            json!({"issuer": provider.issuer(), "subject": "op", "user_name": "op", "permissions": permissions});
+        assert_eq!(caller.post(&format!("/orgs/{org_id}/members"), &member).await.status, 200);
+    }
+    let (_, database) = app.stop().await;
+    entry["organizations"] = json!([platform_id, tenant.org_id]);
+    let app = TestApp::start_on(database, |config| config.providers = believed(&entry)).await;
+    let op = app.caller(&key.sign(&provider.claims("op", app.second())));
+    let org = format!("/orgs/{}", tenant.org_id);
+    assert_eq!(op.get(&format!("{org}/api_keys")).await.status, 200, "as a member");
+    assert_eq!(op.patch(&org, &json!({"max_api_keys": 5})).await.status, 200, "as the platform");
 }

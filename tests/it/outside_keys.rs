@@ -47,6 +47,7 @@ async fn the_keys_of_a_provider_are_asked_for_seldom_and_trusted_not_for_long() 
         assert_eq!((away.status, away.header("retry-after")), (503, "1"), "{status_line}: {}", away.text);
         let asked = questions();
         assert_eq!(status(&ada(&next)).await, 503);
+        assert_eq!(status(&ada(&world.key)).await, 503, "nobody knows whether there is such a key");
         assert_eq!(questions(), asked, "not asked again at once, nor at another address");
         world.provider.publish(&[&next]);
         advance(30);
@@ -54,10 +55,51 @@ async fn the_keys_of_a_provider_are_asked_for_seldom_and_trusted_not_for_long() 
         world.provider.answer(status_line, headers, &body);
         advance(3_000);
         assert_eq!(status(&ada(&next)).await, 200, "what is known is good meanwhile");
+        assert_eq!(status(&ada(&world.key)).await, 503, "what is not known may be new");
         world.provider.publish(&[&next]);
         advance(30);
         assert_eq!(status(&ada(&next)).await, 200);
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_keeps_no_key() {
+    let world = world(|_| ()).await;
+    world.join(&world.tenant, "ada", &["*"]).await;
+    assert_eq!(status(&world.says(&world.claims("ada"))).await, 200);
+    world.provider.publish(&[]);
+    world.app.clock.advance_seconds(-86_400);
+    assert_eq!(status(&world.says(&world.claims("ada"))).await, 401);
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_answer_is_not_waited_for() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = silent.local_addr().expect("an address");
+    let world = world(|entry| entry["jwks"] = json!(format!("http://{at}/keys"))).await;
+    let answer = world.says(&world.claims("ada")).get("/me").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
+}
+
+#[tokio::test]
+async fn who_breaks_off_does_not_ask_again() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = silent.local_addr().expect("an address");
+    let world = world(|entry| entry["jwks"] = json!(format!("http://{at}/keys"))).await;
+    let token = world.key.sign(&world.claims("ada"));
+    for _ in 0..5 {
+        let mut stream = tokio::net::TcpStream::connect(world.app.address()).await.expect("it listens");
+        let request = format!("GET /me HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("sent");
+        let wait = std::time::Duration::from_millis(50);
+        let _ = tokio::time::timeout(wait, tokio::io::AsyncReadExt::read_u8(&mut stream)).await;
+    }
+    assert_eq!(status(&world.app.caller(&token)).await, 503);
+    let mut connections = 0;
+    while tokio::time::timeout(std::time::Duration::from_millis(50), silent.accept()).await.is_ok() {
+        connections += 1;
+    }
+    assert_eq!(connections, 1);
 }
 
 #[tokio::test]
@@ -137,6 +179,9 @@ fn what_an_operator_writes_is_held_against_its_rules() {
         ("issuer", json!(""), "issuer"),
         ("issuer", json!("https://keys.example"), "own tokens"),
         ("audiences", json!([]), "audiences"),
+        ("audiences", json!([""]), "audiences"),
+        ("token_types", json!([""]), "token_types"),
+        ("issuer", json!(["hunter2"]), "line 1"),
         ("token_types", json!([]), "token_types"),
         ("jwks", json!("http://id.example/keys"), "jwks"),
         ("jwks", json!("keys.json"), "jwks"),
@@ -145,8 +190,8 @@ fn what_an_operator_writes_is_held_against_its_rules() {
         ("organizations", json!(["acme"]), "organizations"),
         ("member_permissions", json!(["read"]), "create_users"),
         ("member_permissions", json!(["a:b:c"]), "permissions"),
-        ("secret", json!("hunter2"), "secret"),
-        ("claims", json!({"group": "x"}), "group"),
+        ("hunter2", json!("hunter2"), "line 1"),
+        ("claims", json!({"hunter2": "x"}), "line 1"),
     ] {
         let wrong = written(&json!([with(&good, name, value)])).expect_err(name);
         assert!(wrong.contains(word) && !wrong.contains("hunter2"), "{name}: {wrong}");

@@ -196,6 +196,13 @@ impl Holder {
         self.0.execute_unprepared(&lock).await.expect("it is not this one that gives way");
     }
 
+    /// Whether somebody else holds this one; if nobody does, it is held from now on.
+    pub async fn is_held_by_others(&self, key_id: &str) -> bool {
+        let lock = format!("SELECT id FROM api_keys WHERE id = '{key_id}' FOR UPDATE SKIP LOCKED");
+        let statement = Statement::from_string(DbBackend::Postgres, lock);
+        self.0.query_one_raw(statement).await.expect("an answer").is_none()
+    }
+
     /// Whether somebody waits for what is held.
     pub async fn is_waited_for(&self) -> bool {
         let sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid)))";

@@ -95,7 +95,6 @@ pub fn test_config(database_url: &str) -> Config {
         auth_failure_rate: 1_000_000,
         trusted_proxies: TrustedProxies::default(),
         public_origin: "https://keys.example".to_owned(),
-        is_secure: true,
         providers: Vec::new(),
         signing_key_file: Some(signing_key().clone()),
         request_timeout: Duration::from_secs(30),

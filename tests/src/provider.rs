@@ -129,7 +129,7 @@ impl Provider {
             Some(_) => format!("https://localhost:{}", address.port()),
         };
         let certificate = tls.as_ref().map(|tls| tls.cert.pem());
-        let acceptor = tls.map(acceptor);
+        let acceptor = tls.as_ref().map(acceptor);
         #[expect(clippy::disallowed_methods, reason = "it is ended when this value is dropped")]
         let serving = tokio::spawn({
             let (answer, questions) = (answer.clone(), questions.clone());
@@ -208,7 +208,7 @@ impl Drop for Provider {
     }
 }
 
-fn acceptor(tls: CertifiedKey<KeyPair>) -> TlsAcceptor {
+fn acceptor(tls: &CertifiedKey<KeyPair>) -> TlsAcceptor {
     let private = PrivateKeyDer::Pkcs8(tls.signing_key.serialize_der().into());
     let config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
         .with_safe_default_protocol_versions()

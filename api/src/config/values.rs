@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use ipnet::IpNet;
 use url::Url;
 
-use crate::address::{TrustedProxies, is_this_machine};
+use crate::address::TrustedProxies;
 
 pub(super) const DURATION: &str = "a duration of at least 1ms, like 500ms, 30s or 2min";
 pub(super) const BOUND: &str = "a duration of at least 200ms, like 500ms or 2s";
@@ -34,11 +34,6 @@ pub(super) fn networks(text: &str) -> Option<TrustedProxies> {
     let network = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     let networks = text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(network);
     networks.collect::<Option<Vec<_>>>().map(TrustedProxies)
-}
-
-/// Whether a cookie could be stolen on the way if it were not encrypted: anywhere but on this machine.
-pub(super) fn needs_https(origin: &str) -> bool {
-    !Url::parse(origin).is_ok_and(|url| url.scheme() == "http" && is_this_machine(&url))
 }
 
 /// Scheme, host and port as browsers write them: lower case, without a default port.

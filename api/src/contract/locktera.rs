@@ -35,7 +35,7 @@ use self::{
 pub use self::{
     members::Members,
     organizations::Organizations,
-    session::Session,
+    session::{Session, needs_https},
     sets::Sets,
     tokens::Tokens,
     verify::{HOT, Verify},

@@ -100,8 +100,13 @@ pub struct Provider {
 /// The providers in a file. What is wrong is said in words that repeat nothing of the file.
 pub fn read(path: &Path, own_origin: &str) -> Result<Vec<Provider>, String> {
     let text = fs::read(path).map_err(|error| format!("a file that can be read: {error}"))?;
-    let entries: Vec<Entry> =
-        serde_json::from_slice(&text).map_err(|error| format!("a JSON list of identity providers: {error}"))?;
+    let entries: Vec<Entry> = serde_json::from_slice(&text).map_err(|error| {
+        format!(
+            "a JSON list of identity providers, which it is not at line {}, column {}",
+            error.line(),
+            error.column()
+        )
+    })?;
     let mut names = HashSet::new();
     let check = |(place, entry): (usize, Entry)| {
         let provider = provider(entry, own_origin).map_err(|wrong| format!("right about provider {place}: {wrong}"))?;
@@ -114,14 +119,15 @@ pub fn read(path: &Path, own_origin: &str) -> Result<Vec<Provider>, String> {
 }
 
 fn provider(entry: Entry, own_origin: &str) -> Result<Provider, &'static str> {
-    if !(1..=Identity::MAX_BYTES).contains(&entry.issuer.len()) {
-        return Err("issuer must be 1 to 255 bytes");
+    if !Identity::is_name(&entry.issuer) {
+        return Err("issuer must be 1 to 255 bytes, none a control character");
     }
     if entry.issuer == own_origin {
         return Err("issuer must be somebody else: this service does not take its own tokens");
     }
-    if entry.audiences.is_empty() || entry.token_types.is_empty() {
-        return Err("audiences and token_types must not be empty");
+    let is_bare = |texts: &[String]| texts.is_empty() || texts.iter().any(String::is_empty);
+    if is_bare(&entry.audiences) || is_bare(&entry.token_types) {
+        return Err("audiences and token_types must not be empty, nor anything in them");
     }
     let permissions = |texts: &[String]| PermissionSet::from_flat(texts.iter().map(String::as_str));
     let member_permissions = entry.member_permissions.as_deref().map(permissions).transpose();

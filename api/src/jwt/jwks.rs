@@ -2,21 +2,28 @@
 //! one that is not known. How often that is done does not depend on how many such tokens come.
 
 use std::{
-    fmt, io,
-    sync::{Arc, PoisonError, RwLock},
+    error::Error,
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use domain::clock::{Clock, Timestamp};
-use futures_util::StreamExt;
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Shared},
+};
 use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse},
 };
-use reqwest::{Client, redirect::Policy};
-use tokio::sync::Mutex;
+use reqwest::{Client, StatusCode, redirect::Policy};
+use tokio::{fs::File, io::AsyncReadExt};
+use url::Url;
 
 use super::issuers::KeysAt;
+use crate::address::is_this_machine;
 
 /// How long an answer may take.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -39,37 +46,28 @@ pub(super) struct PublicKey {
 
 /// The keys of one provider.
 pub(super) struct Keys {
+    issuer: String,
     at: KeysAt,
     clock: Arc<dyn Clock>,
-    known: RwLock<Arc<Known>>,
-    asking: Mutex<()>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Known {
-    keys: Vec<PublicKey>,
+struct State {
+    keys: Arc<[PublicKey]>,
     read_at: Option<Timestamp>,
     asked_at: Option<Timestamp>,
+    /// Whether the last answer was none.
+    has_failed: bool,
+    /// The question that is on its way. Whoever waits for it drives it on; who asked may have gone.
+    asking: Option<Asking>,
 }
 
-impl Known {
-    /// The key that a token means: the one it names, or the only one there is.
-    fn find(&self, id: Option<&str>) -> Option<&PublicKey> {
-        match (id, self.keys.as_slice()) {
-            (None, [only]) => Some(only),
-            (None, _) => None,
-            (Some(_), keys) => keys.iter().find(|key| key.id.as_deref() == id),
-        }
-    }
-
-    fn is_younger(&self, than: u64, now: Timestamp) -> bool {
-        self.read_at.is_some_and(|at| now.millis_since(at) < than)
-    }
-}
+type Asking = Shared<BoxFuture<'static, Result<Arc<[PublicKey]>, Unreachable>>>;
 
 /// The keys cannot be had: nothing is known about a token.
-#[derive(Debug)]
-pub(super) struct Unreachable(String);
+#[derive(Clone, Debug)]
+pub(super) struct Unreachable(Arc<str>);
 
 impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,96 +75,129 @@ impl fmt::Display for Unreachable {
     }
 }
 
-impl std::error::Error for Unreachable {}
+impl Error for Unreachable {}
+
+/// Whether less than this has passed since. A clock that was set back tells nothing.
+fn is_younger(at: Option<Timestamp>, than: u64, now: Timestamp) -> bool {
+    at.is_some_and(|at| at <= now && now.millis_since(at) < than)
+}
+
+impl State {
+    /// The key that a token means: the one it names, or the only one there is.
+    fn find(&self, id: Option<&str>) -> Option<&PublicKey> {
+        match (id, &*self.keys) {
+            (None, [only]) => Some(only),
+            (None, _) => None,
+            (Some(_), keys) => keys.iter().find(|key| key.id.as_deref() == id),
+        }
+    }
+
+    /// What is known when nobody is asked.
+    fn known(&self, id: Option<&str>, now: Timestamp) -> Result<Option<PublicKey>, Unreachable> {
+        match self.find(id).filter(|_| is_younger(self.read_at, USABLE, now)) {
+            Some(key) => Ok(Some(key.clone())),
+            None if self.has_failed => Err(Unreachable("they could not a moment ago".into())),
+            None => Ok(None),
+        }
+    }
+}
 
 impl Keys {
-    pub(super) fn new(at: KeysAt, clock: Arc<dyn Clock>) -> Self {
-        Self { at, clock, known: RwLock::default(), asking: Mutex::new(()) }
+    pub(super) fn new(issuer: &str, at: KeysAt, clock: Arc<dyn Clock>) -> Self {
+        Self { issuer: issuer.to_owned(), at, clock, state: Mutex::default() }
     }
 
     /// The key that a token means. `None`: the provider has no such key.
     pub(super) async fn find(&self, id: Option<&str>) -> Result<Option<PublicKey>, Unreachable> {
-        let known = self.known();
-        if known.is_younger(FRESH, self.clock.now()) && known.find(id).is_some() {
-            return Ok(known.find(id).cloned());
-        }
-        // One asks; who does not depend on the answer goes on meanwhile.
-        let usable = known.find(id).filter(|_| known.is_younger(USABLE, self.clock.now())).cloned();
-        let asking = match (usable, self.asking.try_lock()) {
-            (Some(key), Err(_)) => return Ok(Some(key)),
-            (_, Ok(asking)) => asking,
-            (None, Err(_)) => self.asking.lock().await,
-        };
-        let refreshed = self.refresh().await;
-        drop(asking);
-        let known = self.known();
-        match known.find(id).filter(|_| known.is_younger(USABLE, self.clock.now())) {
-            Some(key) => Ok(Some(key.clone())),
-            None if known.is_younger(USABLE, self.clock.now()) => Ok(None),
-            None => refreshed.map(|()| None),
-        }
-    }
-
-    fn known(&self) -> Arc<Known> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Reads the keys, unless they were asked for a moment ago.
-    async fn refresh(&self) -> Result<(), Unreachable> {
-        let (known, now) = (self.known(), self.clock.now());
-        if known.asked_at.is_some_and(|at| now.millis_since(at) < PAUSE) {
-            let was_read = known.read_at.is_some_and(|read| known.asked_at.is_some_and(|asked| read >= asked));
-            return if was_read { Ok(()) } else { Err(Unreachable("they could not a moment ago".to_owned())) };
-        }
-        let read = self.read().await;
-        if let Err(error) = &read {
-            tracing::warn!(target: "claviger", %error, "an identity provider cannot be asked for its keys");
-        }
-        let (keys, read_at, outcome) = match read {
-            Ok(keys) => (keys, Some(now), Ok(())),
-            Err(error) => (known.keys.clone(), known.read_at, Err(error)),
-        };
-        let next = Arc::new(Known { keys, read_at, asked_at: Some(now) });
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = next;
-        outcome
-    }
-
-    async fn read(&self) -> Result<Vec<PublicKey>, Unreachable> {
-        let failed = |error: &dyn fmt::Display| Unreachable(error.to_string());
-        let bytes = match &self.at {
-            KeysAt::File(path) => read_file(path).map_err(|error| failed(&error))?,
-            KeysAt::Url(url) => {
-                // Where the keys are is for the operator to say, and not for an answer.
-                let client = Client::builder().redirect(Policy::none()).timeout(TIME_LIMIT).build();
-                let client = client.map_err(|error| failed(&error))?;
-                let response = client.get(url.clone()).send().await;
-                let response = response.map_err(|error| failed(&error.without_url()))?;
-                if response.status() != reqwest::StatusCode::OK {
-                    return Err(failed(&response.status()));
+        let asking = {
+            let (mut state, now) = (self.state(), self.clock.now());
+            if is_younger(state.read_at, FRESH, now) && state.find(id).is_some() {
+                return state.known(id, now);
+            }
+            match &state.asking {
+                // Who does not depend on the answer goes on meanwhile.
+                Some(asking) => match state.known(id, now) {
+                    Ok(Some(key)) => return Ok(Some(key)),
+                    _ => asking.clone(),
+                },
+                None if is_younger(state.asked_at, PAUSE, now) => return state.known(id, now),
+                None => {
+                    let asking = read(self.at.clone()).boxed().shared();
+                    (state.asked_at, state.asking) = (Some(now), Some(asking.clone()));
+                    asking
                 }
-                let mut bytes = Vec::new();
-                let mut stream = response.bytes_stream();
-                while let Some(chunk) = stream.next().await {
-                    bytes.extend_from_slice(&chunk.map_err(|error| failed(&error.without_url()))?);
-                    if bytes.len() > SIZE_LIMIT {
-                        return Err(failed(&"more than 256 KiB"));
-                    }
-                }
-                bytes
             }
         };
-        let set: JwkSet = serde_json::from_slice(&bytes).map_err(|error| failed(&error))?;
-        Ok(set.keys.iter().filter_map(public_key).collect())
+        let answer = asking.clone().await;
+        let (mut state, now) = (self.state(), self.clock.now());
+        if state.asking.as_ref().is_some_and(|current| current.ptr_eq(&asking)) {
+            state.asking = None;
+            state.has_failed = answer.is_err();
+            match &answer {
+                Ok(keys) => (state.keys, state.read_at) = (keys.clone(), state.asked_at),
+                Err(error) => {
+                    tracing::warn!(target: "claviger", issuer = self.issuer, %error, "a provider has no keys for us");
+                }
+            }
+        }
+        state.known(id, now)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn read_file(path: &std::path::Path) -> io::Result<Vec<u8>> {
-    let length = std::fs::metadata(path)?.len();
-    if usize::try_from(length).is_ok_and(|length| length <= SIZE_LIMIT) {
-        std::fs::read(path)
-    } else {
-        Err(io::Error::other("more than 256 KiB"))
+async fn read(at: KeysAt) -> Result<Arc<[PublicKey]>, Unreachable> {
+    let bytes = match &at {
+        KeysAt::File(path) => {
+            tokio::time::timeout(TIME_LIMIT, read_file(path)).await.unwrap_or(Err("no answer".into()))
+        }
+        KeysAt::Url(url) => fetch(url).await,
+    };
+    let set = bytes.and_then(|bytes| Ok(serde_json::from_slice::<JwkSet>(&bytes)?));
+    let set = set.map_err(|error| Unreachable(with_causes(&*error).into()))?;
+    Ok(set.keys.iter().filter_map(public_key).collect())
+}
+
+type Anything = Box<dyn Error + Send + Sync>;
+
+async fn fetch(url: &Url) -> Result<Vec<u8>, Anything> {
+    // Where the keys are is for the operator to say, and not for an answer.
+    let client = Client::builder().redirect(Policy::none()).timeout(TIME_LIMIT);
+    // A proxy has another idea of which machine is this one.
+    let client = if is_this_machine(url) { client.no_proxy() } else { client };
+    let response = client.build()?.get(url.clone()).send().await?;
+    if response.status() != StatusCode::OK {
+        return Err(response.status().to_string().into());
     }
+    let (mut bytes, mut stream) = (Vec::new(), response.bytes_stream());
+    while let Some(chunk) = stream.next().await {
+        bytes.extend_from_slice(&chunk?);
+        bounded(&bytes)?;
+    }
+    Ok(bytes)
+}
+
+async fn read_file(path: &Path) -> Result<Vec<u8>, Anything> {
+    let mut bytes = Vec::new();
+    File::open(path).await?.take(SIZE_LIMIT as u64 + 1).read_to_end(&mut bytes).await?;
+    bounded(&bytes)?;
+    Ok(bytes)
+}
+
+fn bounded(bytes: &[u8]) -> Result<(), Anything> {
+    if bytes.len() <= SIZE_LIMIT { Ok(()) } else { Err("more than 256 KiB".into()) }
+}
+
+/// An error with what brought it about: a client says only at the end why it could not connect.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// A key that can check signatures of a kind that is taken. Everything else in a set is for others.

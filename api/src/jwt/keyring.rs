@@ -5,9 +5,8 @@
 //! the published keys can take a session for a token.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -25,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where the keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeysAt {
+pub enum SigningKeysAt {
     /// In a file that the operator has made.
     File(PathBuf),
     /// In a file that is made with a new key where there is none.
@@ -105,14 +104,14 @@ impl Keyring {
     ///
     /// # Errors
     /// The file is not there, or holds something else than private keys of Ed25519.
-    pub fn open(at: &KeysAt, issuer: &str, entropy: &dyn Entropy) -> io::Result<Option<Self>> {
+    pub fn open(at: &SigningKeysAt, issuer: &str, entropy: &dyn Entropy) -> io::Result<Option<Self>> {
         let text = match at {
-            KeysAt::Nowhere => return Ok(None),
-            KeysAt::Memory => new_key(entropy),
-            KeysAt::File(path) => fs::read_to_string(path)?,
-            KeysAt::Made(path) => {
-                make(path, entropy)?;
-                fs::read_to_string(path)?
+            SigningKeysAt::Nowhere => return Ok(None),
+            SigningKeysAt::Memory => new_key(entropy),
+            SigningKeysAt::File(path) => read(path)?,
+            SigningKeysAt::Made(path) => {
+                make(path, entropy).map_err(|error| named(path, &error))?;
+                read(path)?
             }
         };
         let wrong = || io::Error::other("it must hold private keys of Ed25519 as PKCS#8 in PEM, the signing one first");
@@ -235,21 +234,26 @@ fn new_key(entropy: &dyn Entropy) -> String {
     pem::encode(&pem::Pem::new(PEM_TAG, [&PKCS8[..], &seed].concat()))
 }
 
+fn read(path: &Path) -> io::Result<String> {
+    fs::read_to_string(path).map_err(|error| named(path, &error))
+}
+
+/// An error that says about which file.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Makes the file with a new key, readable for its owner alone, unless it is there. It is there wholly or not at all.
 fn make(path: &Path, entropy: &dyn Entropy) -> io::Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let mut name = [0; 8];
-    entropy.fill(&mut name);
-    let unfinished = path.with_added_extension(format!("{:016x}", u64::from_ne_bytes(name)));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(new_key(entropy).as_bytes())?;
-    file.sync_all()?;
-    let made = fs::hard_link(&unfinished, path);
-    fs::remove_file(&unfinished)?;
-    match made {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Err(failed) if failed.error.kind() != io::ErrorKind::AlreadyExists => Err(failed.error),
         _ => Ok(()),
     }
 }

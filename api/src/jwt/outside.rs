@@ -39,7 +39,7 @@ impl Outside {
     #[must_use]
     pub fn new(providers: Vec<Provider>, clock: Arc<dyn Clock>) -> Self {
         let trusted = providers.into_iter().map(|provider| {
-            let keys = Keys::new(provider.keys.clone(), clock.clone());
+            let keys = Keys::new(&provider.issuer.name, provider.keys.clone(), clock.clone());
             Trusted { provider, keys }
         });
         Self { trusted: trusted.collect(), clock }
@@ -123,8 +123,8 @@ fn vouched(provider: &Provider, claims: &Map<String, Value>) -> Result<Vouched, 
     let names = &provider.claims;
     let claim = |name: &str| claims.get(name).filter(|value| !value.is_null());
     let subject = claim(&names.user).and_then(Value::as_str).ok_or("it names no user")?;
-    if !(1..=Identity::MAX_BYTES).contains(&subject.len()) {
-        return Err("the user's name at the issuer is empty or too long");
+    if !Identity::is_name(subject) {
+        return Err("what the issuer calls the user is empty, too long or not plain");
     }
     let organization = claim(&names.organization).map(|value| {
         let id = value.as_str().and_then(|text| text.parse::<OrganizationId>().ok());
@@ -132,6 +132,7 @@ fn vouched(provider: &Provider, claims: &Map<String, Value>) -> Result<Vouched, 
     });
     let permissions = claim(&names.permissions).map(|value| permissions(value).ok_or("the permissions are none"));
     let text = |name: &str| claim(name).and_then(Value::as_str);
+    let expires_at = claims.get("exp").and_then(Value::as_f64).map_or(i64::MAX, millis);
     Ok(Vouched {
         identity: Identity { issuer: provider.issuer.name.clone(), subject: subject.to_owned() },
         // For people to look at: what is not fit for that is left out.
@@ -139,7 +140,14 @@ fn vouched(provider: &Provider, claims: &Map<String, Value>) -> Result<Vouched, 
         email: text(&names.email).and_then(|email| Email::parse(email).ok()),
         organization: organization.transpose()?,
         permissions: permissions.transpose()?,
+        expires_at: Timestamp::from_millis(expires_at),
     })
+}
+
+/// Seconds as milliseconds; a number that is too large is the last one there is.
+#[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+fn millis(seconds: f64) -> i64 {
+    (seconds * 1_000.0) as i64
 }
 
 fn permissions(value: &Value) -> Option<PermissionSet> {

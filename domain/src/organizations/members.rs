@@ -14,7 +14,7 @@ use crate::{
 
 /// Who becomes a member.
 #[derive(Clone, Debug)]
-pub enum Who {
+pub enum Joining {
     /// A user that there is (`None`: a text that names none).
     User(Option<UserId>),
     /// The user with this address; a new one with this name, where there is none.
@@ -27,7 +27,7 @@ pub enum Who {
 #[derive(Clone, Debug)]
 pub struct NewMember {
     /// Who.
-    pub who: Who,
+    pub who: Joining,
     /// What they may do.
     pub permissions: PermissionSet,
     /// And what these sets give.
@@ -78,18 +78,18 @@ impl Organizations {
         let now = self.now();
         let bring = |name, contact, identity| {
             let id = UserId::generate(&*self.ports.clock, &*self.ports.entropy);
-            Brought { user: User { id, name, contact, created_at: now }, identity }
+            Brought { user: User { id, name, contact, created_at: now }, identity, is_seen: false }
         };
-        let (known, brought) = match new.who {
-            Who::User(user) => (Some(user.ok_or(Error::UserNotFound)?), None),
-            Who::Address(email, name) => (None, Some(bring(name, Contact::Own(email), None))),
-            Who::Identity(identity, name) => (None, Some(bring(name, Contact::Told(None), Some(identity)))),
+        let brought = match new.who {
+            Joining::User(user) => Err(user.ok_or(Error::UserNotFound)?),
+            Joining::Address(email, name) => Ok(bring(name, Contact::Own(email), None)),
+            Joining::Identity(identity, name) => Ok(bring(name, Contact::Told(None), Some(identity))),
         };
-        let user = known.or(brought.as_ref().map(|brought| brought.user.id)).ok_or(Error::UserNotFound)?;
+        let user = brought.as_ref().map_or_else(|known| *known, |brought| brought.user.id);
         let membership =
             Membership { organization, user, permissions: new.permissions, sets: new.sets, created_at: now };
         let act = authority.act(Action::AddMember, now);
-        self.ports.members.add(membership, brought, &act).await
+        self.ports.members.add(membership, brought.ok(), &act).await
     }
 
     /// Changes what a member may do, at once for all of their keys (`None`: a text that names nobody).

@@ -19,18 +19,29 @@ pub struct Brought {
     pub user: User,
     /// How a provider knows them; without it they are known by their own address.
     pub identity: Option<Identity>,
+    /// Whether the provider itself shows them. The first time it does, what it says about them is taken over.
+    pub is_seen: bool,
+}
+
+/// A user whom somebody has spoken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The user.
+    pub user: UserId,
+    /// Whether their provider has shown them yet.
+    pub is_seen: bool,
 }
 
 /// Users of identity providers.
 #[async_trait]
 pub trait People: Send + Sync {
     /// The user with this identity.
-    async fn find(&self, identity: &Identity) -> Result<Option<UserId>, Outage>;
+    async fn find(&self, identity: &Identity) -> Result<Option<Known>, Outage>;
 
     /// The user with this identifier.
     async fn user(&self, user: UserId) -> Result<Option<User>, Outage>;
 
-    /// Stores a user with an identity; answers who has it, also when two race.
+    /// Stores a user with an identity, or that they have been seen; answers who has it, also when two race.
     async fn make(&self, brought: Brought) -> Result<UserId, Outage>;
 
     /// The memberships of a user in organizations that are not suspended, in the order of these; at most 1,000, or that in
@@ -42,6 +53,9 @@ pub trait People: Send + Sync {
 #[async_trait]
 pub trait Sessions: Send + Sync {
     /// Stores a new one, instead of the oldest where its secret or user has very many.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the secret or user has gone.
     async fn create(&self, session: &Session) -> Result<(), Error>;
 
     /// The session with this identifier, also one whose time is over.
@@ -58,8 +72,14 @@ pub trait Families: Send + Sync {
     /// that lives until `until`. Families whose last token ended before `over` go.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] where the secret has very many others.
-    async fn join(&self, family: Family, until: Timestamp, over: Timestamp) -> Result<FamilyId, Error>;
+    /// [`Error::TooManyTokens`] where the secret or its organization has very many others.
+    async fn join(
+        &self,
+        family: Family,
+        organization: OrganizationId,
+        until: Timestamp,
+        over: Timestamp,
+    ) -> Result<FamilyId, Error>;
 
     /// Those with a token that ends after `over`.
     async fn live(&self, over: Timestamp) -> Result<Vec<Family>, Outage>;

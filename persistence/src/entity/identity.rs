@@ -12,6 +12,8 @@ pub struct Model {
     pub subject: String,
     pub user_id: Uuid,
     pub created_at: i64,
+    /// When the issuer itself has shown them first.
+    pub seen_at: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -11,6 +11,7 @@ pub struct Model {
     pub secret_hash: Vec<u8>,
     /// BLAKE3 of the next one: an index has no room for that.
     pub permissions_hash: Vec<u8>,
+    pub organization_id: Uuid,
     /// Flat forms in their order, separated by spaces.
     pub permissions: String,
     pub expires_at: i64,

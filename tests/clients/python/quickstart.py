@@ -56,10 +56,10 @@ def main(base_url: str) -> None:
     assert verdict.valid and verdict.key.remaining == 1 and verdict.error is None
 
     by_id = create_permission_set.sync(data.org_id, client=admin, body=CreatePermissionSet("readers", ["files:read"]))
-    new = AddMember(permissions=[], user_name="Jo", issuer="https://id.example/", subject="7")
+    new = AddMember(permissions=[], user_name="Jo", user_email="jo@example.com")
     new.permission_sets = [str(by_id.id)]
     member = add_member.sync(data.org_id, client=admin, body=new)
-    assert member.user_email is None and member.permission_sets == [by_id.id]
+    assert member.user_email == "jo@example.com" and member.permission_sets == [by_id.id]
     renamed = update_organization.sync(data.org_id, client=admin, body=UpdateOrganization(name="Typed"))
     assert renamed.name == "Typed" and renamed.external_id is None
 

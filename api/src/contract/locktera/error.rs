@@ -86,17 +86,14 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             }
             Error::ExceedsGrants => (StatusCode::FORBIDDEN, "Nobody can grant more than they hold"),
             Error::ExceedsExpiry => (StatusCode::FORBIDDEN, "A key cannot make a key that expires later than itself"),
-            Error::NoOrganization => (
-                StatusCode::FORBIDDEN,
-                "The credential names no organization, and its user is a member of none or of several",
-            ),
+            Error::NoOrganization => {
+                (StatusCode::FORBIDDEN, "This user may act in no organization, or in several and has named none")
+            }
             Error::NotExchangeable => (
                 StatusCode::FORBIDDEN,
-                "Only the text of an API key is taken here, and none that is metered or the platform's becomes a token",
+                "A session opens no other, and only the text of a key that is neither metered nor the platform's becomes a token",
             ),
-            Error::TooManyTokens => {
-                (StatusCode::CONFLICT, "The API key has live tokens with too many different permissions")
-            }
+            Error::TooManyTokens => (StatusCode::CONFLICT, "The API key or its organization has too many live tokens"),
             Error::NotFound | Error::UserNotFound => (StatusCode::NOT_FOUND, "Resource not found"),
             Error::SetNotFound => (StatusCode::NOT_FOUND, "Permission set not found"),
             Error::PlatformOnly => (StatusCode::FORBIDDEN, "Only the platform may do this"),

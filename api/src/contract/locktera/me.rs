@@ -85,13 +85,12 @@ struct MyPlace {
     /// Its name.
     name: Nullable<String>,
     kind: Kind,
-    /// What one may do there, all in all.
-    permissions: Vec<String>,
+    /// What one may do there, all in all: what both the key and its user hold. Null where that is more than 256 permissions.
+    permissions: Nullable<Vec<String>>,
 }
 
 impl Me {
     pub(super) fn of_key(key: &Snapshot, profile: &Profile, in_session: bool) -> Self {
-        let place = || MyPlace::new(&profile.organization, &key.grants());
         Self {
             credential: if in_session { Shown::Session } else { Shown::ApiKey },
             user: Nullable(profile.user.as_ref().map(MyUser::from)),
@@ -101,8 +100,8 @@ impl Me {
                 start: key.start().to_owned(),
                 expires_at: Nullable(key.expires_at().map(Moment)),
             })),
-            organization: Nullable(Some(place())),
-            organizations: vec![place()],
+            organization: Nullable(Some(MyPlace::new(&profile.organization, &key.grants()))),
+            organizations: vec![MyPlace::new(&profile.organization, &key.grants())],
         }
     }
 
@@ -133,7 +132,7 @@ impl MyPlace {
             id: organization.id.uuid(),
             name: Nullable(organization.name.as_ref().map(|name| name.as_str().to_owned())),
             kind: Kind::from(organization.kind),
-            permissions: grants.permissions().iter().map(ToString::to_string).collect(),
+            permissions: Nullable(grants.permissions().map(|permissions| permissions.flat())),
         }
     }
 }

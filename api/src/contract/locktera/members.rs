@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{keys::Keys, organizations, permission::Permission};
+use domain::{keys::Keys, organizations, people::People, permission::Permission};
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
@@ -28,6 +28,8 @@ pub struct Members {
     pub gate: Arc<Gate>,
     /// Authorizes.
     pub keys: Arc<Keys>,
+    /// Knows which identity providers are believed.
+    pub people: Arc<People>,
     /// Acts.
     pub organizations: Arc<organizations::Organizations>,
 }
@@ -71,7 +73,7 @@ impl Members {
     ) -> Result<Success<MemberView>, Failed<Writing>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::MEMBERS_ADMIN, org_id.id()).await?;
-        let new = body.read().await?.into_domain()?;
+        let new = body.read().await?.into_domain(&self.people)?;
         Ok(Success(MemberView::from(&self.organizations.add_member(&authority, new).await?)))
     }
 

@@ -3,7 +3,8 @@
 use domain::{
     id::SetId,
     identity::Identity,
-    organizations::{MemberPatch, NewMember, NewSet, SetPatch, Who},
+    organizations::{Joining, MemberPatch, NewMember, NewSet, SetPatch},
+    people::People,
     permission_sets::{NamedSet, SetName},
     user::{Email, Member, UserName},
 };
@@ -89,7 +90,7 @@ impl Document for AddMember {
 }
 
 impl AddMember {
-    pub(super) fn into_domain(self) -> Result<NewMember, Failure> {
+    pub(super) fn into_domain(self, people: &People) -> Result<NewMember, Failure> {
         let mut fields = Fields::default();
         let permissions = fields.check("permissions", permissions(&self.permissions));
         let sets = sets(&mut fields, self.permission_sets);
@@ -98,21 +99,20 @@ impl AddMember {
         let identity = match (self.issuer, self.subject) {
             (None, None) => None,
             (issuer, subject) => {
-                let part = |fields: &mut Fields, name, text: Option<String>| {
-                    let text = text.unwrap_or_default();
-                    if !(1..=Identity::MAX_BYTES).contains(&text.len()) {
-                        fields.add(name, "must be 1 to 255 bytes");
-                    }
-                    text
-                };
-                let (issuer, subject) = (part(&mut fields, "issuer", issuer), part(&mut fields, "subject", subject));
+                let (issuer, subject) = (issuer.unwrap_or_default(), subject.unwrap_or_default());
+                if !people.believes(&issuer) {
+                    fields.add("issuer", "must be an identity provider that this service believes");
+                }
+                if !Identity::is_name(&subject) {
+                    fields.add("subject", "must be 1 to 255 bytes, none a control character");
+                }
                 Some(Identity { issuer, subject })
             }
         };
         let who = match (self.user_id, email, identity, name) {
-            (Some(id), None, None, None) => Some(Who::User(id.parse().ok())),
-            (None, Some(email), None, Some(name)) => Some(Who::Address(email, name)),
-            (None, None, Some(identity), Some(name)) => Some(Who::Identity(identity, name)),
+            (Some(id), None, None, None) => Some(Joining::User(id.parse().ok())),
+            (None, Some(email), None, Some(name)) => Some(Joining::Address(email, name)),
+            (None, None, Some(identity), Some(name)) => Some(Joining::Identity(identity, name)),
             _ => None,
         };
         if who.is_none() && fields.is_empty() {

@@ -10,12 +10,15 @@ use poem_openapi::{
     types::ToJSON,
 };
 
+use url::Url;
+
 use super::{
     dto::Message,
     error::Reading,
     me::{Me, SessionView},
 };
 use crate::{
+    address::is_this_machine,
     contract::{Failed, Success, Tag, header},
     credentials::{API_KEY_COOKIE, Credential},
     failure::Failure,
@@ -44,8 +47,8 @@ impl Session {
     /// Sign in
     ///
     /// Shown an API key or an access token of an identity provider, it sets the cookie `apiKeyCookie` to a session that
-    /// speaks for it for 12 hours, or until the key ends. What the session may do is looked up on each request. It is over
-    /// at once when it is closed, and when the key, the user or the membership behind it goes.
+    /// speaks for it for 12 hours, or until the key ends. What the session may do is looked up on each request: it is over
+    /// when it is closed or the key behind it has gone, and may do nothing any more where a membership has gone.
     #[oai(path = "/session", method = "post", operation_id = "openSession")]
     async fn open_session(&self, credential: Credential) -> Result<Cookie<SessionView>, Failed<Reading>> {
         if credential.site.is_cross() {
@@ -119,5 +122,28 @@ impl<T: ToJSON> ApiResponse for Cookie<T> {
 
     fn register(registry: &mut Registry) {
         T::register(registry);
+    }
+}
+
+/// Whether the cookie could be stolen on its way to this origin if it were not encrypted: anywhere but on this machine.
+#[must_use]
+pub fn needs_https(origin: &str) -> bool {
+    !Url::parse(origin).is_ok_and(|url| url.scheme() == "http" && is_this_machine(&url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needs_https;
+
+    #[test]
+    fn only_on_this_machine_the_cookie_goes_without_encryption() {
+        for here in ["http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost", "http://127.1.2.3"] {
+            assert!(!needs_https(here), "{here}");
+        }
+        for elsewhere in
+            ["https://127.0.0.1", "https://keys.example", "http://keys.example", "http://10.0.0.1", "http://[::2]", ""]
+        {
+            assert!(needs_https(elsewhere), "{elsewhere}");
+        }
     }
 }

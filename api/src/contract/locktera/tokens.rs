@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{Error, clock::Clock, permission::PermissionSet, tokens};
+use domain::{clock::Clock, permission::PermissionSet, tokens};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use poem::{IntoResponse, Response};
 use poem_openapi::{
@@ -21,7 +21,7 @@ use crate::{
     failure::{Failure, Fields},
     gate::Gate,
     json::Members,
-    jwt::keyring::Keyring,
+    jwt::{keyring::Keyring, revoked::RevokedList},
     time::Moment,
 };
 
@@ -31,6 +31,8 @@ pub struct Tokens {
     pub gate: Arc<Gate>,
     /// Decides.
     pub tokens: Arc<tokens::Tokens>,
+    /// Those that are revoked.
+    pub list: RevokedList,
     /// Signs.
     pub keyring: Option<Arc<Keyring>>,
     /// Time.
@@ -54,12 +56,13 @@ impl Tokens {
     ) -> Result<Success<TokenView>, Failed<Writing>> {
         let caller = self.gate.admit(&credential).await?;
         let keyring = self.keyring.as_ref().ok_or(Failure::NotConfigured)?;
+        self.tokens.exchangeable(&caller)?;
         let wanted = body.read().await?.check()?;
-        let permissions = match wanted.permissions {
-            Some(permissions) => permissions,
-            None => PermissionSet::new(caller.grants().permissions())
-                .map_err(|wrong| Failure::Invalid(Fields::one("permissions", wrong)))?,
-        };
+        let permissions = wanted.permissions.or_else(|| caller.grants().permissions());
+        let permissions = permissions.filter(|permissions| permissions.flat().join(" ").len() <= SCOPE);
+        let too_large =
+            || Failure::Invalid(Fields::one("permissions", "must be named, at most 4,096 bytes of them in all"));
+        let permissions = permissions.ok_or_else(too_large)?;
         let token = self.tokens.issue(&caller, permissions, wanted.seconds).await?;
         Ok(Success(TokenView {
             token: keyring.sign_token(&token, &wanted.audience),
@@ -88,9 +91,7 @@ impl Tokens {
     #[oai(path = "/.well-known/revoked", method = "get", operation_id = "getRevoked")]
     async fn revoked(&self, _anyone: Anyone) -> Result<Signed, Failed<Publishing>> {
         let keyring = self.keyring.as_ref().ok_or(Failure::NotConfigured)?;
-        let now = self.clock.now();
-        let revoked = self.tokens.revoked().await.map_err(Error::from)?;
-        Ok(Signed(keyring.sign_revoked(&revoked, now)))
+        Ok(Signed(self.list.get(&self.tokens, keyring, &*self.clock).await?))
     }
 }
 
@@ -100,7 +101,7 @@ impl Tokens {
 struct CreateToken {
     /// Who is to take it, by the name that they know themselves by: 1 to 255 characters.
     audience: String,
-    /// What it may do: what the key may do, or a part of that. All of it where this is absent.
+    /// What it may do: what the key may do, or a part of that. All of it where this is absent. At most 4,096 bytes in all.
     permissions: Option<Vec<String>>,
     /// How long it lives: 1 to 900 seconds; 300 where this is absent.
     ttl_seconds: Option<u64>,
@@ -112,6 +113,9 @@ struct Wanted {
     permissions: Option<PermissionSet>,
     seconds: u64,
 }
+
+/// The most bytes of a token's permissions: it has to fit into a header.
+const SCOPE: usize = 4_096;
 
 /// How long a token lives if nobody says, in seconds.
 const SECONDS: u64 = 300;

@@ -1,0 +1,108 @@
+//! The keys that sessions and tokens are signed with: where they are, and how they are rotated.
+
+use harness::{Caller, Process, TestApp, TestDatabase};
+use serde_json::{Value, json};
+
+use crate::sessions::sign_in;
+
+#[tokio::test]
+async fn a_key_to_sign_with_is_made_beside_the_database() {
+    let database = TestDatabase::sqlite();
+    let path = format!("{}.signing-key.pem", database.url().strip_prefix("sqlite://").expect("a path"));
+    let settings = [("CLAVIGER_DATABASE_URL", database.url())];
+    assert_eq!(Process::run(&["migrate"], &settings).status.code(), Some(0));
+    assert!(!std::path::Path::new(&path).exists(), "only who serves signs");
+    let first = {
+        let process = Process::serve(&settings);
+        let metadata = std::fs::metadata(&path).expect("it was made");
+        let mode = std::os::unix::fs::MetadataExt::mode(&metadata);
+        assert_eq!(mode & 0o777, 0o600);
+        keys_of(&process).await
+    };
+    let second = keys_of(&Process::serve(&settings)).await;
+    assert_eq!((first.len(), &first), (1, &second), "and kept");
+}
+
+async fn keys_of(process: &Process) -> Vec<String> {
+    let keys = Caller::anyone(format!("http://{}", process.address)).get("/.well-known/jwks.json").await.json();
+    let keys = keys["keys"].as_array().expect("keys").iter();
+    keys.map(|key| key["kid"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn without_a_key_nothing_is_signed() {
+    let database = TestDatabase::fresh().await;
+    if !database.is_postgres() {
+        return;
+    }
+    let app = TestApp::start_on(database, |config| config.signing_key_file = None).await;
+    let tenant = app.tenant("Acme").await;
+    let opened = tenant.admin.send("POST", "/session", None).await;
+    let made = tenant.admin.post("/tokens", &json!({"audience": "a"})).await;
+    for answer in
+        [opened, made, app.anyone().get("/.well-known/jwks.json").await, app.anyone().get("/.well-known/revoked").await]
+    {
+        assert_eq!((answer.status, answer.header("retry-after")), (503, ""), "{}", answer.text);
+        assert!(answer.text.contains("Not configured"), "{}", answer.text);
+    }
+    assert_eq!(tenant.admin.get("/me").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_file_without_a_key_is_told_at_the_start() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let path = directory.path().join("key.pem");
+    let database = TestDatabase::fresh().await;
+    let start = || {
+        let path = path.display().to_string();
+        let settings = [("CLAVIGER_DATABASE_URL", database.url()), ("CLAVIGER_SIGNING_KEY_FILE", path.as_str())];
+        let output = Process::run(&["serve"], &settings);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, text) = start();
+    assert!(code == Some(1) && text.contains("signing keys"), "{text}");
+    let rsa = harness::SigningKey::rsa("").pem();
+    for wrong in ["", "hunter2", rsa.as_str()] {
+        std::fs::write(&path, wrong).expect("a file");
+        let (code, text) = start();
+        assert!(code == Some(1) && text.contains("Ed25519") && !text.contains("hunter2"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_key_still_holds() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let path = directory.path().join("key.pem");
+    let (old, new) = (harness::SigningKey::ed25519("").pem(), harness::SigningKey::ed25519("").pem());
+    let mut database = Some(TestDatabase::fresh().await);
+    let mut session: Option<Caller> = None;
+    let mut steps: Vec<(Vec<Value>, Option<u16>)> = Vec::new();
+    let mut admin: Option<String> = None;
+    // The next key is published before it signs, and the last one until nothing that it signed is alive.
+    for keys in [vec![&old], vec![&old, &new], vec![&new, &old], vec![&new]] {
+        std::fs::write(&path, keys.into_iter().map(String::as_str).collect::<String>()).expect("a file");
+        let app = TestApp::start_on(database.take().expect("kept"), |config| {
+            config.signing_key_file = Some(path.clone());
+        })
+        .await;
+        let status = match &session {
+            Some(page) => Some(page.at(&app.base()).get("/me").await.status),
+            None => None,
+        };
+        let key = match &admin {
+            Some(key) => key.clone(),
+            None => app.tenant("Acme").await.admin.bearer().to_owned(),
+        };
+        if session.is_none() {
+            session = Some(sign_in(&app, &app.caller(&key)).await);
+        }
+        admin = Some(key);
+        let published = app.anyone().get("/.well-known/jwks.json").await.json();
+        steps.push((published["keys"].as_array().expect("keys").clone(), status));
+        database = Some(app.stop().await.1);
+    }
+    let lengths: Vec<usize> = steps.iter().map(|(keys, _)| keys.len()).collect();
+    let statuses: Vec<Option<u16>> = steps.iter().map(|(_, status)| *status).collect();
+    assert_eq!((lengths, statuses), (vec![1, 2, 2, 1], vec![None, Some(200), Some(200), Some(401)]));
+    assert_eq!((&steps[1].0[0], &steps[1].0[1]), (&steps[2].0[1], &steps[2].0[0]));
+}
