@@ -6,41 +6,18 @@ use std::sync::Arc;
 use crate::{
     act::Origin,
     caller::{Caller, Who},
-    clock::{Clock, Entropy, Timestamp},
+    clock::{Clock, Entropy},
     error::Error,
-    id::{SessionId, UserId},
-    identity::Word,
+    id::SessionId,
     keys::Keys,
     people::People,
     ports,
     refusal::Refusal,
-    secret::SecretHash,
+    session::{Bearer, Session},
 };
 
 /// How long a session lasts: 12 hours, in milliseconds.
 const LIFE: i64 = 12 * 60 * 60 * 1_000;
-
-/// A session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// Its identifier.
-    pub id: SessionId,
-    /// Whom it speaks for.
-    pub bearer: Bearer,
-    /// When it was opened.
-    pub created_at: Timestamp,
-    /// When it ends.
-    pub expires_at: Timestamp,
-}
-
-/// Whom a session speaks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bearer {
-    /// The holder of the key with this secret.
-    Key(SecretHash),
-    /// A user whom an identity provider vouched for.
-    Person(UserId, Word),
-}
 
 /// Opens, resumes and closes sessions.
 pub struct Sessions {

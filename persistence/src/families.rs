@@ -6,7 +6,7 @@ use domain::{
     clock::Timestamp,
     id::{FamilyId, OrganizationId},
     ports::Families,
-    tokens::Family,
+    token::Family,
 };
 use sea_orm::{
     ActiveValue::Set,

@@ -5,7 +5,7 @@ use domain::{
     Error, Outage,
     id::SessionId,
     ports::Sessions,
-    sessions::{Bearer, Session},
+    session::{Bearer, Session},
 };
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid};
 

@@ -13,8 +13,8 @@ use std::{
 use domain::clock::{Entropy, Timestamp};
 use domain::{
     id::{FamilyId, SessionId},
-    sessions::Session,
-    tokens::Token,
+    session::Session,
+    token::Token,
 };
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,

@@ -7,8 +7,8 @@ use crate::{
     error::{Error, Outage},
     id::{FamilyId, OrganizationId, SessionId, UserId},
     identity::{Identity, Standing},
-    sessions::Session,
-    tokens::Family,
+    session::Session,
+    token::Family,
     user::User,
 };
 

@@ -5,8 +5,8 @@ use domain::{
     id::{FamilyId, OrganizationId, SessionId, UserId},
     identity::Word,
     secret::SecretHash,
-    sessions::{Bearer, Session},
-    tokens::Family,
+    session::{Bearer, Session},
+    token::Family,
 };
 use sea_orm::{ActiveValue::Set, prelude::Uuid};
 

@@ -1,7 +1,7 @@
 //! JSON for who one is.
 
 use domain::{
-    grants::Grants, identity::Person, organization::Organization, ports::Profile, sessions, snapshot::Snapshot,
+    grants::Grants, identity::Person, organization::Organization, ports::Profile, session::Session, snapshot::Snapshot,
     user::User,
 };
 use poem_openapi::{Enum, Object};
@@ -18,8 +18,8 @@ pub(super) struct SessionView {
     expires_at: Moment,
 }
 
-impl From<&sessions::Session> for SessionView {
-    fn from(session: &sessions::Session) -> Self {
+impl From<&Session> for SessionView {
+    fn from(session: &Session) -> Self {
         Self { expires_at: Moment(session.expires_at) }
     }
 }
