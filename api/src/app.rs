@@ -11,7 +11,7 @@ use crate::{
     contract::{
         athena::{self, Athena},
         livekit::{LiveKit, SignUp},
-        locktera::{self, Locktera, Members, Organizations, Session, Sets, Tokens, Verify},
+        locktera::{self, Locktera, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens, Verify},
     },
     docs::{Document, Reference},
     edge::Edge,
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// All operations.
-type Api = (Locktera, Organizations, Members, Sets, Session, Tokens, Verify, LiveKit, Athena);
+type Api = (Locktera, OneKey, Rotations, Organizations, Members, Sets, Session, Tokens, Verify, LiveKit, Athena);
 
 fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> Arc<Gate> {
     Arc::new(Gate {
@@ -43,6 +43,8 @@ fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> 
 }
 
 fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiService<Api, ()> {
+    let one_key = OneKey { gate: gate.clone(), keys: services.keys.clone() };
+    let rotations = Rotations { gate: gate.clone(), keys: services.keys.clone() };
     let session = Session {
         gate: gate.clone(),
         sessions: services.sessions.clone(),
@@ -82,7 +84,7 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
         checks: Outcomes::new(&services.metrics, "livekit"),
         metrics: services.metrics.clone(),
     };
-    let api = (locktera, organizations, members, sets, session, tokens, verify, livekit, athena);
+    let api = (locktera, one_key, rotations, organizations, members, sets, session, tokens, verify, livekit, athena);
     OpenApiService::new(api, "Claviger", env!("CARGO_PKG_VERSION"))
         .description("API keys that a company can run itself: organizations own keys, services verify them.")
         .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))

@@ -199,6 +199,8 @@ pub mod when {
     pub const NOT_FOUND: (u16, &str) = (404, "No such thing in the caller's reach.");
     /// 409.
     pub const CONFLICT: (u16, &str) = (409, "Another one has the name, a cap is reached, or somebody depends on it.");
+    /// 412.
+    pub const OTHER_VERSION: (u16, &str) = (412, "It has another version than `If-Match` names.");
     /// 413.
     pub const TOO_LARGE: (u16, &str) = (413, "The body is larger than 64 KiB, or 4 MiB where it is about many keys.");
     /// 415.
@@ -216,6 +218,20 @@ pub mod when {
     /// What an operation that removes something may answer.
     pub const REMOVING: &[(u16, &str)] =
         &[INVALID, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, TOO_MANY, DEFECT, UNAVAILABLE];
+    /// What an operation may answer that changes a version.
+    pub const REVISING: &[(u16, &str)] = &[
+        INVALID,
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        NOT_FOUND,
+        CONFLICT,
+        OTHER_VERSION,
+        TOO_LARGE,
+        UNSUPPORTED,
+        TOO_MANY,
+        DEFECT,
+        UNAVAILABLE,
+    ];
     /// What an operation with a body may answer.
     pub const WRITING: &[(u16, &str)] = &[
         INVALID,

@@ -42,6 +42,10 @@ pub enum Action {
     CreateKey,
     /// Settings of a key changed.
     UpdateKey,
+    /// A key was given a new secret.
+    RotateKey,
+    /// The old secret of a key was ended before its time.
+    EndSecret,
     /// Keys were ended.
     DeleteKey,
     /// An organization was made.
@@ -77,6 +81,8 @@ impl Action {
             Self::Bootstrap => "organization.bootstrap",
             Self::CreateKey => "api_key.create",
             Self::UpdateKey => "api_key.update",
+            Self::RotateKey => "api_key.rotate",
+            Self::EndSecret => "api_key.end_secret",
             Self::DeleteKey => "api_key.delete",
             Self::CreateOrganization => "organization.create",
             Self::UpdateOrganization => "organization.update",

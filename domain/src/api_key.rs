@@ -109,6 +109,19 @@ impl ApiKey {
     }
 }
 
+/// A secret that is being replaced, and still good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// Prefix and first characters of its text.
+    pub start: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From this moment on it is unknown.
+    pub expires_at: Timestamp,
+    /// The last verify or authentication with it since it is being replaced. Up to a second late.
+    pub last_request_at: Option<Timestamp>,
+}
+
 /// An expiry that a key may be given at `now`: in the future, at most ten years (3,650 days) ahead.
 pub fn expiry(expires_at: Timestamp, now: Timestamp) -> Result<Timestamp, Invalid> {
     const TEN_YEARS_MILLIS: i64 = 3_650 * 24 * 60 * 60 * 1_000;

@@ -43,6 +43,10 @@ pub enum Error {
     CapReached(Capped),
     /// A refill needs both an amount and an interval; this one is missing.
     RefillWithout(RefillPart),
+    /// An older secret of the key goes on.
+    StillRotating,
+    /// The key has another version than the caller knows.
+    VersionMismatch,
     /// An update that changes nothing.
     NothingToChange,
     /// A user with this e-mail address exists.
@@ -99,6 +103,8 @@ impl fmt::Display for Error {
             Self::InUse => f.write_str("keys or members have this permission set"),
             Self::CapReached(what) => write!(f, "the organization has as many {what:?} as it may have"),
             Self::RefillWithout(part) => write!(f, "a refill without its {part:?}"),
+            Self::StillRotating => f.write_str("an older secret of the key goes on"),
+            Self::VersionMismatch => f.write_str("the key has another version"),
             Self::NothingToChange => f.write_str("an update that changes nothing"),
             Self::EmailTaken => f.write_str("a user with this email address exists"),
             Self::PlatformExists => f.write_str("there is a platform organization already"),

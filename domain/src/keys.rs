@@ -2,12 +2,14 @@
 
 mod create;
 mod manage;
+mod rotate;
 mod update;
 mod verify;
 
 use std::sync::Arc;
 
 pub use create::{NewKey, Owner};
+pub use rotate::MOST_GRACE;
 pub use update::{KeyPatch, RateLimitPatch};
 pub use verify::{Question, Step};
 
@@ -41,6 +43,9 @@ pub struct Ports {
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
 }
+
+/// How often a change is tried anew because the key changed meanwhile, before that counts as busy.
+const ATTEMPTS: usize = 8;
 
 /// Keys, their holders and their keepers.
 pub struct Keys {

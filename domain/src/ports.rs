@@ -14,12 +14,12 @@ pub use self::{
 };
 use crate::{
     act::Act,
-    api_key::{ApiKey, KeyName, Metadata},
+    api_key::{ApiKey, KeyName, Metadata, PreviousSecret},
     change::Change,
     clock::Timestamp,
     error::{Error, Outage},
     id::{KeyId, OrganizationId, SetId, UserId},
-    organization::Organization,
+    organization::{ExternalId, Organization},
     permission::PermissionSet,
     quota::{RateLimit, Refill},
     reach::Reach,
@@ -102,11 +102,47 @@ pub trait ApiKeys: Send + Sync {
         act: &Act,
     ) -> Result<Option<ApiKey>, Error>;
 
+    /// Stores a new secret of a key, if that still has `version`; answers the key as it is then. Its other secrets end when
+    /// the rotation says, or sooner. `None`: it has another version or is gone; nothing was changed.
+    ///
+    /// # Errors
+    /// [`Error::StillRotating`] where an older one goes on, and is not to end now.
+    async fn rotate(
+        &self,
+        reach: Reach,
+        key: KeyId,
+        version: u64,
+        rotation: Rotation,
+        act: &Act,
+    ) -> Result<Option<ApiKey>, Error>;
+
+    /// The secret of a key that goes on beside a newer one.
+    async fn find_previous_secret(
+        &self,
+        reach: Reach,
+        key: KeyId,
+        now: Timestamp,
+    ) -> Result<Option<PreviousSecret>, Outage>;
+
+    /// Ends it at the time of `act`. `false`: there is none, or no such key.
+    async fn end_previous_secret(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage>;
+
     /// Removes a key and its secrets. `false`: there is no such key in reach.
     async fn delete(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage>;
 
     /// Removes the keys that are expired at the time of `act`. Answers how many.
     async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage>;
+}
+
+/// A new secret for a key.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// The new one.
+    pub secret: SecretHash,
+    /// Its prefix and first characters.
+    pub start: String,
+    /// When the old one ends.
+    pub old_ends_at: Timestamp,
 }
 
 /// Settings of a key that change. What is not named here is not written, so that uses which are counted at
@@ -121,6 +157,8 @@ pub struct KeyChanges {
     pub expires_at: Change<Timestamp>,
     /// What its maker keeps with it.
     pub metadata: Change<Metadata>,
+    /// What the operator's own system calls it.
+    pub external_id: Change<ExternalId>,
     /// What it may do.
     pub permissions: Option<PermissionSet>,
     /// Its permission sets.

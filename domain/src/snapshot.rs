@@ -209,6 +209,12 @@ impl Snapshot {
         &self.uses
     }
 
+    /// Whether the secret that finds it is being replaced, and ends.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.seldom.as_ref().is_some_and(|seldom| seldom.secret_expires_at.is_some())
+    }
+
     /// Whether whoever holds it may do anything at `now`. The order of the reasons is that of [`Refusal`].
     pub fn check(&self, now: Timestamp) -> Result<(), Refusal> {
         if self.seldom.as_ref().and_then(|seldom| seldom.secret_expires_at).is_some_and(|end| now >= end) {

@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use domain::{
     Error, Outage,
     act::{Act, Actor},
-    api_key::ApiKey,
+    api_key::{ApiKey, PreviousSecret},
+    clock::Timestamp,
     id::{KeyId, SetId},
-    ports::{ApiKeys, KeyChanges, Start},
+    ports::{ApiKeys, KeyChanges, Rotation, Start},
     reach::Reach,
     secret::SecretHash,
 };
@@ -25,7 +26,7 @@ use crate::{
     entity::{api_key, api_key_permission_set, api_key_secret},
     organizations,
     outage::Failure,
-    sets,
+    rotation, sets,
 };
 
 /// The keys in reach: the only way to a key's row, but for the lookup by hash.
@@ -59,6 +60,8 @@ pub(crate) async fn insert<C: ConnectionTrait>(
             api_key_id: Set(key.id.uuid()),
             created_at: Set(key.created_at.millis()),
             expires_at: Set(None),
+            start: Set(Some(key.start.clone())),
+            last_request_at: Set(None),
         });
         api_key_secret::Entity::insert_many(secrets).exec_without_returning(db).await?;
         for (key, _) in keys.iter().filter(|(key, _)| !key.sets.is_empty()) {
@@ -151,14 +154,7 @@ impl ApiKeys for Store {
         let update = self.transaction(move |transaction, changed| {
             let (row, act, attached) = (row.clone(), act.clone(), attached.clone());
             Box::pin(async move {
-                let updated = api_key::Entity::update_many()
-                    .set(row)
-                    .filter(in_reach(reach))
-                    .filter(api_key::Column::Id.eq(key.uuid()))
-                    .filter(api_key::Column::Version.eq(convert::number(version)))
-                    .exec(transaction)
-                    .await?;
-                if updated.rows_affected == 0 {
+                if write(transaction, reach, key, version, row).await? == 0 {
                     return Ok(None);
                 }
                 if let Some(attached) = &attached {
@@ -178,6 +174,60 @@ impl ApiKeys for Store {
         Ok(update.await?)
     }
 
+    async fn rotate(
+        &self,
+        reach: Reach,
+        key: KeyId,
+        version: u64,
+        rotation: Rotation,
+        act: &Act,
+    ) -> Result<Option<ApiKey>, Error> {
+        let act = act.clone();
+        let row = api_key::ActiveModel {
+            start: Set(rotation.start.clone()),
+            ..convert::changes_row(&KeyChanges::default(), version, act.at)
+        };
+        let rotate = self.transaction(move |transaction, changed| {
+            let (row, rotation, act) = (row.clone(), rotation.clone(), act.clone());
+            Box::pin(async move {
+                if write(transaction, reach, key, version, row).await? == 0 {
+                    return Ok(None);
+                }
+                rotation::replace(transaction, key, &rotation, act.at).await?;
+                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                audit::note(transaction, &act, &[key.uuid()]).await?;
+                find(transaction, reach, key).await
+            })
+        });
+        Ok(rotate.await?)
+    }
+
+    async fn find_previous_secret(
+        &self,
+        reach: Reach,
+        key: KeyId,
+        now: Timestamp,
+    ) -> Result<Option<PreviousSecret>, Outage> {
+        let db = &self.pools.read;
+        Ok(if find(db, reach, key).await?.is_some() { rotation::previous(db, key, now).await? } else { None })
+    }
+
+    async fn end_previous_secret(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage> {
+        let act = act.clone();
+        let end = self.transaction(move |transaction, changed| {
+            let act = act.clone();
+            Box::pin(async move {
+                if find(transaction, reach, key).await?.is_none() || !rotation::end(transaction, key, act.at).await? {
+                    return Ok(false);
+                }
+                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                audit::note(transaction, &act, &[key.uuid()]).await?;
+                Ok(true)
+            })
+        });
+        Ok(end.await?)
+    }
+
     async fn delete(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage> {
         let this = Condition::all().add(in_reach(reach)).add(api_key::Column::Id.eq(key.uuid()));
         Ok(self.delete_all(this, act).await? == 1)
@@ -187,6 +237,22 @@ impl ApiKeys for Store {
         let expired = Condition::all().add(in_reach(reach)).add(api_key::Column::ExpiresAt.lte(act.at.millis()));
         self.delete_all(expired, act).await
     }
+}
+
+/// Writes these columns of a key that still has this version. Answers whether there is one.
+async fn write<C: ConnectionTrait>(
+    db: &C,
+    reach: Reach,
+    key: KeyId,
+    version: u64,
+    row: api_key::ActiveModel,
+) -> Result<u64, DbErr> {
+    let update = api_key::Entity::update_many()
+        .set(row)
+        .filter(in_reach(reach))
+        .filter(api_key::Column::Id.eq(key.uuid()))
+        .filter(api_key::Column::Version.eq(convert::number(version)));
+    Ok(update.exec(db).await?.rows_affected)
 }
 
 async fn find<C: ConnectionTrait>(db: &C, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Failure> {

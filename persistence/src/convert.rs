@@ -156,6 +156,7 @@ pub(crate) fn changes_row(changes: &KeyChanges, version: u64, now: Timestamp) ->
         enabled: changes.enabled.map_or(ActiveValue::NotSet, Set),
         expires_at: column(changes.expires_at.map(Timestamp::millis)),
         metadata: column(changes.metadata.clone().map(|metadata| metadata.as_str().to_owned())),
+        external_id: column(changes.external_id.clone().map(|id| id.as_str().to_owned())),
         permissions: changes.permissions.as_ref().map(permissions_text).map_or(ActiveValue::NotSet, Set),
         remaining: column(changes.remaining.map(number)),
         refill_amount: refill(|refill| number(refill.amount)),

@@ -23,6 +23,7 @@ mod organizations;
 mod outage;
 mod people;
 mod retry;
+mod rotation;
 mod schema;
 mod sessions;
 mod set;

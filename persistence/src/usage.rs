@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, prelude::Uuid};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{connect::Pools, convert, retry, set::Set};
+use crate::{connect::Pools, convert, retry, rotation, set::Set};
 
 /// From one writing to the next; what is noted is in the database a second later at the latest.
 const EVERY: Duration = Duration::from_millis(700);
@@ -41,6 +41,8 @@ pub(crate) struct Book {
     gathered: Mutex<Vec<(Arc<Snapshot>, u64)>>,
     /// What could not be written.
     left: Mutex<BTreeMap<Uuid, Uses>>,
+    /// The last uses of secrets that are being replaced.
+    ending: Mutex<BTreeMap<[u8; 32], Timestamp>>,
     many: Notify,
 }
 
@@ -108,7 +110,13 @@ impl Book {
             size = if started.elapsed() > SLOW { (size / 2).max(FEW) } else { (size * 2).min(CHUNK) };
             rest = others;
         }
-        Ok(())
+        loop {
+            let Some((hash, last)) = lock(&self.ending).pop_first() else { return Ok(()) };
+            if let Err(failure) = rotation::used(&pools.write, &hash, last).await {
+                lock(&self.ending).entry(hash).or_insert(last);
+                return Err(failure.into());
+            }
+        }
     }
 
     /// Keeps uses for the next time.
@@ -128,6 +136,9 @@ impl Book {
         let mut uses: Vec<(Uuid, Uses)> = left.into_iter().collect();
         uses.extend(gathered.into_iter().filter_map(|(key, written)| {
             let (count, last) = key.uses().store();
+            if let Some(last) = last.filter(|_| key.is_ending()) {
+                lock(&self.ending).insert(*key.hash().bytes(), last);
+            }
             Some((key.id().uuid(), Uses { count: count - written, last: last? }))
         }));
         uses.sort_unstable_by_key(|(key, _)| *key);

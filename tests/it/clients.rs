@@ -43,6 +43,11 @@ async fn the_generated_rust_client_goes_through_the_quick_start() {
         expires_at: None,
         metadata: serde_json::Map::new(),
         prefix: None,
+        remaining: None,
+        refill_amount: None,
+        refill_interval: None,
+        rate_limit_max: None,
+        rate_limit_window: None,
     };
     let created = admin.create_api_key(&data.org_id, &new).await.expect("created").into_inner();
     let reader = client(&base, Some(&created.key));

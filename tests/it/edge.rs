@@ -71,8 +71,8 @@ async fn failures_outside_of_operations_have_the_shape_of_their_prefix() {
     );
     for (method, path, allow) in [
         ("PUT", "/orgs/x/api_keys", "GET, POST, HEAD"),
-        ("GET", "/orgs/x/api_keys/y", "DELETE"),
-        ("PATCH", "/orgs/x/api_keys/y", "DELETE"),
+        ("PUT", "/orgs/x/api_keys/y", "GET, PATCH, DELETE, HEAD"),
+        ("GET", "/orgs/x/api_keys/y/rotate", "POST"),
         ("GET", "/auth/create-key", "POST"),
         ("OPTIONS", "/auth/check-key", "GET, HEAD"),
         ("POST", "/health/live", "GET, HEAD"),

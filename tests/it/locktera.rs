@@ -118,9 +118,9 @@ async fn every_wrong_field_is_named() {
         // A mistyped or not yet existing field must not make an immortal, unlimited key.
         (with("expires_in", json!(3600)), json!({"expires_in": "is not a known field"})),
         (
-            json!({"name": "n", "permissions": [], "remaining": 5, "enabled": false}),
+            json!({"name": "n", "permissions": [], "uses": 5, "enabled": false}),
             json!({
-                "remaining": "is not a known field", "enabled": "is not a known field",
+                "uses": "is not a known field", "enabled": "is not a known field",
             }),
         ),
     ];

@@ -58,6 +58,43 @@ pub(crate) const PROTECTED: &[Operation] = &[
         },
     },
     Operation {
+        id: "getApiKey",
+        permission: Some("api_keys:read"),
+        is_tenant_bound: true,
+        permitted: 200,
+        request: |org_id, key_id| ("GET", format!("/orgs/{org_id}/api_keys/{key_id}"), None),
+    },
+    Operation {
+        id: "updateApiKey",
+        permission: Some("api_keys:write"),
+        is_tenant_bound: true,
+        permitted: 200,
+        request: |org_id, key_id| ("PATCH", format!("/orgs/{org_id}/api_keys/{key_id}"), Some(json!({"name": "n"}))),
+    },
+    Operation {
+        id: "rotateApiKey",
+        permission: Some("api_keys:write"),
+        is_tenant_bound: true,
+        permitted: 200,
+        request: |org_id, key_id| {
+            ("POST", format!("/orgs/{org_id}/api_keys/{key_id}/rotate"), Some(json!({"grace_seconds": 0})))
+        },
+    },
+    Operation {
+        id: "getPreviousSecret",
+        permission: Some("api_keys:read"),
+        is_tenant_bound: true,
+        permitted: 404,
+        request: |org_id, key_id| ("GET", format!("/orgs/{org_id}/api_keys/{key_id}/previous_secret"), None),
+    },
+    Operation {
+        id: "endPreviousSecret",
+        permission: Some("api_keys:write"),
+        is_tenant_bound: true,
+        permitted: 404,
+        request: |org_id, key_id| ("DELETE", format!("/orgs/{org_id}/api_keys/{key_id}/previous_secret"), None),
+    },
+    Operation {
         id: "deleteApiKey",
         permission: Some("api_keys:write"),
         is_tenant_bound: true,

@@ -108,7 +108,7 @@ impl Athena {
                 return Err(Error::NotFound.into());
             }
         }
-        Ok(Success(KeyView::from(&self.keys.update(&authority, key, patch).await?)))
+        Ok(Success(KeyView::from(&self.keys.update(&authority, key, None, patch).await?)))
     }
 
     /// Delete an API key

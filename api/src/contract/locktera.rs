@@ -3,6 +3,8 @@
 mod cursor;
 mod dto;
 mod error;
+mod key;
+mod limits;
 mod list;
 mod me;
 mod members;
@@ -11,9 +13,11 @@ mod organizations;
 mod page;
 mod people;
 mod question;
+mod rotation;
 mod session;
 mod sets;
 mod tokens;
+mod update;
 mod verdict;
 mod verify;
 mod written;
@@ -28,13 +32,15 @@ use poem_openapi::{
 
 use self::{
     cursor::Cursor,
-    dto::{CreateKey, CreateKeys, CreatedKeyView, CreatedKeys, Message, PageSize},
+    dto::{CreateKey, CreateKeys, CreatedKeyView, CreatedKeys, PageSize},
     error::{Reading, Writing},
     list::KeyList,
 };
 pub use self::{
+    key::OneKey,
     members::Members,
     organizations::Organizations,
+    rotation::Rotations,
     session::{Session, needs_https},
     sets::Sets,
     tokens::Tokens,
@@ -94,7 +100,7 @@ impl Locktera {
     ///
     /// The key belongs to the organization itself. Its text is in the field `key` of this answer and nowhere else, ever.
     /// Nobody grants more than they hold, and a key makes none that outlives it: both are a 403. Needs the permission
-    /// `api_keys:write`.
+    /// `api_keys:write`, and `org:admin` for limits.
     #[oai(path = "/orgs/:org_id/api_keys", method = "post", operation_id = "createApiKey")]
     async fn create_api_key(
         &self,
@@ -106,7 +112,7 @@ impl Locktera {
     ) -> Result<Success<CreatedKeyView>, Failed<Writing>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
-        let new = body.read().await?.into_domain(self.keys.now())?;
+        let new = body.read().await?.into_domain(authority.caller(), self.keys.now())?;
         let (key, secret) = self.keys.create(&authority, new).await?;
         Ok(Success(CreatedKeyView::new(&key, &secret)))
     }
@@ -126,26 +132,8 @@ impl Locktera {
     ) -> Result<Success<CreatedKeys>, Failed<Writing>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
-        let new = body.read().await?.into_domain(self.keys.now())?;
+        let new = body.read().await?.into_domain(authority.caller(), self.keys.now())?;
         let made = self.keys.create_many(&authority, new).await?;
         Ok(Success(CreatedKeys { keys: made.iter().map(|(key, secret)| CreatedKeyView::new(key, secret)).collect() }))
-    }
-
-    /// Delete a key of an organization
-    ///
-    /// The key is refused from now on. Needs the permission `api_keys:write`; a caller may delete their own key.
-    #[oai(path = "/orgs/:org_id/api_keys/:key_id", method = "delete", operation_id = "deleteApiKey")]
-    async fn delete_api_key(
-        &self,
-        credential: Credential,
-        /// The organization.
-        org_id: Path<Unread<Id>>,
-        /// The key.
-        key_id: Path<Unread<Id>>,
-    ) -> Result<Success<Message>, Failed<Reading>> {
-        let caller = self.gate.admit(&credential).await?;
-        let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
-        self.keys.delete(&authority, key_id.id()).await?;
-        Ok(Success(Message { message: "API key deleted successfully".to_owned() }))
     }
 }

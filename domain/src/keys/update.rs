@@ -1,6 +1,6 @@
 //! Changing the settings of a key, by a caller who could have made it as it was and as it will be.
 
-use super::Keys;
+use super::{ATTEMPTS, Keys};
 use crate::{
     act::Action,
     api_key::{ApiKey, KeyName, Metadata},
@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Outage, RefillPart},
     grants::Grants,
     id::{KeyId, SetId},
+    organization::ExternalId,
     permission::PermissionSet,
     ports::KeyChanges,
     quota::{RateLimit, Refill},
@@ -59,6 +60,8 @@ pub struct KeyPatch {
     pub expires_at: Change<Timestamp>,
     /// What its maker keeps with it.
     pub metadata: Change<Metadata>,
+    /// What the operator's own system calls it.
+    pub external_id: Change<ExternalId>,
     /// What it may do; cleared, it may do nothing.
     pub permissions: Change<PermissionSet>,
     /// And what these sets give.
@@ -83,6 +86,7 @@ impl KeyPatch {
             enabled: None,
             expires_at: Change::Keep,
             metadata: Change::Keep,
+            external_id: Change::Keep,
             permissions: Change::Keep,
             sets: None,
             remaining: Change::Keep,
@@ -93,20 +97,27 @@ impl KeyPatch {
     }
 }
 
-/// How often an update is tried anew because the key changed meanwhile, before that counts as busy.
-const ATTEMPTS: usize = 8;
-
 impl Keys {
-    /// Changes a key (`None`: a text that names none), and answers it as it is then.
+    /// Changes a key (`None`: a text that names none), and answers it as it is then. With `only`, it must have one of these
+    /// versions.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::NothingToChange`]; [`Error::RefillWithout`]; [`Error::ExceedsGrants`] where the caller
+    /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::NothingToChange`]; [`Error::RefillWithout`]; [`Error::ExceedsGrants`] where the caller
     /// does not hold what the key holds, before or after, or is the key itself and would become more than it is;
     /// [`Error::ExceedsExpiry`]; [`Error::Outage`].
-    pub async fn update(&self, authority: &Authority, key: Option<KeyId>, patch: KeyPatch) -> Result<ApiKey, Error> {
+    pub async fn update(
+        &self,
+        authority: &Authority,
+        key: Option<KeyId>,
+        only: Option<&[u64]>,
+        patch: KeyPatch,
+    ) -> Result<ApiKey, Error> {
         let id = key.ok_or(Error::NotFound)?;
         for _ in 0..ATTEMPTS {
             let current = self.ports.api_keys.find(authority.reach(), id).await?.ok_or(Error::NotFound)?;
+            if only.is_some_and(|only| !only.contains(&current.version)) {
+                return Err(Error::VersionMismatch);
+            }
             let changes = patch.clone().against(&current, self.now())?;
             if changes == KeyChanges::default() {
                 return Err(Error::NothingToChange);
@@ -139,22 +150,12 @@ impl Keys {
         if caller.key().is_some_and(|key| key.id() == current.id) && (more || !narrows(current, changes)) {
             return Err(Error::ExceedsGrants);
         }
-        let membership = match current.user {
-            None => None,
-            // A user who is no member any more has nothing, and so have their keys.
-            Some(user) => {
-                Some(self.ports.accounts.find_membership(current.organization, user).await?.unwrap_or_default())
-            }
-        };
+        let membership = self.membership_of(current).await?;
         if more && membership.as_ref().is_some_and(|membership| !membership.covers(&after)) {
             return Err(Error::ExceedsGrants);
         }
         for permissions in [before, after] {
-            let grants = match &membership {
-                None => Grants::of_organization(permissions),
-                Some(membership) => Grants::of_user(permissions, membership.clone()),
-            };
-            if !caller.grants().covers(&grants) {
+            if !caller.grants().covers(&bounded(permissions, membership.clone())) {
                 return Err(Error::ExceedsGrants);
             }
         }
@@ -163,6 +164,25 @@ impl Keys {
             (Some(own), Change::Set(wanted)) if wanted > own => Err(Error::ExceedsExpiry),
             _ => Ok(()),
         }
+    }
+
+    /// What whoever holds the key may do.
+    pub(super) async fn grants_of(&self, key: &ApiKey) -> Result<Grants, Error> {
+        let sets = self.ports.sets.resolve(key.organization, &key.sets).await?;
+        Ok(bounded(PermissionSet::union([&key.permissions, &sets]), self.membership_of(key).await?))
+    }
+
+    /// What bounds a user's key. A user who is no member any more has nothing, and so have their keys.
+    async fn membership_of(&self, key: &ApiKey) -> Result<Option<PermissionSet>, Error> {
+        let Some(user) = key.user else { return Ok(None) };
+        Ok(Some(self.ports.accounts.find_membership(key.organization, user).await?.unwrap_or_default()))
+    }
+}
+
+fn bounded(own: PermissionSet, membership: Option<PermissionSet>) -> Grants {
+    match membership {
+        None => Grants::of_organization(own),
+        Some(membership) => Grants::of_user(own, membership),
     }
 }
 
@@ -191,6 +211,7 @@ impl KeyPatch {
             enabled: self.enabled,
             expires_at: self.expires_at,
             metadata: self.metadata,
+            external_id: self.external_id,
             permissions: match self.permissions {
                 Change::Keep => None,
                 Change::Clear => Some(PermissionSet::default()),

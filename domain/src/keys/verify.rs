@@ -85,6 +85,10 @@ impl Keys {
     async fn spend(&self, key: Arc<Snapshot>) -> Result<Step, Outage> {
         Ok(match self.ports.ledger.spend(key.id(), key.version()).await? {
             Spent::Admitted { quota, request_count, at } => {
+                if key.is_ending() {
+                    // Counted it is; that it was by this secret is noted.
+                    self.note(&key, 0, at);
+                }
                 let last_request_at = key.uses().last().max(Some(at));
                 Step::Decided(Verdict::Valid(Valid { key, quota, request_count, last_request_at }))
             }

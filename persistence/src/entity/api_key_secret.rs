@@ -12,6 +12,10 @@ pub struct Model {
     pub api_key_id: Uuid,
     pub created_at: i64,
     pub expires_at: Option<i64>,
+    /// Prefix and first characters; a row of an older version has none.
+    pub start: Option<String>,
+    /// Written for a secret that is being replaced.
+    pub last_request_at: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -84,6 +84,8 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
                 "refillInterval is required when refillAmount is provided",
                 Some("REFILL_INTERVAL_AND_AMOUNT_REQUIRED"),
             ),
+            Error::StillRotating => (StatusCode::CONFLICT, "An older key goes on", None),
+            Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The API Key has changed", None),
             Error::NothingToChange => (bad, "No values to update.", Some("NO_VALUES_TO_UPDATE")),
             Error::EmailTaken => (StatusCode::CONFLICT, "A user with this email already exists", None),
             Error::PlatformExists => (StatusCode::CONFLICT, "There is a platform organization already", None),

@@ -184,6 +184,7 @@ pub(super) fn update(members: Map<String, Value>, now: Timestamp) -> Result<Guar
         metadata: metadata.change().try_map(stored)?,
         permissions: permissions.change(),
         sets: None,
+        external_id: domain::change::Change::Keep,
         remaining: limits.remaining.change(),
         refill_amount: limits.refill_amount.change(),
         refill_interval: limits.refill_interval.change(),

@@ -2,18 +2,21 @@
 
 use domain::{
     api_key::{self, ApiKey, Creator, KeyName, Metadata},
+    caller::Caller,
     clock::Timestamp,
     id::UserId,
     keys::{NewKey, Owner},
     organization::ExternalId,
-    quota::Quota,
     secret::{KeyPrefix, Secret},
 };
 use poem_openapi::{Enum, Object, registry::MetaSchema};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::written::{permissions, sets};
+use super::{
+    limits::Limits,
+    written::{permissions, sets},
+};
 use crate::{
     body::{BULK_LIMIT, Document},
     failure::{Failure, Fields},
@@ -55,6 +58,8 @@ pub(super) struct KeyView {
     created_by: CreatorView,
     /// When its settings last changed.
     updated_at: Moment,
+    /// Counts changes of its settings; its use does not move it.
+    version: u64,
     /// Uses that are left; null: any number.
     remaining: Nullable<u64>,
     /// What a refill sets `remaining` to; null: there is none.
@@ -117,6 +122,7 @@ impl From<&ApiKey> for KeyView {
             metadata: Nullable(key.metadata.as_ref().map(|text| JsonObject(stored_object(text.as_str())))),
             created_by: CreatorView { r#type, id: Nullable(id) },
             updated_at: Moment(key.updated_at),
+            version: key.version,
             remaining: Nullable(key.quota.remaining),
             refill_amount: Nullable(key.quota.refill.map(|refill| refill.amount)),
             refill_interval: Nullable(key.quota.refill.map(|refill| refill.interval)),
@@ -170,6 +176,8 @@ pub(super) struct CreateKey {
     /// What to put in front of its text; `cvg_` without it.
     #[oai(skip_serializing_if_is_none, validator(pattern = "^[A-Za-z0-9_-]{1,32}$"))]
     prefix: Option<String>,
+    #[oai(flatten)]
+    limits: Limits,
 }
 
 impl Document for CreateKey {
@@ -181,6 +189,7 @@ impl Document for CreateKey {
         let expires_at = members.optional("expires_at");
         let metadata = members.optional("metadata");
         let prefix = members.optional("prefix");
+        let limits = Limits::read(&mut members);
         members.finish_strictly()?;
         Ok(Self {
             name: name.unwrap_or_default(),
@@ -190,12 +199,14 @@ impl Document for CreateKey {
             expires_at,
             metadata,
             prefix,
+            limits,
         })
     }
 }
 
 impl CreateKey {
-    pub(super) fn into_domain(self, now: Timestamp) -> Result<NewKey, Failure> {
+    pub(super) fn into_domain(self, caller: &Caller, now: Timestamp) -> Result<NewKey, Failure> {
+        self.limits.require(caller)?;
         let mut fields = Fields::default();
         let name = fields.check("name", KeyName::parse(&self.name));
         let permissions = fields.check("permissions", permissions(&self.permissions));
@@ -207,9 +218,10 @@ impl CreateKey {
         let metadata = fields.check_optional("metadata", metadata);
         let prefix = self.prefix.as_deref().map_or_else(|| Ok(KeyPrefix::standard()), KeyPrefix::parse);
         let prefix = fields.check("prefix", prefix);
+        let quota = self.limits.quota(&mut fields, now);
         match (permissions, prefix) {
             (Some(permissions), Some(prefix)) if fields.is_empty() => {
-                let (owner, quota) = (Owner::Organization, Quota::default());
+                let owner = Owner::Organization;
                 Ok(NewKey { owner, name, prefix, permissions, sets, external_id, expires_at, metadata, quota })
             }
             _ => Err(Failure::Invalid(fields)),
@@ -243,8 +255,8 @@ impl Document for CreateKeys {
 }
 
 impl CreateKeys {
-    pub(super) fn into_domain(self, now: Timestamp) -> Result<Vec<NewKey>, Failure> {
-        each("keys", self.keys, |key| key.into_domain(now))
+    pub(super) fn into_domain(self, caller: &Caller, now: Timestamp) -> Result<Vec<NewKey>, Failure> {
+        each("keys", self.keys, |key| key.into_domain(caller, now))
     }
 }
 

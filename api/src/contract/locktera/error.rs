@@ -52,6 +52,15 @@ impl Documented for Writing {
     const STATUSES: &'static [(u16, &'static str)] = when::WRITING;
 }
 
+/// Operations that change one version of something.
+#[derive(Debug)]
+pub(super) struct Revising;
+
+impl Documented for Revising {
+    type Body = ErrorBody;
+    const STATUSES: &'static [(u16, &'static str)] = when::REVISING;
+}
+
 /// What everyone may read.
 #[derive(Debug)]
 pub(super) struct Publishing;
@@ -104,6 +113,10 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             Error::InUse => (StatusCode::CONFLICT, "Keys or members have this permission set"),
             Error::CapReached(what) => (StatusCode::CONFLICT, full(*what)),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
+            Error::StillRotating => {
+                (StatusCode::CONFLICT, "An older text of the key goes on; end it first, or by a grace time of 0")
+            }
+            Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The key has another version by now"),
             Error::NothingToChange => (StatusCode::BAD_REQUEST, "There is nothing to change"),
             Error::EmailTaken => (StatusCode::CONFLICT, "A user with this email already exists"),
             Error::PlatformExists => (StatusCode::CONFLICT, "There is a platform organization already"),

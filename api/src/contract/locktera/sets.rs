@@ -164,6 +164,6 @@ impl Sets {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
         let patch = KeyPatch { sets: Some(body.read().await?.into_domain()?), ..KeyPatch::nothing() };
-        Ok(Success(KeyView::from(&self.keys.update(&authority, key_id.id(), patch).await?)))
+        Ok(Success(KeyView::from(&self.keys.update(&authority, key_id.id(), None, patch).await?)))
     }
 }

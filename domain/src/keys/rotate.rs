@@ -1,0 +1,92 @@
+//! Giving a key a new secret, while the old one may go on for a while.
+
+use super::{ATTEMPTS, Keys};
+use crate::{
+    act::Action,
+    api_key::{ApiKey, PreviousSecret},
+    caller::{Authority, Caller},
+    error::{Error, Outage},
+    id::KeyId,
+    ports::Rotation,
+    secret::Secret,
+};
+
+/// The longest that an old secret goes on beside the new one: 30 days, in milliseconds.
+pub const MOST_GRACE: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+impl Keys {
+    /// Gives a key a new secret (`None`: a text that names none), which is in this return value and nowhere else. The old one
+    /// goes on for `grace` milliseconds, but not longer than the key.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::ExceedsGrants`] where the caller does not hold what the key holds, and [`Error::ExceedsExpiry`]
+    /// where the key outlives the caller's, unless it is the key itself; [`Error::StillRotating`] where an older secret goes on and `grace` is not 0; [`Error::Outage`].
+    pub async fn rotate(
+        &self,
+        authority: &Authority,
+        key: Option<KeyId>,
+        grace: u64,
+    ) -> Result<(ApiKey, Secret), Error> {
+        let id = key.ok_or(Error::NotFound)?;
+        for _ in 0..ATTEMPTS {
+            let current = self.get(authority, Some(id)).await?;
+            match self.check_rotation(authority.caller(), &current).await {
+                // One of its sets went in between: what it has now is looked at.
+                Err(Error::SetNotFound) => continue,
+                checked => checked?,
+            }
+            let now = self.now();
+            let end = now.plus_millis(i64::try_from(grace.min(MOST_GRACE)).unwrap_or(0));
+            let secret = Secret::generate(&current.prefix, &*self.ports.entropy);
+            let rotation = Rotation {
+                secret: secret.hash(),
+                start: secret.start().to_owned(),
+                old_ends_at: current.expires_at.map_or(end, |own| own.min(end)),
+            };
+            let act = authority.act(Action::RotateKey, now);
+            let rotated = self.ports.api_keys.rotate(authority.reach(), id, current.version, rotation, &act);
+            if let Some(rotated) = rotated.await? {
+                return Ok((rotated, secret));
+            }
+        }
+        Err(Outage::Unavailable("the key changed again and again while it was rotated".into()).into())
+    }
+
+    /// Whoever gets to see a secret can do what the key can, for as long as the key can.
+    async fn check_rotation(&self, caller: &Caller, current: &ApiKey) -> Result<(), Error> {
+        if caller.key().is_some_and(|key| key.id() == current.id) {
+            return Ok(());
+        }
+        if !caller.grants().covers(&self.grants_of(current).await?) {
+            return Err(Error::ExceedsGrants);
+        }
+        match caller.expires_at() {
+            Some(own) if current.expires_at.is_none_or(|end| end > own) => Err(Error::ExceedsExpiry),
+            _ => Ok(()),
+        }
+    }
+
+    /// The old secret of a key that is being replaced (`None`: a text that names no key).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: no such key, or it has one secret; [`Error::Outage`].
+    pub async fn previous_secret(&self, authority: &Authority, key: Option<KeyId>) -> Result<PreviousSecret, Error> {
+        let key = key.ok_or(Error::NotFound)?;
+        let previous = self.ports.api_keys.find_previous_secret(authority.reach(), key, self.now()).await?;
+        previous.ok_or(Error::NotFound)
+    }
+
+    /// Ends the old secret of a key before its time (`None`: a text that names no key).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: no such key, or it has one secret; [`Error::Outage`].
+    pub async fn end_previous_secret(&self, authority: &Authority, key: Option<KeyId>) -> Result<(), Error> {
+        let key = key.ok_or(Error::NotFound)?;
+        let act = authority.act(Action::EndSecret, self.now());
+        if self.ports.api_keys.end_previous_secret(authority.reach(), key, &act).await? {
+            Ok(())
+        } else {
+            Err(Error::NotFound)
+        }
+    }
+}
