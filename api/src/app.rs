@@ -11,7 +11,7 @@ use crate::{
     contract::{
         athena::{self, Athena},
         livekit::{LiveKit, SignUp},
-        locktera::{self, Locktera, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens, Verify},
+        locktera::{self, Bulk, Locktera, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens, Verify},
     },
     docs::{Document, Reference},
     edge::Edge,
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// All operations.
-type Api = (Locktera, OneKey, Rotations, Organizations, Members, Sets, Session, Tokens, Verify, LiveKit, Athena);
+type Api = (Locktera, Bulk, OneKey, Rotations, Organizations, Members, Sets, Session, Tokens, Verify, LiveKit, Athena);
 
 fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> Arc<Gate> {
     Arc::new(Gate {
@@ -43,6 +43,7 @@ fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> 
 }
 
 fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiService<Api, ()> {
+    let bulk = Bulk { gate: gate.clone(), keys: services.keys.clone() };
     let one_key = OneKey { gate: gate.clone(), keys: services.keys.clone() };
     let rotations = Rotations { gate: gate.clone(), keys: services.keys.clone() };
     let session = Session {
@@ -70,7 +71,7 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
     };
     let sets = Sets { gate: gate.clone(), keys: keys.clone(), organizations: organizations.clone() };
     let organizations = Organizations { gate: gate.clone(), keys, organizations };
-    let verify = Verify { gate: gate.clone(), verifier: services.native.clone() };
+    let verify = Verify { gate: gate.clone(), verifier: services.native.clone(), keys: services.keys.clone() };
     let athena = Athena { gate: gate.clone(), keys: services.keys.clone(), verifier: services.athena.clone() };
     let livekit = LiveKit {
         gate,
@@ -84,7 +85,8 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
         checks: Outcomes::new(&services.metrics, "livekit"),
         metrics: services.metrics.clone(),
     };
-    let api = (locktera, one_key, rotations, organizations, members, sets, session, tokens, verify, livekit, athena);
+    let api =
+        (locktera, bulk, one_key, rotations, organizations, members, sets, session, tokens, verify, livekit, athena);
     OpenApiService::new(api, "Claviger", env!("CARGO_PKG_VERSION"))
         .description("API keys that a company can run itself: organizations own keys, services verify them.")
         .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))

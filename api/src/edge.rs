@@ -93,7 +93,7 @@ impl<E: Endpoint> Edge<E> {
         let address = self.proxies.client(ends.peer, request.headers());
         let request_id = self.request_id(request.headers());
         let whole = |request| Request::from((request, ends.local.clone(), ends.remote.clone(), Scheme::HTTP));
-        let hot = self.hot.as_ref().and_then(|hot| Some((hot, hot.way(request.method(), request.uri().path())?)));
+        let hot = self.hot.as_ref().and_then(|hot| Some((hot, hot.way(request.method(), request.uri())?)));
         let request = match hot {
             None => whole(request),
             Some((hot, way)) => match self.within_bounds(started, hot.answer(way, request, address)).await {

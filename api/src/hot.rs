@@ -16,7 +16,7 @@ use domain::{
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use poem::http::{
-    self, HeaderMap, HeaderValue, Method,
+    self, HeaderMap, HeaderValue, Method, Uri,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
     request::Parts,
 };
@@ -125,10 +125,11 @@ impl Hot {
         Self { gate, ways: contracts.into_iter().map(way).collect() }
     }
 
-    /// The way that a request may take.
+    /// The way that a request may take. What asks for something in its query is not plain.
     #[must_use]
-    pub fn way(&self, method: &Method, path: &str) -> Option<&Way> {
-        self.ways.iter().find(|way| way.verify.path == path).filter(|_| method == Method::POST)
+    pub fn way(&self, method: &Method, uri: &Uri) -> Option<&Way> {
+        let is_plain = method == Method::POST && uri.query().is_none();
+        self.ways.iter().find(|way| way.verify.path == uri.path()).filter(|_| is_plain)
     }
 
     /// Answers a verify in its plain form.

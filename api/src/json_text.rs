@@ -24,6 +24,14 @@ impl JsonText {
         self.0
     }
 
+    /// The same object with one member more, whose value is JSON as it stands.
+    #[must_use]
+    pub fn with_member(mut self, name: &str, value: &str) -> Self {
+        assert_eq!(self.0.pop(), Some(b'}'), "an object that is whole");
+        self.raw(",\"").raw(name).raw("\":").raw(value).raw("}");
+        self
+    }
+
     /// A piece that is JSON as it stands.
     pub fn raw(&mut self, text: &str) -> &mut Self {
         self.0.extend_from_slice(text.as_bytes());

@@ -1,6 +1,7 @@
 //! The use cases on keys: what they need, and the doors to them.
 
 mod create;
+mod explain;
 mod manage;
 mod rotate;
 mod update;
@@ -9,6 +10,7 @@ mod verify;
 use std::sync::Arc;
 
 pub use create::{NewKey, Owner};
+pub use explain::{Check, Explanation, Subject};
 pub use rotate::MOST_GRACE;
 pub use update::{KeyPatch, RateLimitPatch};
 pub use verify::{Question, Step};

@@ -127,8 +127,8 @@ pub trait ApiKeys: Send + Sync {
     /// Ends it at the time of `act`. `false`: there is none, or no such key.
     async fn end_previous_secret(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage>;
 
-    /// Removes a key and its secrets. `false`: there is no such key in reach.
-    async fn delete(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage>;
+    /// Removes these keys and their secrets, as far as they are in reach. Answers which those were.
+    async fn delete(&self, reach: Reach, keys: Vec<KeyId>, act: &Act) -> Result<Vec<KeyId>, Outage>;
 
     /// Removes the keys that are expired at the time of `act`. Answers how many.
     async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage>;

@@ -51,6 +51,32 @@ pub struct Spend {
     pub refused: Option<Refusal>,
 }
 
+/// How far limits are used at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The moment: never before the window's beginning or the last refill.
+    now: Timestamp,
+    /// Whether a refill is due, and counted in.
+    is_refilled: bool,
+    /// Uses that are left; `None`: any number.
+    pub remaining: Option<u64>,
+    /// The window that a use would fall into, where there is a rule.
+    pub window: Option<Window>,
+}
+
+/// A window in which uses are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// When it began.
+    start: Timestamp,
+    /// Uses in it.
+    pub used: u64,
+    /// Uses that it has room for.
+    pub left: u64,
+    /// Milliseconds until it ends.
+    pub ends_in: u64,
+}
+
 impl Quota {
     /// Whether a use has to be counted before it is answered.
     #[must_use]
@@ -58,9 +84,9 @@ impl Quota {
         self.remaining.is_some() || self.rate_limit.is_some()
     }
 
-    /// Serves `wanted` uses at `now`, or as many of them as there are.
+    /// How far they are used at `now`.
     #[must_use]
-    pub fn spend(&self, wanted: u64, now: Timestamp) -> Spend {
+    pub fn standing(&self, now: Timestamp) -> Standing {
         // A clock that went back must not open a new window nor refill twice.
         let now = [self.window_start, self.last_refill_at].into_iter().flatten().fold(now, Ord::max);
         let refill = self.refill.filter(|refill| {
@@ -68,20 +94,27 @@ impl Quota {
             let begin = self.last_refill_at.map_or(refill.since, |last| last.max(refill.since));
             now.millis_since(begin) >= refill.interval
         });
-        let remaining = refill.map(|refill| refill.amount).or(self.remaining);
-        let running = self.rate_limit.and_then(|limit| {
-            let start = self.window_start.filter(|start| now.millis_since(*start) < limit.window)?;
-            Some((start, self.window_count))
+        let window = self.rate_limit.map(|limit| {
+            let running = self.window_start.filter(|start| now.millis_since(*start) < limit.window);
+            let (start, used) = running.map_or((now, 0), |start| (start, self.window_count));
+            let ends_in = limit.window.saturating_sub(now.millis_since(start));
+            Window { start, used, left: limit.max.saturating_sub(used), ends_in }
         });
-        let (window_start, window_count) = running.unwrap_or((now, 0));
-        let left_in_window = self.rate_limit.map_or(u64::MAX, |limit| limit.max.saturating_sub(window_count));
+        let remaining = refill.map(|refill| refill.amount).or(self.remaining);
+        Standing { now, is_refilled: refill.is_some(), remaining, window }
+    }
+
+    /// Serves `wanted` uses at `now`, or as many of them as there are.
+    #[must_use]
+    pub fn spend(&self, wanted: u64, now: Timestamp) -> Spend {
+        let Standing { now, is_refilled, remaining, window } = self.standing(now);
+        let left_in_window = window.map_or(u64::MAX, |window| window.left);
         let admitted = wanted.min(remaining.unwrap_or(u64::MAX)).min(left_in_window);
         let refused = (admitted < wanted).then(|| {
             if remaining == Some(admitted) {
                 Refusal::UsageExceeded
             } else {
-                let window = self.rate_limit.map_or(0, |limit| limit.window);
-                Refusal::RateLimited { try_again_in: window.saturating_sub(now.millis_since(window_start)) }
+                Refusal::RateLimited { try_again_in: window.map_or(0, |window| window.ends_in) }
             }
         });
         if admitted == 0 {
@@ -89,9 +122,9 @@ impl Quota {
         }
         let after = Self {
             remaining: remaining.map(|remaining| remaining - admitted),
-            last_refill_at: if refill.is_some() { Some(now) } else { self.last_refill_at },
-            window_start: if self.rate_limit.is_some() { Some(window_start) } else { self.window_start },
-            window_count: if self.rate_limit.is_some() { window_count + admitted } else { self.window_count },
+            last_refill_at: if is_refilled { Some(now) } else { self.last_refill_at },
+            window_start: window.map_or(self.window_start, |window| Some(window.start)),
+            window_count: window.map_or(self.window_count, |window| window.used + admitted),
             ..*self
         };
         Spend { admitted, after, refused }
@@ -107,196 +140,4 @@ pub fn integer(value: u64, min: u64) -> Result<u64, Invalid> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millis(1_000_000 + millis)
-    }
-
-    fn remaining(remaining: u64) -> Quota {
-        Quota { remaining: Some(remaining), ..Quota::default() }
-    }
-
-    #[test]
-    fn what_remains_is_used_up() {
-        let spend = remaining(2).spend(3, at(0));
-        assert_eq!((spend.admitted, spend.refused), (2, Some(Refusal::UsageExceeded)));
-        assert_eq!(spend.after, remaining(0));
-        let spend = spend.after.spend(1, at(0));
-        assert_eq!((spend.admitted, spend.after, spend.refused), (0, remaining(0), Some(Refusal::UsageExceeded)));
-    }
-
-    #[test]
-    fn a_refill_sets_and_does_not_add() {
-        let refill = Refill { amount: 3, interval: 1_000, since: at(0) };
-        let quota = Quota { refill: Some(refill), ..remaining(99) };
-        assert_eq!(quota.spend(1, at(999)).after.remaining, Some(98));
-        let spend = quota.spend(1, at(5_000));
-        assert_eq!((spend.after.remaining, spend.after.last_refill_at), (Some(2), Some(at(5_000))));
-        assert_eq!(spend.after.spend(3, at(5_999)).admitted, 2, "the interval begins with the refill");
-        assert_eq!(spend.after.spend(9, at(6_000)).admitted, 3);
-        assert_eq!(quota.spend(0, at(9_999)).after, quota, "nothing is written for nothing");
-    }
-
-    #[test]
-    fn a_window_begins_with_its_first_use() {
-        let quota = Quota { rate_limit: Some(RateLimit { max: 2, window: 1_000 }), ..Quota::default() };
-        let spend = quota.spend(5, at(300));
-        assert_eq!((spend.admitted, spend.refused), (2, Some(Refusal::RateLimited { try_again_in: 1_000 })));
-        let again = spend.after.spend(1, at(1_299));
-        assert_eq!((again.admitted, again.refused), (0, Some(Refusal::RateLimited { try_again_in: 1 })));
-        assert_eq!(again.after, spend.after, "a refused use does not prolong the window");
-        assert_eq!(spend.after.spend(1, at(1_300)).after.window_start, Some(at(1_300)));
-        assert_eq!(spend.after.spend(1, at(-9_000)).admitted, 0, "a clock that goes back opens no window");
-    }
-
-    #[test]
-    fn used_up_comes_before_rate_limited() {
-        let limit = Some(RateLimit { max: 1, window: 1_000 });
-        let both = Quota { rate_limit: limit, ..remaining(1) };
-        assert_eq!(both.spend(2, at(0)).refused, Some(Refusal::UsageExceeded));
-        let spent = both.spend(1, at(0)).after;
-        assert_eq!(spent.spend(1, at(0)).refused, Some(Refusal::UsageExceeded));
-        let more = Quota { remaining: Some(5), ..spent };
-        assert_eq!(more.spend(1, at(0)).refused, Some(Refusal::RateLimited { try_again_in: 1_000 }));
-        assert_eq!(more.spend(1, at(0)).after.remaining, Some(5), "a rate-limited use costs nothing");
-    }
-
-    /// The rules once more, one use at a time and in the plainest words.
-    #[derive(Clone, Debug)]
-    struct Naive {
-        quota: Quota,
-    }
-
-    impl Naive {
-        fn use_once(&mut self, now: Timestamp) -> bool {
-            let q = &mut self.quota;
-            let mut t = now;
-            for mark in [q.window_start, q.last_refill_at].into_iter().flatten() {
-                if mark > t {
-                    t = mark;
-                }
-            }
-            let mut next = *q;
-            if let Some(refill) = q.refill {
-                let begin = match q.last_refill_at {
-                    Some(last) if last > refill.since => last,
-                    _ => refill.since,
-                };
-                if t.millis() - begin.millis() >= i64::try_from(refill.interval).expect("small") {
-                    next.remaining = Some(refill.amount);
-                    next.last_refill_at = Some(t);
-                }
-            }
-            if next.remaining == Some(0) {
-                return false;
-            }
-            if let Some(limit) = q.rate_limit {
-                let over = q
-                    .window_start
-                    .is_none_or(|start| t.millis() - start.millis() >= i64::try_from(limit.window).expect("small"));
-                if over {
-                    next.window_start = Some(t);
-                    next.window_count = 0;
-                }
-                if next.window_count >= limit.max {
-                    return false;
-                }
-                next.window_count += 1;
-            }
-            next.remaining = next.remaining.map(|remaining| remaining - 1);
-            self.quota = next;
-            true
-        }
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Use(u64),
-        Clock(i64),
-        SetRemaining(Option<u64>),
-        SetRefill(Option<(u64, u64)>),
-        SetRate(Option<(u64, u64)>),
-    }
-
-    fn any_step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            6 => (0_u64..8).prop_map(Step::Use),
-            4 => (-50_i64..200).prop_map(Step::Clock),
-            1 => prop::option::of(0_u64..10).prop_map(Step::SetRemaining),
-            1 => prop::option::of((1_u64..6, 1_u64..150)).prop_map(Step::SetRefill),
-            1 => prop::option::of((1_u64..6, 1_u64..150)).prop_map(Step::SetRate),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn folding_uses_is_serving_them_one_by_one(steps in prop::collection::vec(any_step(), 1..60)) {
-            let mut quota = Quota::default();
-            let mut naive = Naive { quota };
-            let mut now = at(0);
-            for step in steps {
-                match step {
-                    Step::Clock(millis) => now = now.plus_millis(millis),
-                    Step::SetRemaining(value) => {
-                        quota.remaining = value;
-                        if value.is_none() {
-                            quota.refill = None;
-                        }
-                        naive.quota = quota;
-                    }
-                    Step::SetRefill(value) => {
-                        quota.refill = value.map(|(amount, interval)| Refill { amount, interval, since: now });
-                        if let (Some(refill), None) = (quota.refill, quota.remaining) {
-                            quota.remaining = Some(refill.amount);
-                        }
-                        naive.quota = quota;
-                    }
-                    Step::SetRate(value) => {
-                        quota.rate_limit = value.map(|(max, window)| RateLimit { max, window });
-                        naive.quota = quota;
-                    }
-                    Step::Use(wanted) => {
-                        let spend = quota.spend(wanted, now);
-                        let admitted = (0..wanted).filter(|_| naive.use_once(now)).count() as u64;
-                        prop_assert_eq!(spend.admitted, admitted);
-                        prop_assert_eq!(spend.refused.is_some(), admitted < wanted);
-                        quota = spend.after;
-                        prop_assert_eq!(quota, naive.quota);
-                    }
-                }
-            }
-        }
-
-        #[test]
-        fn never_more_than_was_granted(granted in 0_u64..50, batches in prop::collection::vec(0_u64..9, 0..30)) {
-            let mut quota = remaining(granted);
-            let wanted: u64 = batches.iter().sum();
-            let mut admitted = 0;
-            for batch in batches {
-                let spend = quota.spend(batch, at(0));
-                admitted += spend.admitted;
-                quota = spend.after;
-            }
-            prop_assert_eq!(admitted, wanted.min(granted));
-        }
-
-        #[test]
-        fn a_steady_caller_gets_exactly_max_in_each_window(max in 1_u64..6, window in 10_u64..60) {
-            let mut quota = Quota { rate_limit: Some(RateLimit { max, window }), ..Quota::default() };
-            let window = i64::try_from(window).expect("small");
-            for n in 0..5 {
-                let mut admitted = 0;
-                for millis in 0..window {
-                    let spend = quota.spend(1, at(n * window + millis));
-                    admitted += spend.admitted;
-                    quota = spend.after;
-                }
-                prop_assert_eq!(admitted, max.min(window.unsigned_abs()));
-            }
-        }
-    }
-}
+mod tests;

@@ -209,6 +209,18 @@ impl Snapshot {
         &self.uses
     }
 
+    /// Whether its organization is suspended.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.shared.home.is_suspended
+    }
+
+    /// Whether it belongs to a user who is no member of the organization any more.
+    #[must_use]
+    pub fn is_orphan(&self) -> bool {
+        self.shared.holder.as_ref().is_some_and(|holder| holder.permissions.is_none())
+    }
+
     /// Whether the secret that finds it is being replaced, and ends.
     #[must_use]
     pub fn is_ending(&self) -> bool {
@@ -220,11 +232,10 @@ impl Snapshot {
         if self.seldom.as_ref().and_then(|seldom| seldom.secret_expires_at).is_some_and(|end| now >= end) {
             return Err(Refusal::InvalidApiKey);
         }
-        if self.shared.home.is_suspended {
+        if self.is_suspended() {
             return Err(Refusal::OrganizationSuspended);
         }
-        let is_orphan = self.shared.holder.as_ref().is_some_and(|holder| holder.permissions.is_none());
-        if is_orphan || !self.enabled {
+        if self.is_orphan() || !self.enabled {
             return Err(Refusal::KeyDisabled);
         }
         if now >= self.expires_at {

@@ -228,14 +228,15 @@ impl ApiKeys for Store {
         Ok(end.await?)
     }
 
-    async fn delete(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage> {
-        let this = Condition::all().add(in_reach(reach)).add(api_key::Column::Id.eq(key.uuid()));
-        Ok(self.delete_all(this, act).await? == 1)
+    async fn delete(&self, reach: Reach, keys: Vec<KeyId>, act: &Act) -> Result<Vec<KeyId>, Outage> {
+        let these = api_key::Column::Id.is_in(keys.iter().map(|key| key.uuid()));
+        let deleted = self.delete_all(Condition::all().add(in_reach(reach)).add(these), act).await?;
+        Ok(deleted.into_iter().map(KeyId::from_uuid).collect())
     }
 
     async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage> {
         let expired = Condition::all().add(in_reach(reach)).add(api_key::Column::ExpiresAt.lte(act.at.millis()));
-        self.delete_all(expired, act).await
+        Ok(self.delete_all(expired, act).await?.len() as u64)
     }
 }
 
@@ -261,8 +262,8 @@ async fn find<C: ConnectionTrait>(db: &C, reach: Reach, key: KeyId) -> Result<Op
 }
 
 impl Store {
-    /// Removes the keys that `which` names. Answers how many.
-    async fn delete_all(&self, which: Condition, act: &Act) -> Result<u64, Outage> {
+    /// Removes the keys that `which` names. Answers which those were.
+    async fn delete_all(&self, which: Condition, act: &Act) -> Result<Vec<Uuid>, Outage> {
         let act = act.clone();
         let delete = self.transaction(move |transaction, changed| {
             let (which, act) = (which.clone(), act.clone());
@@ -278,7 +279,7 @@ impl Store {
                     .all(transaction)
                     .await?;
                 if keys.is_empty() {
-                    return Ok(0);
+                    return Ok(keys);
                 }
                 changed.keys.extend(secrets(transaction, keys.clone()).await?);
                 for keys in keys.chunks(ROWS) {
@@ -288,7 +289,7 @@ impl Store {
                 audit::note(transaction, &act, &keys).await?;
                 let gone = i64::try_from(keys.len()).expect("as many as there are");
                 organizations::count_keys(transaction, act.organization, -gone).await?;
-                Ok(keys.len() as u64)
+                Ok(keys)
             })
         });
         Ok(delete.await?)

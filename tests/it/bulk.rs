@@ -1,4 +1,4 @@
-//! Many keys made in one call: all of them or none.
+//! Many keys made in one call, all of them or none; and deleted in one.
 
 use harness::{KeySpec, TestApp};
 use serde_json::{Value, json};
@@ -54,4 +54,41 @@ async fn one_wrong_key_and_none_is_made() {
     let large = json!({"keys": [{"name": "n", "permissions": [], "metadata": {"x": "x".repeat(5 << 20)}}]});
     assert_eq!(tenant.admin.post(&bulk, &large).await.status, 413);
     assert_eq!(tenant.admin.get(&path).await.json().as_array().map(Vec::len), Some(2), "none of them was made");
+}
+
+#[tokio::test]
+async fn a_thousand_keys_are_deleted_in_one_call() {
+    let app = TestApp::start().await;
+    let (tenant, other) = (app.tenant("Acme").await, app.tenant("Other").await);
+    let path = format!("/orgs/{}/api_keys", tenant.org_id);
+    let made = tenant.admin.post(&format!("{path}/bulk_create"), &json!({"keys": keys(1_000)})).await.json();
+    let made = made["keys"].as_array().expect("keys").clone();
+    let code = async |key: &Value| {
+        tenant.admin.post("/api_keys/verify", &json!({"key": key["key"]})).await.json()["code"].clone()
+    };
+    assert_eq!(code(&made[7]).await, "VALID");
+    let bulk = format!("{path}/bulk_delete");
+    for (wrong, status) in [
+        (json!({}), 400),
+        (json!({"ids": []}), 400),
+        (json!({"ids": "x"}), 400),
+        (json!({"ids": [1]}), 400),
+        (json!({"ids": vec!["x"; 1_001]}), 400),
+        (json!({"ids": [made[0]["id"]], "force": true}), 400),
+    ] {
+        assert_eq!(tenant.admin.post(&bulk, &wrong).await.status, status, "{wrong}");
+    }
+    // A foreign key is not found, like one that is not there; twice the same is once.
+    let mut ids: Vec<Value> = made[..996].iter().map(|key| key["id"].clone()).collect();
+    ids.extend([json!(other.key_id), json!("nonsense"), json!("00000000-0000-7000-8000-000000000000"), ids[0].clone()]);
+    let deleted = tenant.admin.post(&bulk, &json!({"ids": ids})).await;
+    let expected = json!({"deleted": 996, "not_found": ids[996..999]});
+    assert_eq!((deleted.status, deleted.json()), (200, expected), "{}", deleted.text);
+    assert_eq!((code(&made[7]).await, code(&made[999]).await), (json!("INVALID_API_KEY"), json!("VALID")));
+    assert_eq!(other.admin.get("/auth/check-key").await.status, 200);
+    assert_eq!(tenant.admin.get(&path).await.json().as_array().map(Vec::len), Some(5));
+    let log = app.audit(&tenant.org_id).await;
+    assert_eq!(log.iter().filter(|event| event.action == "api_key.delete").count(), 996);
+    let again = tenant.admin.post(&bulk, &json!({"ids": ids[..3]})).await.json();
+    assert_eq!(again, json!({"deleted": 0, "not_found": ids[..3]}));
 }

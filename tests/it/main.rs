@@ -14,6 +14,7 @@ mod credentials;
 mod crossing;
 mod edge;
 mod escalation;
+mod explain;
 mod grants;
 mod house;
 mod isolation;

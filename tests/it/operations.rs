@@ -49,6 +49,15 @@ pub(crate) const PROTECTED: &[Operation] = &[
         },
     },
     Operation {
+        id: "deleteApiKeys",
+        permission: Some("api_keys:write"),
+        is_tenant_bound: true,
+        permitted: 200,
+        request: |org_id, key_id| {
+            ("POST", format!("/orgs/{org_id}/api_keys/bulk_delete"), Some(json!({"ids": [key_id]})))
+        },
+    },
+    Operation {
         id: "createApiKey",
         permission: Some("api_keys:write"),
         is_tenant_bound: true,

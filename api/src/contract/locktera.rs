@@ -1,8 +1,10 @@
 //! Locktera's organization keys: `/orgs/{org_id}/api_keys`. Also the home of what goes beyond the three documents.
 
+mod bulk;
 mod cursor;
 mod dto;
 mod error;
+mod explain;
 mod key;
 mod limits;
 mod list;
@@ -30,13 +32,8 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use self::{
-    cursor::Cursor,
-    dto::{CreateKey, CreateKeys, CreatedKeyView, CreatedKeys, PageSize},
-    error::{Reading, Writing},
-    list::KeyList,
-};
 pub use self::{
+    bulk::Bulk,
     key::OneKey,
     members::Members,
     organizations::Organizations,
@@ -45,6 +42,12 @@ pub use self::{
     sets::Sets,
     tokens::Tokens,
     verify::{HOT, Verify},
+};
+use self::{
+    cursor::Cursor,
+    dto::{CreateKey, CreatedKeyView, PageSize},
+    error::{Reading, Writing},
+    list::KeyList,
 };
 use super::{Failed, Shape, Success, Tag};
 use crate::{
@@ -115,25 +118,5 @@ impl Locktera {
         let new = body.read().await?.into_domain(authority.caller(), self.keys.now())?;
         let (key, secret) = self.keys.create(&authority, new).await?;
         Ok(Success(CreatedKeyView::new(&key, &secret)))
-    }
-
-    /// Create up to 1,000 keys for an organization
-    ///
-    /// All of them or none, each as if it were made alone; the answer has them in the same order. Needs the permission
-    /// `api_keys:write`.
-    #[oai(path = "/orgs/:org_id/api_keys/bulk_create", method = "post", operation_id = "createApiKeys")]
-    async fn create_api_keys(
-        &self,
-        credential: Credential,
-        /// The organization.
-        org_id: Path<Unread<Id>>,
-        /// What the keys will be.
-        body: Deferred<CreateKeys>,
-    ) -> Result<Success<CreatedKeys>, Failed<Writing>> {
-        let caller = self.gate.admit(&credential).await?;
-        let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
-        let new = body.read().await?.into_domain(authority.caller(), self.keys.now())?;
-        let made = self.keys.create_many(&authority, new).await?;
-        Ok(Success(CreatedKeys { keys: made.iter().map(|(key, secret)| CreatedKeyView::new(key, secret)).collect() }))
     }
 }

@@ -33,9 +33,17 @@ impl Keys {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Outage`].
     pub async fn delete(&self, authority: &Authority, key: Option<KeyId>) -> Result<(), Error> {
-        let key = key.ok_or(Error::NotFound)?;
+        let deleted = self.delete_many(authority, key.into_iter().collect()).await?;
+        if deleted.is_empty() { Err(Error::NotFound) } else { Ok(()) }
+    }
+
+    /// Ends all of these keys for good that are in reach, at once. Answers which.
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn delete_many(&self, authority: &Authority, keys: Vec<KeyId>) -> Result<Vec<KeyId>, Error> {
         let act = authority.act(Action::DeleteKey, self.now());
-        if self.ports.api_keys.delete(authority.reach(), key, &act).await? { Ok(()) } else { Err(Error::NotFound) }
+        Ok(self.ports.api_keys.delete(authority.reach(), keys, &act).await?)
     }
 
     /// Ends all keys in reach that are expired. Answers how many.

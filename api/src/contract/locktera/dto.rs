@@ -18,9 +18,9 @@ use super::{
     written::{permissions, sets},
 };
 use crate::{
-    body::{BULK_LIMIT, Document},
+    body::Document,
     failure::{Failure, Fields},
-    json::{Members, each, stored_object},
+    json::{Members, stored_object},
     time::{Moment, Seconds},
     wire::{JsonObject, Nullable, ParameterSchema, Unread},
 };
@@ -226,37 +226,6 @@ impl CreateKey {
             }
             _ => Err(Failure::Invalid(fields)),
         }
-    }
-}
-
-/// Keys to be made together.
-#[derive(Object)]
-#[oai(rename = "CreateApiKeys")]
-pub(super) struct CreateKeys {
-    /// 1 to 1,000 keys.
-    #[oai(validator(min_items = 1, max_items = 1000))]
-    keys: Vec<CreateKey>,
-}
-
-/// Keys that were just made, with their texts.
-#[derive(Object)]
-#[oai(rename = "CreatedApiKeys")]
-pub(super) struct CreatedKeys {
-    /// In the order in which they were asked for.
-    pub(super) keys: Vec<CreatedKeyView>,
-}
-
-impl Document for CreateKeys {
-    const LIMIT: usize = BULK_LIMIT;
-
-    fn read(members: Members) -> Result<Self, Failure> {
-        Ok(Self { keys: members.only_list("keys", 1_000, "keys", CreateKey::read)? })
-    }
-}
-
-impl CreateKeys {
-    pub(super) fn into_domain(self, caller: &Caller, now: Timestamp) -> Result<Vec<NewKey>, Failure> {
-        each("keys", self.keys, |key| key.into_domain(caller, now))
     }
 }
 

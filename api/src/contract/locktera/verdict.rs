@@ -10,6 +10,7 @@ use domain::{
 use poem_openapi::Object;
 use uuid::Uuid;
 
+use super::explain::CheckView;
 use crate::{
     json_text::JsonText,
     time::Moment,
@@ -44,6 +45,9 @@ pub(super) struct VerdictView {
     /// From this moment on it is refused; null: never.
     expires_at: Nullable<Moment>,
     rate_limit: Nullable<RateLimitView>,
+    /// Each check, in the order in which they are made; with `explain=true` only.
+    #[oai(skip_serializing_if_is_none)]
+    checks: Option<Vec<CheckView>>,
 }
 
 /// The window of a rate-limited key, as the header fields `RateLimit` and `Retry-After` tell it.

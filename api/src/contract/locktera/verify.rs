@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use domain::{Error, caller::Caller, keys::Question, permission::Permission};
-use poem_openapi::OpenApi;
+use domain::{
+    Error,
+    caller::Caller,
+    keys::{Keys, Question},
+    permission::Permission,
+};
+use poem_openapi::{OpenApi, param::Query};
 
 use super::{
     error::Writing,
+    explain,
     question::{VerifyApiKey, VerifyApiKeys},
     verdict::{self, VerdictView, VerdictsView},
 };
@@ -14,6 +20,7 @@ use crate::{
     body::Deferred,
     contract::{Failed, Tag, Written},
     credentials::Credential,
+    failure::{Failure, Fields},
     gate::Gate,
     hot::{Asked, HotVerify},
     verifier::Verifier,
@@ -29,6 +36,8 @@ pub struct Verify {
     pub gate: Arc<Gate>,
     /// Decides.
     pub verifier: Arc<Verifier>,
+    /// Says why.
+    pub keys: Arc<Keys>,
 }
 
 #[OpenApi(tag = "Tag::Verify")]
@@ -38,19 +47,37 @@ impl Verify {
     /// 200 for every verdict. A key in the caller's organization (for a platform caller: in any) that is enabled, not
     /// expired, holds all that is asked for and has uses left is valid, and the use is counted. What is refused costs
     /// nothing. Needs `api_keys:verify`.
+    ///
+    /// With `explain=true` the answer has every check with what it looks at, also those after the first that fails, and no
+    /// use is counted: for people who ask why. It needs `api_keys:read`, too, and reads the database.
     #[oai(path = "/api_keys/verify", method = "post", operation_id = "verifyApiKey")]
     async fn verify_api_key(
         &self,
         credential: Credential,
+        /// Whether to say why, and to count nothing.
+        explain: Query<Option<String>>,
         /// The key, and what it should be good for.
         body: Deferred<VerifyApiKey>,
     ) -> Result<Written<VerdictView>, Failed<Writing>> {
         let caller = self.verifier.admitted(self.gate.admit(&credential).await)?;
         caller.require(&Permission::API_KEYS_VERIFY)?;
+        let is_explained = match explain.0.as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Failure::Invalid(Fields::one("explain", "must be true or false")).into()),
+        };
+        if is_explained {
+            caller.require(&Permission::API_KEYS_READ)?;
+        }
         let asked = body.read().await?.into_asked()?;
         let asked = within_reach(&caller, asked)?;
-        let verdict = self.verifier.verify(&caller, asked.question()).await?;
-        Ok(Written::new(verdict::write(&verdict)))
+        if !is_explained {
+            let verdict = self.verifier.verify(&caller, asked.question()).await?;
+            return Ok(Written::new(verdict::write(&verdict)));
+        }
+        let explanation = self.keys.explain(&caller, asked.question()).await?;
+        let text = verdict::write(&explain::verdict(&explanation));
+        Ok(Written::new(text.with_member("checks", &explain::checks(&explanation).to_string())))
     }
 
     /// Verify up to 100 keys

@@ -1,0 +1,148 @@
+//! Many keys at once: `/orgs/{org_id}/api_keys/bulk_create` and `…/bulk_delete`.
+
+use std::{collections::HashSet, sync::Arc};
+
+use domain::{
+    caller::Caller,
+    clock::Timestamp,
+    id::KeyId,
+    keys::{Keys, NewKey},
+    permission::Permission,
+};
+use poem_openapi::{Object, OpenApi, param::Path};
+
+use super::{
+    dto::{CreateKey, CreatedKeyView},
+    error::Writing,
+};
+use crate::{
+    body::{BULK_LIMIT, Deferred, Document},
+    contract::{Failed, Success, Tag},
+    credentials::Credential,
+    failure::{Failure, Fields},
+    gate::Gate,
+    json::{Members, each},
+    wire::{Id, Unread},
+};
+
+/// The operations.
+pub struct Bulk {
+    /// Authenticates.
+    pub gate: Arc<Gate>,
+    /// Decides and acts.
+    pub keys: Arc<Keys>,
+}
+
+/// Keys in one call.
+const MOST: usize = 1_000;
+
+#[OpenApi(tag = "Tag::Organizations")]
+impl Bulk {
+    /// Create up to 1,000 keys for an organization
+    ///
+    /// All of them or none, each as if it were made alone; the answer has them in the same order. Needs the permission
+    /// `api_keys:write`.
+    #[oai(path = "/orgs/:org_id/api_keys/bulk_create", method = "post", operation_id = "createApiKeys")]
+    async fn create_api_keys(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// What the keys will be.
+        body: Deferred<CreateKeys>,
+    ) -> Result<Success<CreatedKeys>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
+        let new = body.read().await?.into_domain(authority.caller(), self.keys.now())?;
+        let made = self.keys.create_many(&authority, new).await?;
+        Ok(Success(CreatedKeys { keys: made.iter().map(|(key, secret)| CreatedKeyView::new(key, secret)).collect() }))
+    }
+
+    /// Delete up to 1,000 keys of an organization
+    ///
+    /// Those that there are are refused from now on, all at once; the others are named in the answer. Needs the permission
+    /// `api_keys:write`.
+    #[oai(path = "/orgs/:org_id/api_keys/bulk_delete", method = "post", operation_id = "deleteApiKeys")]
+    async fn delete_api_keys(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// Which keys.
+        body: Deferred<DeleteKeys>,
+    ) -> Result<Success<DeletedKeys>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
+        let texts = body.read().await?.ids;
+        let ids = texts.iter().filter_map(|text| text.parse().ok()).collect();
+        let deleted: HashSet<KeyId> = self.keys.delete_many(&authority, ids).await?.into_iter().collect();
+        let is_gone = |text: &String| text.parse().is_ok_and(|id| deleted.contains(&id));
+        let not_found = texts.into_iter().filter(|text| !is_gone(text)).collect();
+        Ok(Success(DeletedKeys { deleted: deleted.len() as u64, not_found }))
+    }
+}
+
+/// Keys to be made together.
+#[derive(Object)]
+#[oai(rename = "CreateApiKeys")]
+struct CreateKeys {
+    /// 1 to 1,000 keys.
+    #[oai(validator(min_items = 1, max_items = 1000))]
+    keys: Vec<CreateKey>,
+}
+
+/// Keys that were just made, with their texts.
+#[derive(Object)]
+#[oai(rename = "CreatedApiKeys")]
+struct CreatedKeys {
+    /// In the order in which they were asked for.
+    keys: Vec<CreatedKeyView>,
+}
+
+impl Document for CreateKeys {
+    const LIMIT: usize = BULK_LIMIT;
+
+    fn read(members: Members) -> Result<Self, Failure> {
+        Ok(Self { keys: members.only_list("keys", MOST, "keys", CreateKey::read)? })
+    }
+}
+
+impl CreateKeys {
+    fn into_domain(self, caller: &Caller, now: Timestamp) -> Result<Vec<NewKey>, Failure> {
+        each("keys", self.keys, |key| key.into_domain(caller, now))
+    }
+}
+
+/// Keys to be deleted together.
+#[derive(Object)]
+#[oai(rename = "DeleteApiKeys")]
+struct DeleteKeys {
+    /// 1 to 1,000 identifiers.
+    #[oai(validator(min_items = 1, max_items = 1000))]
+    ids: Vec<String>,
+}
+
+impl Document for DeleteKeys {
+    const LIMIT: usize = BULK_LIMIT;
+
+    fn read(mut members: Members) -> Result<Self, Failure> {
+        let ids: Option<Vec<String>> = members.required("ids");
+        members.finish_strictly()?;
+        let ids = ids.unwrap_or_default();
+        if (1..=MOST).contains(&ids.len()) {
+            Ok(Self { ids })
+        } else {
+            Err(Failure::Invalid(Fields::one("ids", "must hold 1 to 1000 identifiers")))
+        }
+    }
+}
+
+/// Keys that were just deleted.
+#[derive(Object)]
+#[oai(rename = "DeletedApiKeys")]
+struct DeletedKeys {
+    /// How many.
+    deleted: u64,
+    /// What names no key of the organization.
+    not_found: Vec<String>,
+}

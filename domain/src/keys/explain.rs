@@ -1,0 +1,150 @@
+//! Why a key is good for something or why not, check by check. Nothing is counted.
+
+use std::sync::Arc;
+
+use super::{Keys, Question};
+use crate::{
+    caller::Caller,
+    clock::Timestamp,
+    error::Error,
+    permission::{Permission, PermissionSet},
+    quota::Quota,
+    reach::Reach,
+    refusal::Refusal,
+    secret::SecretHash,
+    snapshot::Snapshot,
+};
+
+/// What verify would say at a moment, and why.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The key, where it is in the caller's reach.
+    pub key: Option<Arc<Snapshot>>,
+    /// Its limits, and how far they are used.
+    pub quota: Quota,
+    /// The checks in the order in which they are made; those after the first that fails would not have been.
+    pub checks: Vec<Check>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// A check with what it looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What is looked at.
+    pub subject: Subject,
+    /// Why the key would be refused; `None`: it passes.
+    pub refusal: Option<Refusal>,
+}
+
+/// What a check looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Whether the text is that of a key in the caller's reach.
+    Key,
+    /// Whether its organization is in use.
+    Organization,
+    /// Whether it is switched on, and its user a member.
+    Enabled {
+        /// Switched on.
+        enabled: bool,
+    },
+    /// Whether it is expired.
+    Expiry {
+        /// When it expires; `None`: never.
+        expires_at: Option<Timestamp>,
+    },
+    /// Whether it holds all that is asked for.
+    Permissions {
+        /// What is asked for.
+        needed: PermissionSet,
+        /// What of it is not held.
+        missing: Vec<Permission>,
+    },
+    /// Whether uses are left.
+    Remaining {
+        /// So many, with a refill that is due; `None`: any number.
+        left: Option<u64>,
+    },
+    /// Whether the window has room.
+    RateLimit {
+        /// The most uses in a window; `None`: any number.
+        max: Option<u64>,
+        /// Uses in the running window.
+        used: u64,
+    },
+}
+
+impl Explanation {
+    /// Why verify would refuse the key, if it would.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.checks.iter().find_map(|check| check.refusal)
+    }
+}
+
+impl Keys {
+    /// What verify would say now, read from the database. The caller holds `api_keys:verify` and `api_keys:read`.
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn explain(&self, caller: &Caller, question: Question<'_>) -> Result<Explanation, Error> {
+        let found = match SecretHash::of(question.text) {
+            Some(hash) => self.ports.snapshots.read(&hash).await?,
+            None => None,
+        };
+        let now = self.now();
+        let in_reach = found.filter(|key| {
+            let organization = key.organization();
+            let is_asked = question.organization.is_none_or(|only| organization == only);
+            is_asked && caller.sees(organization) && key.check(now) != Err(Refusal::InvalidApiKey)
+        });
+        let current = match &in_reach {
+            Some(key) => self.ports.api_keys.find(Reach::whole(key.organization()), key.id()).await?,
+            None => None,
+        };
+        let (Some(key), Some(current)) = (in_reach, current) else {
+            let unknown = Check { subject: Subject::Key, refusal: Some(Refusal::InvalidApiKey) };
+            return Ok(Explanation { key: None, quota: Quota::default(), checks: vec![unknown], now });
+        };
+        let checks = checks(&key, &current.quota, question.permissions, now);
+        Ok(Explanation { key: Some(key), quota: current.quota, checks, now })
+    }
+}
+
+fn checks(key: &Snapshot, quota: &Quota, needed: &PermissionSet, now: Timestamp) -> Vec<Check> {
+    let check = |subject, refusal: Option<Refusal>| Check { subject, refusal };
+    let when = |fails: bool, refusal| fails.then_some(refusal);
+    let missing: Vec<Permission> = needed.iter().filter(|permission| !key.allows(permission)).cloned().collect();
+    let standing = quota.standing(now);
+    let is_full = standing.window.is_some_and(|window| window.left == 0);
+    let limited = Refusal::RateLimited { try_again_in: standing.window.map_or(0, |window| window.ends_in) };
+    let is_short = !missing.is_empty();
+    vec![
+        check(Subject::Key, None),
+        check(Subject::Organization, when(key.is_suspended(), Refusal::OrganizationSuspended)),
+        check(
+            Subject::Enabled { enabled: key.is_enabled() },
+            when(key.is_orphan() || !key.is_enabled(), Refusal::KeyDisabled),
+        ),
+        check(
+            Subject::Expiry { expires_at: key.expires_at() },
+            when(key.expires_at().is_some_and(|at| now >= at), Refusal::KeyExpired),
+        ),
+        check(
+            Subject::Permissions { needed: needed.clone(), missing },
+            when(is_short, Refusal::InsufficientPermissions),
+        ),
+        check(
+            Subject::Remaining { left: standing.remaining },
+            when(standing.remaining == Some(0), Refusal::UsageExceeded),
+        ),
+        check(
+            Subject::RateLimit {
+                max: quota.rate_limit.map(|limit| limit.max),
+                used: standing.window.map_or(0, |window| window.used),
+            },
+            when(is_full, limited),
+        ),
+    ]
+}

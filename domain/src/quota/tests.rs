@@ -1,0 +1,193 @@
+//! The rules of limits, by examples and against the same rules in plainest words.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(1_000_000 + millis)
+}
+
+fn remaining(remaining: u64) -> Quota {
+    Quota { remaining: Some(remaining), ..Quota::default() }
+}
+
+#[test]
+fn what_remains_is_used_up() {
+    let spend = remaining(2).spend(3, at(0));
+    assert_eq!((spend.admitted, spend.refused), (2, Some(Refusal::UsageExceeded)));
+    assert_eq!(spend.after, remaining(0));
+    let spend = spend.after.spend(1, at(0));
+    assert_eq!((spend.admitted, spend.after, spend.refused), (0, remaining(0), Some(Refusal::UsageExceeded)));
+}
+
+#[test]
+fn a_refill_sets_and_does_not_add() {
+    let refill = Refill { amount: 3, interval: 1_000, since: at(0) };
+    let quota = Quota { refill: Some(refill), ..remaining(99) };
+    assert_eq!(quota.spend(1, at(999)).after.remaining, Some(98));
+    let spend = quota.spend(1, at(5_000));
+    assert_eq!((spend.after.remaining, spend.after.last_refill_at), (Some(2), Some(at(5_000))));
+    assert_eq!(spend.after.spend(3, at(5_999)).admitted, 2, "the interval begins with the refill");
+    assert_eq!(spend.after.spend(9, at(6_000)).admitted, 3);
+    assert_eq!(quota.spend(0, at(9_999)).after, quota, "nothing is written for nothing");
+}
+
+#[test]
+fn a_window_begins_with_its_first_use() {
+    let quota = Quota { rate_limit: Some(RateLimit { max: 2, window: 1_000 }), ..Quota::default() };
+    let spend = quota.spend(5, at(300));
+    assert_eq!((spend.admitted, spend.refused), (2, Some(Refusal::RateLimited { try_again_in: 1_000 })));
+    let again = spend.after.spend(1, at(1_299));
+    assert_eq!((again.admitted, again.refused), (0, Some(Refusal::RateLimited { try_again_in: 1 })));
+    assert_eq!(again.after, spend.after, "a refused use does not prolong the window");
+    assert_eq!(spend.after.spend(1, at(1_300)).after.window_start, Some(at(1_300)));
+    assert_eq!(spend.after.spend(1, at(-9_000)).admitted, 0, "a clock that goes back opens no window");
+}
+
+#[test]
+fn used_up_comes_before_rate_limited() {
+    let limit = Some(RateLimit { max: 1, window: 1_000 });
+    let both = Quota { rate_limit: limit, ..remaining(1) };
+    assert_eq!(both.spend(2, at(0)).refused, Some(Refusal::UsageExceeded));
+    let spent = both.spend(1, at(0)).after;
+    assert_eq!(spent.spend(1, at(0)).refused, Some(Refusal::UsageExceeded));
+    let more = Quota { remaining: Some(5), ..spent };
+    assert_eq!(more.spend(1, at(0)).refused, Some(Refusal::RateLimited { try_again_in: 1_000 }));
+    assert_eq!(more.spend(1, at(0)).after.remaining, Some(5), "a rate-limited use costs nothing");
+}
+
+/// The rules once more, one use at a time and in the plainest words.
+#[derive(Clone, Debug)]
+struct Naive {
+    quota: Quota,
+}
+
+impl Naive {
+    fn use_once(&mut self, now: Timestamp) -> bool {
+        let q = &mut self.quota;
+        let mut t = now;
+        for mark in [q.window_start, q.last_refill_at].into_iter().flatten() {
+            if mark > t {
+                t = mark;
+            }
+        }
+        let mut next = *q;
+        if let Some(refill) = q.refill {
+            let begin = match q.last_refill_at {
+                Some(last) if last > refill.since => last,
+                _ => refill.since,
+            };
+            if t.millis() - begin.millis() >= i64::try_from(refill.interval).expect("small") {
+                next.remaining = Some(refill.amount);
+                next.last_refill_at = Some(t);
+            }
+        }
+        if next.remaining == Some(0) {
+            return false;
+        }
+        if let Some(limit) = q.rate_limit {
+            let over = q
+                .window_start
+                .is_none_or(|start| t.millis() - start.millis() >= i64::try_from(limit.window).expect("small"));
+            if over {
+                next.window_start = Some(t);
+                next.window_count = 0;
+            }
+            if next.window_count >= limit.max {
+                return false;
+            }
+            next.window_count += 1;
+        }
+        next.remaining = next.remaining.map(|remaining| remaining - 1);
+        self.quota = next;
+        true
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Use(u64),
+    Clock(i64),
+    SetRemaining(Option<u64>),
+    SetRefill(Option<(u64, u64)>),
+    SetRate(Option<(u64, u64)>),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0_u64..8).prop_map(Step::Use),
+        4 => (-50_i64..200).prop_map(Step::Clock),
+        1 => prop::option::of(0_u64..10).prop_map(Step::SetRemaining),
+        1 => prop::option::of((1_u64..6, 1_u64..150)).prop_map(Step::SetRefill),
+        1 => prop::option::of((1_u64..6, 1_u64..150)).prop_map(Step::SetRate),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn folding_uses_is_serving_them_one_by_one(steps in prop::collection::vec(any_step(), 1..60)) {
+        let mut quota = Quota::default();
+        let mut naive = Naive { quota };
+        let mut now = at(0);
+        for step in steps {
+            match step {
+                Step::Clock(millis) => now = now.plus_millis(millis),
+                Step::SetRemaining(value) => {
+                    quota.remaining = value;
+                    if value.is_none() {
+                        quota.refill = None;
+                    }
+                    naive.quota = quota;
+                }
+                Step::SetRefill(value) => {
+                    quota.refill = value.map(|(amount, interval)| Refill { amount, interval, since: now });
+                    if let (Some(refill), None) = (quota.refill, quota.remaining) {
+                        quota.remaining = Some(refill.amount);
+                    }
+                    naive.quota = quota;
+                }
+                Step::SetRate(value) => {
+                    quota.rate_limit = value.map(|(max, window)| RateLimit { max, window });
+                    naive.quota = quota;
+                }
+                Step::Use(wanted) => {
+                    let spend = quota.spend(wanted, now);
+                    let admitted = (0..wanted).filter(|_| naive.use_once(now)).count() as u64;
+                    prop_assert_eq!(spend.admitted, admitted);
+                    prop_assert_eq!(spend.refused.is_some(), admitted < wanted);
+                    quota = spend.after;
+                    prop_assert_eq!(quota, naive.quota);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn never_more_than_was_granted(granted in 0_u64..50, batches in prop::collection::vec(0_u64..9, 0..30)) {
+        let mut quota = remaining(granted);
+        let wanted: u64 = batches.iter().sum();
+        let mut admitted = 0;
+        for batch in batches {
+            let spend = quota.spend(batch, at(0));
+            admitted += spend.admitted;
+            quota = spend.after;
+        }
+        prop_assert_eq!(admitted, wanted.min(granted));
+    }
+
+    #[test]
+    fn a_steady_caller_gets_exactly_max_in_each_window(max in 1_u64..6, window in 10_u64..60) {
+        let mut quota = Quota { rate_limit: Some(RateLimit { max, window }), ..Quota::default() };
+        let window = i64::try_from(window).expect("small");
+        for n in 0..5 {
+            let mut admitted = 0;
+            for millis in 0..window {
+                let spend = quota.spend(1, at(n * window + millis));
+                admitted += spend.admitted;
+                quota = spend.after;
+            }
+            prop_assert_eq!(admitted, max.min(window.unsigned_abs()));
+        }
+    }
+}
