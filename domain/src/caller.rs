@@ -113,7 +113,7 @@ impl Caller {
     /// When what the caller makes has to end. `None`: never.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
-        self.key().and_then(|key| key.expires_at())
+        self.key().and_then(|key| key.ends_at())
     }
 
     /// Who a key says has made it, when this caller makes it.

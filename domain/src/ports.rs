@@ -141,6 +141,8 @@ pub struct Rotation {
     pub secret: SecretHash,
     /// Its prefix and first characters.
     pub start: String,
+    /// Those of the old one.
+    pub old_start: String,
     /// When the old one ends.
     pub old_ends_at: Timestamp,
 }

@@ -52,7 +52,7 @@ impl Sessions {
         }
         let now = self.clock.now();
         let (bearer, own_end) = match &caller.who {
-            Who::Key(key) => (Bearer::Key(*key.hash()), key.expires_at()),
+            Who::Key(key) => (Bearer::Key(*key.hash()), key.ends_at()),
             Who::Person(person) => (Bearer::Person(person.user, person.word.clone()), person.ends_at),
         };
         let end = now.plus_millis(LIFE);

@@ -221,6 +221,13 @@ impl Snapshot {
         self.shared.holder.as_ref().is_some_and(|holder| holder.permissions.is_none())
     }
 
+    /// When what was shown is good no longer: the key is expired, or its secret has been replaced. `None`: never.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let secret = self.seldom.as_ref().and_then(|seldom| seldom.secret_expires_at);
+        self.expires_at().into_iter().chain(secret).min()
+    }
+
     /// Whether the secret that finds it is being replaced, and ends.
     #[must_use]
     pub fn is_ending(&self) -> bool {

@@ -59,7 +59,7 @@ impl Tokens {
         let now = self.keys.now();
         let life = i64::try_from(seconds.min(Self::MOST_SECONDS)).unwrap_or(0).saturating_mul(1_000);
         let end = now.plus_millis(life);
-        let expires_at = key.expires_at().map_or(end, |own| own.min(end));
+        let expires_at = key.ends_at().map_or(end, |own| own.min(end));
         let id = FamilyId::random(&*self.entropy);
         let family = Family { id, secret: *key.hash(), permissions: permissions.clone() };
         Ok(Token {

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The keys in reach: the only way to a key's row, but for the lookup by hash.
-fn in_reach(reach: Reach) -> Condition {
+pub(crate) fn in_reach(reach: Reach) -> Condition {
     let organization = api_key::Column::OrganizationId.eq(reach.organization.uuid());
     let user = reach.user.map(|user| api_key::Column::UserId.eq(user.uuid()));
     Condition::all().add(organization).add_option(user)
@@ -107,7 +107,7 @@ async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<api_key::Model>) -> Resu
 }
 
 /// The secrets of these keys.
-async fn secrets<C: ConnectionTrait>(db: &C, keys: Vec<Uuid>) -> Result<Vec<SecretHash>, DbErr> {
+pub(crate) async fn secrets<C: ConnectionTrait>(db: &C, keys: Vec<Uuid>) -> Result<Vec<SecretHash>, DbErr> {
     let mut hashes = Vec::new();
     for keys in keys.chunks(ROWS) {
         let rows: Vec<Vec<u8>> = api_key_secret::Entity::find()
@@ -182,24 +182,7 @@ impl ApiKeys for Store {
         rotation: Rotation,
         act: &Act,
     ) -> Result<Option<ApiKey>, Error> {
-        let act = act.clone();
-        let row = api_key::ActiveModel {
-            start: Set(rotation.start.clone()),
-            ..convert::changes_row(&KeyChanges::default(), version, act.at)
-        };
-        let rotate = self.transaction(move |transaction, changed| {
-            let (row, rotation, act) = (row.clone(), rotation.clone(), act.clone());
-            Box::pin(async move {
-                if write(transaction, reach, key, version, row).await? == 0 {
-                    return Ok(None);
-                }
-                rotation::replace(transaction, key, &rotation, act.at).await?;
-                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
-                audit::note(transaction, &act, &[key.uuid()]).await?;
-                find(transaction, reach, key).await
-            })
-        });
-        Ok(rotate.await?)
+        Ok(self.replace_secret(reach, key, version, rotation, act.clone()).await?)
     }
 
     async fn find_previous_secret(
@@ -213,19 +196,7 @@ impl ApiKeys for Store {
     }
 
     async fn end_previous_secret(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage> {
-        let act = act.clone();
-        let end = self.transaction(move |transaction, changed| {
-            let act = act.clone();
-            Box::pin(async move {
-                if find(transaction, reach, key).await?.is_none() || !rotation::end(transaction, key, act.at).await? {
-                    return Ok(false);
-                }
-                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
-                audit::note(transaction, &act, &[key.uuid()]).await?;
-                Ok(true)
-            })
-        });
-        Ok(end.await?)
+        Ok(self.end_secret(reach, key, act.clone()).await?)
     }
 
     async fn delete(&self, reach: Reach, keys: Vec<KeyId>, act: &Act) -> Result<Vec<KeyId>, Outage> {
@@ -241,7 +212,7 @@ impl ApiKeys for Store {
 }
 
 /// Writes these columns of a key that still has this version. Answers whether there is one.
-async fn write<C: ConnectionTrait>(
+pub(crate) async fn write<C: ConnectionTrait>(
     db: &C,
     reach: Reach,
     key: KeyId,
@@ -256,7 +227,7 @@ async fn write<C: ConnectionTrait>(
     Ok(update.exec(db).await?.rows_affected)
 }
 
-async fn find<C: ConnectionTrait>(db: &C, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Failure> {
+pub(crate) async fn find<C: ConnectionTrait>(db: &C, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Failure> {
     let row = api_key::Entity::find_by_id(key.uuid()).filter(in_reach(reach)).one(db).await?;
     Ok(complete(db, row.into_iter().collect()).await?.pop())
 }

@@ -1,14 +1,82 @@
 //! The secrets of a key that is being given a new one.
 
-use domain::{Error, api_key::PreviousSecret, clock::Timestamp, id::KeyId, ports::Rotation};
+use domain::{
+    Error,
+    act::Act,
+    api_key::{ApiKey, PreviousSecret},
+    clock::Timestamp,
+    id::KeyId,
+    ports::{KeyChanges, Rotation},
+    reach::Reach,
+};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
 };
 
-use crate::{entity::api_key_secret, outage::Failure};
+use crate::{
+    Store,
+    api_keys::{self, secrets},
+    audit, convert,
+    entity::{api_key, api_key_secret},
+    outage::Failure,
+};
 
-/// Ended secrets of a key that are kept, so that they are known when somebody shows them.
-const KEPT: usize = 10;
+impl Store {
+    /// Gives a key that still has this version a new secret. `None`: it has another one, or is gone.
+    pub(crate) async fn replace_secret(
+        &self,
+        reach: Reach,
+        key: KeyId,
+        version: u64,
+        rotation: Rotation,
+        act: Act,
+    ) -> Result<Option<ApiKey>, Failure> {
+        let row = api_key::ActiveModel {
+            start: Set(rotation.start.clone()),
+            ..convert::changes_row(&KeyChanges::default(), version, act.at)
+        };
+        let replace = self.transaction(move |transaction, changed| {
+            let (row, rotation, act) = (row.clone(), rotation.clone(), act.clone());
+            Box::pin(async move {
+                if api_keys::write(transaction, reach, key, version, row).await? == 0 {
+                    return Ok(None);
+                }
+                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                replace(transaction, key, &rotation, act.at).await?;
+                audit::note(transaction, &act, &[key.uuid()]).await?;
+                api_keys::find(transaction, reach, key).await
+            })
+        });
+        replace.await
+    }
+
+    /// Ends the old secret of a key. `false`: there is none, or no such key; nothing was changed.
+    pub(crate) async fn end_secret(&self, reach: Reach, key: KeyId, act: Act) -> Result<bool, Failure> {
+        let end = self.transaction(move |transaction, changed| {
+            let act = act.clone();
+            Box::pin(async move {
+                // Another version, so that no use that was decided before is counted any more.
+                let next = Expr::col(api_key::Column::Version).add(1);
+                let this = api_key::Entity::update_many()
+                    .col_expr(api_key::Column::Version, next)
+                    .filter(api_keys::in_reach(reach))
+                    .filter(api_key::Column::Id.eq(key.uuid()));
+                this.exec(transaction).await?;
+                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                let is_here = api_keys::find(transaction, reach, key).await?.is_some();
+                if !is_here || !end(transaction, key, act.at).await? {
+                    return Err(Failure::Refused(Error::NotFound));
+                }
+                audit::note(transaction, &act, &[key.uuid()]).await?;
+                Ok(true)
+            })
+        });
+        match end.await {
+            Err(Failure::Refused(Error::NotFound)) => Ok(false),
+            ended => ended,
+        }
+    }
+}
 
 /// The secrets of a key that are being replaced and still good.
 fn going_on(key: KeyId, now: Timestamp) -> Condition {
@@ -18,36 +86,26 @@ fn going_on(key: KeyId, now: Timestamp) -> Condition {
 }
 
 /// Gives a key, whose row is locked, a new secret.
-pub(crate) async fn replace<C: ConnectionTrait>(
-    db: &C,
-    key: KeyId,
-    rotation: &Rotation,
-    now: Timestamp,
-) -> Result<(), Failure> {
+async fn replace<C: ConnectionTrait>(db: &C, key: KeyId, rotation: &Rotation, now: Timestamp) -> Result<(), Failure> {
     let is_going_on = api_key_secret::Entity::find().filter(going_on(key, now)).one(db).await?.is_some();
     if is_going_on && rotation.old_ends_at > now {
         return Err(Failure::Refused(Error::StillRotating));
     }
-    let end = rotation.old_ends_at.millis();
-    let good = Condition::any()
-        .add(api_key_secret::Column::ExpiresAt.is_null())
-        .add(api_key_secret::Column::ExpiresAt.gt(end));
-    api_key_secret::Entity::update_many()
-        .col_expr(api_key_secret::Column::ExpiresAt, Expr::value(end))
-        .filter(api_key_secret::Column::ApiKeyId.eq(key.uuid()))
-        .filter(good)
-        .exec(db)
-        .await?;
-    let old = api_key_secret::Entity::find()
-        .filter(api_key_secret::Column::ApiKeyId.eq(key.uuid()))
-        .order_by_desc(api_key_secret::Column::ExpiresAt)
-        .all(db)
-        .await?;
-    let surplus: Vec<Vec<u8>> = old.into_iter().skip(KEPT).map(|secret| secret.hash).collect();
-    if !surplus.is_empty() {
-        let surplus = api_key_secret::Column::Hash.is_in(surplus);
-        api_key_secret::Entity::delete_many().filter(surplus).exec(db).await?;
+    let of_key = api_key_secret::Column::ApiKeyId.eq(key.uuid());
+    if rotation.old_ends_at > now {
+        let is_current = api_key_secret::Column::ExpiresAt.is_null();
+        api_key_secret::Entity::update_many()
+            .col_expr(api_key_secret::Column::ExpiresAt, Expr::value(rotation.old_ends_at.millis()))
+            .col_expr(api_key_secret::Column::Start, Expr::value(rotation.old_start.clone()))
+            .filter(of_key.clone())
+            .filter(is_current)
+            .exec(db)
+            .await?;
     }
+    // What ends now is removed: an end that is a time would come later where a clock is behind.
+    let old = api_key_secret::Entity::delete_many().filter(of_key);
+    let has_ended = api_key_secret::Column::ExpiresAt.lte(now.millis());
+    if rotation.old_ends_at > now { old.filter(has_ended) } else { old }.exec(db).await?;
     let row = api_key_secret::ActiveModel {
         hash: Set(rotation.secret.bytes().to_vec()),
         api_key_id: Set(key.uuid()),
@@ -76,12 +134,8 @@ pub(crate) async fn previous<C: ConnectionTrait>(
 }
 
 /// Ends it now. `false`: there is none.
-pub(crate) async fn end<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<bool, Failure> {
-    let ended = api_key_secret::Entity::update_many()
-        .col_expr(api_key_secret::Column::ExpiresAt, Expr::value(now.millis()))
-        .filter(going_on(key, now))
-        .exec(db)
-        .await?;
+async fn end<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<bool, Failure> {
+    let ended = api_key_secret::Entity::delete_many().filter(going_on(key, now)).exec(db).await?;
     Ok(ended.rows_affected > 0)
 }
 

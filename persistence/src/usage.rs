@@ -110,13 +110,29 @@ impl Book {
             size = if started.elapsed() > SLOW { (size / 2).max(FEW) } else { (size * 2).min(CHUNK) };
             rest = others;
         }
-        loop {
-            let Some((hash, last)) = lock(&self.ending).pop_first() else { return Ok(()) };
-            if let Err(failure) = rotation::used(&pools.write, &hash, last).await {
-                lock(&self.ending).entry(hash).or_insert(last);
+        self.flush_ending(pools).await
+    }
+
+    /// Writes when secrets that are being replaced were last used, many in one transaction.
+    async fn flush_ending(&self, pools: &Pools) -> Result<(), Outage> {
+        let ending: Vec<([u8; 32], Timestamp)> = std::mem::take(&mut *lock(&self.ending)).into_iter().collect();
+        for (place, chunk) in ending.chunks(CHUNK).enumerate() {
+            let write = async || {
+                let transaction = pools.begin().await?;
+                for (hash, last) in chunk {
+                    rotation::used(&transaction, hash, *last).await?;
+                }
+                Ok(transaction.commit().await?)
+            };
+            if let Err(failure) = retry::in_time(pools.timeout, retry::until_it_stands(pools.timeout, write)).await {
+                let mut left = lock(&self.ending);
+                for (hash, last) in &ending[place * CHUNK..] {
+                    left.entry(*hash).and_modify(|later| *later = (*later).max(*last)).or_insert(*last);
+                }
                 return Err(failure.into());
             }
         }
+        Ok(())
     }
 
     /// Keeps uses for the next time.
@@ -137,7 +153,8 @@ impl Book {
         uses.extend(gathered.into_iter().filter_map(|(key, written)| {
             let (count, last) = key.uses().store();
             if let Some(last) = last.filter(|_| key.is_ending()) {
-                lock(&self.ending).insert(*key.hash().bytes(), last);
+                let mut ending = lock(&self.ending);
+                ending.entry(*key.hash().bytes()).and_modify(|later| *later = (*later).max(last)).or_insert(last);
             }
             Some((key.id().uuid(), Uses { count: count - written, last: last? }))
         }));

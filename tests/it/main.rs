@@ -35,6 +35,7 @@ mod outside_refusals;
 mod paging;
 mod permission_sets;
 mod rotation;
+mod rotation_rules;
 mod sessions;
 mod shutdown;
 mod signing_keys;

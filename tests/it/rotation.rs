@@ -9,12 +9,12 @@ use domain::quota::Quota;
 use harness::{Caller, KeySpec, Tenant, TestApp};
 use serde_json::{Value, json};
 
-struct Key {
-    path: String,
-    text: String,
+pub(crate) struct Key {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
-async fn create(tenant: &Tenant, body: &Value) -> Key {
+pub(crate) async fn create(tenant: &Tenant, body: &Value) -> Key {
     let keys = format!("/orgs/{}/api_keys", tenant.org_id);
     let made = tenant.admin.post(&keys, body).await;
     assert_eq!(made.status, 200, "{}", made.text);
@@ -22,13 +22,13 @@ async fn create(tenant: &Tenant, body: &Value) -> Key {
     Key { path: format!("{keys}/{}", text("id")), text: text("key") }
 }
 
-async fn rotate(caller: &Caller, key: &Key, grace_seconds: u64) -> String {
+pub(crate) async fn rotate(caller: &Caller, key: &Key, grace_seconds: u64) -> String {
     let answer = caller.post(&format!("{}/rotate", key.path), &json!({"grace_seconds": grace_seconds})).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.json()["key"].as_str().expect("a text").to_owned()
 }
 
-async fn code(caller: &Caller, text: &str) -> String {
+pub(crate) async fn code(caller: &Caller, text: &str) -> String {
     let answer = caller.post("/api_keys/verify", &json!({"key": text})).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.json()["code"].as_str().expect("a code").to_owned()

@@ -6,7 +6,9 @@ use crate::{
     api_key::{ApiKey, PreviousSecret},
     caller::{Authority, Caller},
     error::{Error, Outage},
+    grants::Grants,
     id::KeyId,
+    permission::PermissionSet,
     ports::Rotation,
     secret::Secret,
 };
@@ -19,8 +21,8 @@ impl Keys {
     /// goes on for `grace` milliseconds, but not longer than the key.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::ExceedsGrants`] where the caller does not hold what the key holds, and [`Error::ExceedsExpiry`]
-    /// where the key outlives the caller's, unless it is the key itself; [`Error::StillRotating`] where an older secret goes on and `grace` is not 0; [`Error::Outage`].
+    /// [`Error::NotFound`]; [`Error::ExceedsGrants`] where the caller does not hold all that the key was given, and
+    /// [`Error::ExceedsExpiry`] where the key outlives what the caller shows, unless it is the key itself by its newest secret; [`Error::StillRotating`] where an older secret goes on and `grace` is not 0; [`Error::Outage`].
     pub async fn rotate(
         &self,
         authority: &Authority,
@@ -41,6 +43,7 @@ impl Keys {
             let rotation = Rotation {
                 secret: secret.hash(),
                 start: secret.start().to_owned(),
+                old_start: current.start.clone(),
                 old_ends_at: current.expires_at.map_or(end, |own| own.min(end)),
             };
             let act = authority.act(Action::RotateKey, now);
@@ -52,12 +55,16 @@ impl Keys {
         Err(Outage::Unavailable("the key changed again and again while it was rotated".into()).into())
     }
 
-    /// Whoever gets to see a secret can do what the key can, for as long as the key can.
+    /// Whoever gets to see a secret can do what the key can, for as long as the key can. What its user lacks at the moment
+    /// counts, too: they may get it again.
     async fn check_rotation(&self, caller: &Caller, current: &ApiKey) -> Result<(), Error> {
-        if caller.key().is_some_and(|key| key.id() == current.id) {
+        let itself = caller.key().filter(|key| key.id() == current.id);
+        if itself.is_some_and(|key| !key.is_ending()) {
             return Ok(());
         }
-        if !caller.grants().covers(&self.grants_of(current).await?) {
+        let sets = self.ports.sets.resolve(current.organization, &current.sets).await?;
+        let whole = PermissionSet::union([&current.permissions, &sets]);
+        if itself.is_none() && !caller.grants().covers(&Grants::of_organization(whole)) {
             return Err(Error::ExceedsGrants);
         }
         match caller.expires_at() {
@@ -71,9 +78,13 @@ impl Keys {
     /// # Errors
     /// [`Error::NotFound`]: no such key, or it has one secret; [`Error::Outage`].
     pub async fn previous_secret(&self, authority: &Authority, key: Option<KeyId>) -> Result<PreviousSecret, Error> {
-        let key = key.ok_or(Error::NotFound)?;
-        let previous = self.ports.api_keys.find_previous_secret(authority.reach(), key, self.now()).await?;
-        previous.ok_or(Error::NotFound)
+        let (key, now) = (self.get(authority, key).await?, self.now());
+        let found = self.ports.api_keys.find_previous_secret(authority.reach(), key.id, now).await?;
+        let bounded = found.map(|previous| {
+            let expires_at = key.expires_at.map_or(previous.expires_at, |own| own.min(previous.expires_at));
+            PreviousSecret { expires_at, ..previous }
+        });
+        bounded.filter(|previous| previous.expires_at > now).ok_or(Error::NotFound)
     }
 
     /// Ends the old secret of a key before its time (`None`: a text that names no key).

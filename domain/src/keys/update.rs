@@ -166,12 +166,6 @@ impl Keys {
         }
     }
 
-    /// What whoever holds the key may do.
-    pub(super) async fn grants_of(&self, key: &ApiKey) -> Result<Grants, Error> {
-        let sets = self.ports.sets.resolve(key.organization, &key.sets).await?;
-        Ok(bounded(PermissionSet::union([&key.permissions, &sets]), self.membership_of(key).await?))
-    }
-
     /// What bounds a user's key. A user who is no member any more has nothing, and so have their keys.
     async fn membership_of(&self, key: &ApiKey) -> Result<Option<PermissionSet>, Error> {
         let Some(user) = key.user else { return Ok(None) };

@@ -35,6 +35,7 @@ struct Row {
     suspended_at: Option<i64>,
     member_permissions: Option<String>,
     secret_expires_at: Option<i64>,
+    secret_start: Option<String>,
     key_sets: Option<String>,
     member_sets: Option<String>,
 }
@@ -57,7 +58,7 @@ fn select(backend: DbBackend) -> String {
     let of_member =
         sets("membership_permission_sets", "a.organization_id = m.organization_id AND a.user_id = m.user_id");
     format!(
-        "SELECT s.hash AS hash, s.expires_at AS secret_expires_at, {}, o.kind AS kind, \
+        "SELECT s.hash AS hash, s.expires_at AS secret_expires_at, s.start AS secret_start, {}, o.kind AS kind, \
          o.external_id AS home_external_id, o.suspended_at AS suspended_at, {of_key} AS key_sets, \
          m.permissions AS member_permissions, {of_member} AS member_sets \
          FROM api_key_secrets s JOIN api_keys k ON k.id = s.api_key_id JOIN organizations o ON o.id = k.organization_id \
@@ -95,7 +96,10 @@ impl Reader {
         Ok(found)
     }
 
-    fn snapshot(&self, hash: SecretHash, row: Row) -> Result<Snapshot, Failure> {
+    fn snapshot(&self, hash: SecretHash, mut row: Row) -> Result<Snapshot, Failure> {
+        if let Some(start) = row.secret_start.take() {
+            row.key.start = start;
+        }
         let id = OrganizationId::from_uuid(row.key.organization_id);
         let home = Home {
             id,

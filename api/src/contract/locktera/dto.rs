@@ -206,7 +206,7 @@ impl Document for CreateKey {
 
 impl CreateKey {
     pub(super) fn into_domain(self, caller: &Caller, now: Timestamp) -> Result<NewKey, Failure> {
-        self.limits.require(caller)?;
+        self.limits.require_for_new(caller)?;
         let mut fields = Fields::default();
         let name = fields.check("name", KeyName::parse(&self.name));
         let permissions = fields.check("permissions", permissions(&self.permissions));

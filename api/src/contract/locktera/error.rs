@@ -114,7 +114,7 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             Error::CapReached(what) => (StatusCode::CONFLICT, full(*what)),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
             Error::StillRotating => {
-                (StatusCode::CONFLICT, "An older text of the key goes on; end it first, or by a grace time of 0")
+                (StatusCode::CONFLICT, "An older text of the key goes on; both end with a grace time of 0")
             }
             Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The key has another version by now"),
             Error::NothingToChange => (StatusCode::BAD_REQUEST, "There is nothing to change"),

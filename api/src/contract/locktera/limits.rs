@@ -40,8 +40,17 @@ impl Limits {
         }
     }
 
+    /// Asks for `org:admin` where a new key is given limits; `null` is like absent.
+    pub(super) fn require_for_new(&self, caller: &Caller) -> Result<(), Error> {
+        self.require(caller, |limit| matches!(limit, Change::Set(_)))
+    }
+
     /// Asks for `org:admin` where limits are given or taken.
-    pub(super) fn require(&self, caller: &Caller) -> Result<(), Error> {
+    pub(super) fn require_for_change(&self, caller: &Caller) -> Result<(), Error> {
+        self.require(caller, |limit| !limit.is_keep())
+    }
+
+    fn require(&self, caller: &Caller, counts: fn(&Change<u64>) -> bool) -> Result<(), Error> {
         let limits = [
             &self.remaining,
             &self.refill_amount,
@@ -49,8 +58,7 @@ impl Limits {
             &self.rate_limit_max,
             &self.rate_limit_window,
         ];
-        let is_silent = limits.iter().all(|limit| limit.0.is_keep());
-        if is_silent { Ok(()) } else { caller.require(&Permission::ORG_ADMIN) }
+        if limits.iter().any(|limit| counts(&limit.0)) { caller.require(&Permission::ORG_ADMIN) } else { Ok(()) }
     }
 
     /// Holds each against its rule.
@@ -66,12 +74,15 @@ impl Limits {
             }
         }
         together(fields, ("rate_limit_max", &self.rate_limit_max), ("rate_limit_window", &self.rate_limit_window));
+        together(fields, ("refill_amount", &self.refill_amount), ("refill_interval", &self.refill_interval));
+        if self.remaining.0 == Change::Clear && matches!(self.refill_amount.0, Change::Set(_)) {
+            fields.add("remaining", "must not be null where there is a refill");
+        }
     }
 
     /// The limits of a new key.
     pub(super) fn quota(&self, fields: &mut Fields, now: Timestamp) -> Quota {
         self.check(fields);
-        together(fields, ("refill_amount", &self.refill_amount), ("refill_interval", &self.refill_interval));
         let [remaining, amount, interval, max, window] = [
             &self.remaining,
             &self.refill_amount,

@@ -67,7 +67,7 @@ impl Document for UpdateKey {
 impl UpdateKey {
     /// What it means, for a caller who may change limits if it does.
     pub(super) fn into_domain(self, caller: &Caller, now: Timestamp) -> Result<KeyPatch, Failure> {
-        self.limits.require(caller)?;
+        self.limits.require_for_change(caller)?;
         let mut fields = Fields::default();
         let metadata = |JsonObject(map): JsonObject| Metadata::parse(&Value::Object(map).to_string());
         let patch = KeyPatch {
