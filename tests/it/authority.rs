@@ -25,7 +25,7 @@ impl Reader {
     async fn new(name: &'static str, caller: Caller, is_key: bool) -> Self {
         let opened = caller.send("POST", "/session", None).await;
         assert_eq!(opened.status, 200, "{name}: {}", opened.text);
-        let cookie = opened.header("set-cookie").split(';').next().expect("a cookie").to_owned();
+        let cookie = opened.cookie().to_owned();
         let mut family = None;
         if is_key {
             let body = json!({"audience": "a", "permissions": ["api_keys:read"]});

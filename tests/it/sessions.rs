@@ -8,7 +8,7 @@ use crate::outside::world;
 /// The browser that got this answer to its sign-in.
 fn browser(app: &TestApp, answer: &Answer) -> Caller {
     assert_eq!(answer.status, 200, "{}", answer.text);
-    let cookie = answer.header("set-cookie").split(';').next().expect("a cookie");
+    let cookie = answer.cookie();
     app.anyone().with("cookie", cookie).with("sec-fetch-site", "same-origin")
 }
 
@@ -63,7 +63,7 @@ async fn a_session_is_for_pages_of_our_own() {
     let app = TestApp::start().await;
     let tenant = app.tenant("Acme").await;
     let opened = tenant.admin.send("POST", "/session", None).await;
-    let cookie = opened.header("set-cookie").split(';').next().expect("a cookie").to_owned();
+    let cookie = opened.cookie().to_owned();
     let path = format!("/orgs/{}/api_keys", tenant.org_id);
     let body = json!({"name": "n", "permissions": []});
     for (headers, status) in [

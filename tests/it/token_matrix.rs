@@ -37,7 +37,7 @@ fn permitted(operation: &Operation, kind: Kind) -> u16 {
 /// A browser that has signed in as this caller.
 async fn session(world: &World, caller: &Caller) -> Caller {
     let opened: Answer = caller.send("POST", "/session", None).await;
-    let cookie = opened.header("set-cookie").split(';').next().expect("a cookie").to_owned();
+    let cookie = opened.cookie().to_owned();
     world.app.anyone().with("cookie", &cookie).with("sec-fetch-site", "same-origin")
 }
 

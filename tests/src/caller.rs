@@ -53,6 +53,12 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
+    /// What a browser sends back of the cookie that was set: `name=value`.
+    #[must_use]
+    pub fn cookie(&self) -> &str {
+        self.header("set-cookie").split(';').next().unwrap_or_default()
+    }
+
     /// The names of the fields that a refusal complains about.
     #[must_use]
     pub fn wrong_fields(&self) -> Vec<String> {
