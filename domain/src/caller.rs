@@ -116,6 +116,17 @@ impl Caller {
         self.key().and_then(|key| key.ends_at())
     }
 
+    /// Asks that what the caller makes, or gets to hold, ends no later than what they show. `None`: it never ends.
+    ///
+    /// # Errors
+    /// [`Error::ExceedsExpiry`].
+    pub fn require_end(&self, end: Option<Timestamp>) -> Result<(), Error> {
+        match self.expires_at() {
+            Some(own) if end.is_none_or(|end| end > own) => Err(Error::ExceedsExpiry),
+            _ => Ok(()),
+        }
+    }
+
     /// Who a key says has made it, when this caller makes it.
     #[must_use]
     pub fn creator(&self) -> Creator {

@@ -26,6 +26,12 @@ impl Timestamp {
         if millis < 0 { 0 } else { millis.unsigned_abs() }
     }
 
+    /// This moment, or `end` where that is sooner. `None`: there is no end.
+    #[must_use]
+    pub fn no_later_than(self, end: Option<Self>) -> Self {
+        end.map_or(self, |end| end.min(self))
+    }
+
     /// The moment `millis` milliseconds later; stops at the end of time instead of wrapping.
     #[must_use]
     pub const fn plus_millis(self, millis: i64) -> Self {

@@ -55,12 +55,11 @@ impl Sessions {
             Who::Key(key) => (Bearer::Key(*key.hash()), key.ends_at()),
             Who::Person(person) => (Bearer::Person(person.user, person.word.clone()), person.ends_at),
         };
-        let end = now.plus_millis(LIFE);
         let session = Session {
             id: SessionId::generate(&*self.clock, &*self.entropy),
             bearer,
             created_at: now,
-            expires_at: own_end.map_or(end, |own| own.min(end)),
+            expires_at: now.plus_millis(LIFE).no_later_than(own_end),
         };
         match self.stored.create(&session).await {
             Ok(()) => Ok(session),

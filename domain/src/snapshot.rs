@@ -259,6 +259,12 @@ impl Snapshot {
             && user.is_none_or(|user| user.as_ref().is_some_and(|user| user.allows(permission)))
     }
 
+    /// Whether its grants hold all of these.
+    #[must_use]
+    pub fn allows_all(&self, permissions: &PermissionSet) -> bool {
+        permissions.iter().all(|permission| self.allows(permission))
+    }
+
     /// What whoever holds it may do.
     #[must_use]
     pub fn grants(&self) -> Grants {

@@ -7,7 +7,6 @@ use crate::{
     caller::Caller,
     clock::Entropy,
     error::{Error, Outage},
-    grants::Grants,
     id::{FamilyId, TokenId},
     keys::Keys,
     organization::OrganizationKind,
@@ -53,13 +52,12 @@ impl Tokens {
     /// platform's; [`Error::ExceedsGrants`]; [`Error::TooManyTokens`]; [`Error::Outage`].
     pub async fn issue(&self, caller: &Caller, permissions: PermissionSet, seconds: u64) -> Result<Token, Error> {
         let key = self.exchangeable(caller)?;
-        if !key.grants().covers(&Grants::of_organization(permissions.clone())) {
+        if !key.allows_all(&permissions) {
             return Err(Error::ExceedsGrants);
         }
         let now = self.keys.now();
         let life = i64::try_from(seconds.min(Self::MOST_SECONDS)).unwrap_or(0).saturating_mul(1_000);
-        let end = now.plus_millis(life);
-        let expires_at = key.ends_at().map_or(end, |own| own.min(end));
+        let expires_at = now.plus_millis(life).no_later_than(key.ends_at());
         let id = FamilyId::random(&*self.entropy);
         let family = Family { id, secret: *key.hash(), permissions: permissions.clone() };
         Ok(Token {
@@ -90,9 +88,7 @@ impl Tokens {
     pub async fn are_good(&self, family: &Family) -> Result<bool, Outage> {
         let key = self.keys.find(&family.secret).await?;
         Ok(key.is_some_and(|key| {
-            key.check(self.keys.now()).is_ok()
-                && is_exchangeable(&key)
-                && family.permissions.iter().all(|permission| key.allows(permission))
+            key.check(self.keys.now()).is_ok() && is_exchangeable(&key) && key.allows_all(&family.permissions)
         }))
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     organizations::lock,
     outage::{Failure, there},
     people::known_or_new,
-    sets,
+    retry, sets,
 };
 
 #[async_trait]
@@ -51,10 +51,8 @@ impl Members for Store {
     }
 
     async fn add(&self, membership: Membership, brought: Option<Brought>, act: &Act) -> Result<Member, Error> {
-        let added = self.add_once(membership.clone(), brought.clone(), act).await;
-        // Somebody else brought the same user at the same moment: they are known now.
-        let is_known_now = added.as_ref().is_err_and(Failure::is_conflict);
-        Ok(if is_known_now { self.add_once(membership, brought, act).await } else { added }?)
+        let add = || self.add_once(membership.clone(), brought.clone(), act);
+        Ok(retry::after_the_other(add).await?)
     }
 
     async fn update(

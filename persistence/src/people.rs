@@ -18,6 +18,7 @@ use crate::{
     Store, convert,
     entity::{identity, membership, membership_permission_set, organization, permission_set, user},
     outage::Failure,
+    retry,
 };
 
 /// Memberships of one user that count.
@@ -35,17 +36,14 @@ impl People for Store {
     }
 
     async fn make(&self, brought: Brought) -> Result<UserId, Outage> {
-        let store = || {
+        let make = || {
             let brought = brought.clone();
             self.transaction(move |transaction, _| {
                 let brought = brought.clone();
                 Box::pin(async move { known_or_new(transaction, &brought).await })
             })
         };
-        let made = store().await;
-        // Somebody else brought the same user at the same moment: they are known now.
-        let is_known_now = made.as_ref().is_err_and(Failure::is_conflict);
-        Ok(if is_known_now { store().await } else { made }?)
+        Ok(retry::after_the_other(make).await?)
     }
 
     async fn standings(&self, user: UserId, only: Option<OrganizationId>) -> Result<Vec<Standing>, Outage> {

@@ -18,8 +18,7 @@ pub(crate) async fn until_it_stands<T, F>(time: Duration, work: impl FnMut() -> 
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let least = Duration::from_millis(2);
-    work.retry(pauses(least, 50 * least).with_total_delay(Some(time))).when(Failure::was_undone).await
+    again(time, work, Failure::was_undone).await
 }
 
 /// Does `work` until nobody else has the file of the database for themselves, for at most `time`.
@@ -27,8 +26,26 @@ pub(crate) async fn while_it_is_locked<T, F>(time: Duration, work: impl FnMut() 
 where
     F: Future<Output = Result<T, DbErr>>,
 {
+    again(time, work, is_locked).await
+}
+
+async fn again<T, E, F>(time: Duration, work: impl FnMut() -> F, when: fn(&E) -> bool) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
     let least = Duration::from_millis(2);
-    work.retry(pauses(least, 50 * least).with_total_delay(Some(time))).when(is_locked).await
+    work.retry(pauses(least, 50 * least).with_total_delay(Some(time))).when(when).await
+}
+
+/// Does `work` once more where somebody else stored the same at the same moment: what they stored is there now.
+pub(crate) async fn after_the_other<T, F>(mut work: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    match work().await {
+        Err(failure) if failure.is_conflict() => work().await,
+        outcome => outcome,
+    }
 }
 
 /// The outcome of `work`, if it comes in time.

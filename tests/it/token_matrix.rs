@@ -1,12 +1,13 @@
 //! Every operation × every credential that is no key: access tokens of identity providers, and sessions.
 
-use harness::{Answer, Caller, KeySpec};
+use harness::{Caller, KeySpec};
 use serde_json::{Value, json};
 
 use crate::{
     credentials::call,
     operations::{Operation, PROTECTED},
-    outside::{World, world},
+    outside::world,
+    sessions::sign_in,
 };
 
 /// What stands behind a credential.
@@ -32,13 +33,6 @@ fn permitted(operation: &Operation, kind: Kind) -> u16 {
         "closeSession" if in_session => 200,
         _ => operation.permitted,
     }
-}
-
-/// A browser that has signed in as this caller.
-async fn session(world: &World, caller: &Caller) -> Caller {
-    let opened: Answer = caller.send("POST", "/session", None).await;
-    let cookie = opened.cookie().to_owned();
-    world.app.anyone().with("cookie", &cookie).with("sec-fetch-site", "same-origin")
 }
 
 #[tokio::test]
@@ -68,7 +62,7 @@ async fn every_operation_with_tokens_and_sessions() {
                 [token("ada", right), token("ada", Some("other:thing")), token("eve", None)]
             };
             let call = async |caller: &Caller| {
-                let caller = if kind == Kind::Token { caller.clone() } else { session(&world, caller).await };
+                let caller = if kind == Kind::Token { caller.clone() } else { sign_in(app, caller).await };
                 let victim = app.key(&tenant.org_id, KeySpec::with(&[])).await.0;
                 call(&caller, operation, &tenant.org_id, &victim).await
             };
@@ -86,7 +80,7 @@ async fn every_operation_with_tokens_and_sessions() {
         }
         let mut claims = world.claims("ada");
         claims["exp"] = json!(app.second() - 60);
-        let ended = session(&world, &token("ada", None)).await;
+        let ended = sign_in(app, &token("ada", None)).await;
         assert_eq!(ended.delete("/session").await.status, 200);
         for (what, bad) in [("an expired token", world.says(&claims)), ("a session that has ended", ended)] {
             let answer = call(&bad, operation, &tenant.org_id, &tenant.key_id).await;

@@ -10,6 +10,7 @@ use domain::{
 use serde::Deserialize;
 use url::Url;
 
+use super::token_type;
 use crate::address::is_this_machine;
 
 /// What the operator writes about one identity provider.
@@ -146,13 +147,12 @@ fn provider(entry: Entry, own_origin: &str) -> Result<Provider, &'static str> {
             Destinations::These(ids.map_err(|_| "organizations must be \"tenants\" or a list of ids")?)
         }
     };
-    let essence = |text: &String| text.to_ascii_lowercase().trim_start_matches("application/").to_owned();
     Ok(Provider {
         issuer: Issuer { name: entry.issuer, destinations, newcomers, is_authoritative: entry.authoritative },
         audiences: entry.audiences,
         keys: keys_at(&entry.jwks)?,
         claims: entry.claims,
-        types: entry.token_types.iter().map(essence).collect(),
+        types: entry.token_types.iter().map(|text| token_type(text)).collect(),
     })
 }
 

@@ -15,7 +15,7 @@ use jsonwebtoken::{Validation, dangerous::insecure_decode_claims, decode, decode
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{issuers::Provider, jwks::Keys};
+use super::{issuers::Provider, jwks::Keys, token_type};
 
 /// How far clocks may differ, in seconds.
 const LEEWAY: f64 = 30.0;
@@ -92,9 +92,7 @@ impl Outside {
         let trusted = self.trusted.iter().find(|trusted| trusted.provider.issuer.name == claimed.iss);
         let trusted = trusted.ok_or("nobody believes the issuer")?;
         let header = decode_header(token).map_err(|_| "the header is not of a kind that is taken")?;
-        let kind = header.typ.as_deref().unwrap_or_default().to_ascii_lowercase();
-        let kind = kind.strip_prefix("application/").unwrap_or(&kind);
-        if !trusted.provider.types.iter().any(|own| own == kind) {
+        if !trusted.provider.types.contains(&token_type(header.typ.as_deref().unwrap_or_default())) {
             return Err("the type is not one of the issuer's");
         }
         if header.crit.is_some() || header.zip.is_some() || header.enc.is_some() {

@@ -4,7 +4,7 @@ use super::Keys;
 use crate::{
     act::Action,
     api_key::{ApiKey, KeyName, Metadata},
-    caller::{Authority, Caller},
+    caller::Authority,
     clock::Timestamp,
     error::Error,
     grants::Grants,
@@ -106,7 +106,9 @@ impl Keys {
         if !held.covers(&grants) {
             return Err(Error::ExceedsGrants);
         }
-        let expires_at = bounded_expiry(caller, new.expires_at)?;
+        // None given: that of what the caller shows.
+        let expires_at = new.expires_at.or_else(|| caller.expires_at());
+        caller.require_end(expires_at)?;
         let mut quota = new.quota;
         if let (Some(refill), None) = (quota.refill, quota.remaining) {
             quota.remaining = Some(refill.amount);
@@ -126,14 +128,5 @@ impl Keys {
             ..ApiKey::new(id, authority.organization(), &secret, created_by, self.now())
         };
         Ok((key, secret))
-    }
-}
-
-/// The expiry of a key that `caller` makes: never later than that of the caller's own key.
-fn bounded_expiry(caller: &Caller, wanted: Option<Timestamp>) -> Result<Option<Timestamp>, Error> {
-    match (caller.expires_at(), wanted) {
-        (Some(own), Some(wanted)) if wanted > own => Err(Error::ExceedsExpiry),
-        (own, None) => Ok(own),
-        (_, wanted) => Ok(wanted),
     }
 }

@@ -94,11 +94,8 @@ impl Keys {
             None => None,
         };
         let now = self.now();
-        let in_reach = found.filter(|key| {
-            let organization = key.organization();
-            let is_asked = question.organization.is_none_or(|only| organization == only);
-            is_asked && caller.sees(organization) && key.check(now) != Err(Refusal::InvalidApiKey)
-        });
+        let has_ended = |key: &Snapshot| key.check(now) == Err(Refusal::InvalidApiKey);
+        let in_reach = found.filter(|key| question.is_about(caller, key) && !has_ended(key));
         let current = match &in_reach {
             Some(key) => self.ports.api_keys.find(Reach::whole(key.organization()), key.id()).await?,
             None => None,

@@ -22,7 +22,8 @@ impl Keys {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::ExceedsGrants`] where the caller does not hold all that the key was given, and
-    /// [`Error::ExceedsExpiry`] where the key outlives what the caller shows, unless it is the key itself by its newest secret; [`Error::StillRotating`] where an older secret goes on and `grace` is not 0; [`Error::Outage`].
+    /// [`Error::ExceedsExpiry`] where the key outlives what the caller shows, unless it is the key itself by its newest secret;
+    /// [`Error::StillRotating`] where an older secret goes on and `grace` is not 0; [`Error::Outage`].
     pub async fn rotate(
         &self,
         authority: &Authority,
@@ -44,7 +45,7 @@ impl Keys {
                 secret: secret.hash(),
                 start: secret.start().to_owned(),
                 old_start: current.start.clone(),
-                old_ends_at: current.expires_at.map_or(end, |own| own.min(end)),
+                old_ends_at: end.no_later_than(current.expires_at),
             };
             let act = authority.act(Action::RotateKey, now);
             let rotated = self.ports.api_keys.rotate(authority.reach(), id, current.version, rotation, &act);
@@ -67,10 +68,7 @@ impl Keys {
         if itself.is_none() && !caller.grants().covers(&Grants::of_organization(whole)) {
             return Err(Error::ExceedsGrants);
         }
-        match caller.expires_at() {
-            Some(own) if current.expires_at.is_none_or(|end| end > own) => Err(Error::ExceedsExpiry),
-            _ => Ok(()),
-        }
+        caller.require_end(current.expires_at)
     }
 
     /// The old secret of a key that is being replaced (`None`: a text that names no key).
@@ -81,7 +79,7 @@ impl Keys {
         let (key, now) = (self.get(authority, key).await?, self.now());
         let found = self.ports.api_keys.find_previous_secret(authority.reach(), key.id, now).await?;
         let bounded = found.map(|previous| {
-            let expires_at = key.expires_at.map_or(previous.expires_at, |own| own.min(previous.expires_at));
+            let expires_at = previous.expires_at.no_later_than(key.expires_at);
             PreviousSecret { expires_at, ..previous }
         });
         bounded.filter(|previous| previous.expires_at > now).ok_or(Error::NotFound)

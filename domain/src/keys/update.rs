@@ -102,9 +102,9 @@ impl Keys {
     /// versions.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::NothingToChange`]; [`Error::RefillWithout`]; [`Error::ExceedsGrants`] where the caller
-    /// does not hold what the key holds, before or after, or is the key itself and would become more than it is;
-    /// [`Error::ExceedsExpiry`]; [`Error::Outage`].
+    /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::NothingToChange`]; [`Error::RefillWithout`];
+    /// [`Error::ExceedsGrants`] where the caller does not hold what the key holds, before or after, or is the key itself and
+    /// would become more than it is; [`Error::ExceedsExpiry`]; [`Error::Outage`].
     pub async fn update(
         &self,
         authority: &Authority,
@@ -159,10 +159,10 @@ impl Keys {
                 return Err(Error::ExceedsGrants);
             }
         }
-        match (caller.expires_at(), changes.expires_at) {
-            (Some(_), Change::Clear) => Err(Error::ExceedsExpiry),
-            (Some(own), Change::Set(wanted)) if wanted > own => Err(Error::ExceedsExpiry),
-            _ => Ok(()),
+        match changes.expires_at {
+            Change::Keep => Ok(()),
+            Change::Clear => caller.require_end(None),
+            Change::Set(wanted) => caller.require_end(Some(wanted)),
         }
     }
 

@@ -33,6 +33,14 @@ pub struct Question<'a> {
     pub organization: Option<OrganizationId>,
 }
 
+impl Question<'_> {
+    /// Whether a key is one that the caller sees, and of the organization that is asked for.
+    pub(super) fn is_about(&self, caller: &Caller, key: &Snapshot) -> bool {
+        let organization = key.organization();
+        caller.sees(organization) && self.organization.is_none_or(|only| organization == only)
+    }
+}
+
 /// Where a decision stands.
 #[derive(Debug)]
 pub enum Step {
@@ -102,13 +110,10 @@ impl Keys {
 
     /// Everything but the limits.
     fn decide(&self, caller: &Caller, question: Question<'_>, found: Option<Arc<Snapshot>>) -> Step {
-        let in_reach = found.filter(|key| {
-            let organization = key.organization();
-            caller.sees(organization) && question.organization.is_none_or(|only| organization == only)
-        });
+        let in_reach = found.filter(|key| question.is_about(caller, key));
         let Some(key) = in_reach else { return Step::Decided(Verdict::UNKNOWN) };
         let now = self.now();
-        let holds_all = || question.permissions.iter().all(|permission| key.allows(permission));
+        let holds_all = || key.allows_all(question.permissions);
         let good =
             key.check(now).and_then(|()| if holds_all() { Ok(()) } else { Err(Refusal::InsufficientPermissions) });
         match good {

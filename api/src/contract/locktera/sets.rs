@@ -17,12 +17,12 @@ use super::{
     error::{Reading, Removing, Writing},
     page::{Asked, Page},
     people::{AttachSets, CreateSet, SetView, UpdateSet},
+    written::flag,
 };
 use crate::{
     body::Deferred,
     contract::{Failed, Success, Tag},
     credentials::Credential,
-    failure::{Failure, Fields},
     gate::Gate,
     wire::{Id, Unread},
 };
@@ -134,11 +134,7 @@ impl Sets {
     ) -> Result<Success<Message>, Failed<Removing>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::SETS_ADMIN, org_id.id()).await?;
-        let detach = match detach.0.as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(Failure::Invalid(Fields::one("detach", "must be true or false")).into()),
-        };
+        let detach = flag("detach", detach.0.as_deref())?;
         self.organizations.delete_set(&authority, set_id.id(), detach).await?;
         Ok(Success(Message { message: "Permission set deleted successfully".to_owned() }))
     }

@@ -15,12 +15,12 @@ use super::{
     explain,
     question::{VerifyApiKey, VerifyApiKeys},
     verdict::{self, VerdictView, VerdictsView},
+    written::flag,
 };
 use crate::{
     body::Deferred,
     contract::{Failed, Tag, Written},
     credentials::Credential,
-    failure::{Failure, Fields},
     gate::Gate,
     hot::{Asked, HotVerify},
     verifier::Verifier,
@@ -61,11 +61,7 @@ impl Verify {
     ) -> Result<Written<VerdictView>, Failed<Writing>> {
         let caller = self.verifier.admitted(self.gate.admit(&credential).await)?;
         caller.require(&Permission::API_KEYS_VERIFY)?;
-        let is_explained = match explain.0.as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(Failure::Invalid(Fields::one("explain", "must be true or false")).into()),
-        };
+        let is_explained = flag("explain", explain.0.as_deref())?;
         if is_explained {
             caller.require(&Permission::API_KEYS_READ)?;
         }
