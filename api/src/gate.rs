@@ -68,14 +68,15 @@ impl Gate {
     #[must_use]
     pub fn recognize(&self, text: &str, address: ClientAddress) -> Option<Caller> {
         self.failures.check(address, self.clock.now()).ok()?;
-        self.keys.recognize(text)
+        self.keys.recognize(text, Some(address.0))
     }
 
     async fn authenticate(&self, credential: &Credential, origin: &Origin) -> Result<Caller, Failure> {
+        let from = origin.client;
         match &credential.shown {
             Shown::Nothing => Err(Failure::Anonymous),
             Shown::Malformed => Err(Failure::MalformedCredential),
-            Shown::Header(text) => Ok(self.keys.authenticate(text).await?),
+            Shown::Header(text) => Ok(self.keys.authenticate(text, from).await?),
             Shown::Token(text) => {
                 let vouched = self.outside.read(text).await?;
                 Ok(self.people.admit(vouched, origin.clone()).await?)
@@ -83,13 +84,13 @@ impl Gate {
             // No browser omits both headers: who does may have a key in its cookie.
             Shown::Cookie(text) => {
                 self.require_own_page(credential, true)?;
-                Ok(self.keys.authenticate(text).await?)
+                Ok(self.keys.authenticate(text, from).await?)
             }
             Shown::Session(text) => {
                 let session = self.keyring.as_ref().and_then(|keyring| keyring.read_session(text));
                 let session = session.ok_or(Error::Unauthenticated(Refusal::InvalidApiKey))?;
                 self.require_own_page(credential, false)?;
-                Ok(self.sessions.resume(session).await?)
+                Ok(self.sessions.resume(session, from).await?)
             }
         }
     }

@@ -43,6 +43,9 @@ pub struct HotVerify {
     pub write: fn(&Verdict) -> JsonText,
 }
 
+/// What a use costs where nothing is said about it.
+pub const USUAL_COST: u64 = 1;
+
 /// What is asked about a key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Asked<'a> {
@@ -52,13 +55,23 @@ pub struct Asked<'a> {
     pub permissions: PermissionSet,
     /// Which organization it must belong to.
     pub organization: Option<OrganizationId>,
+    /// From where it is used.
+    pub from: Option<IpAddr>,
+    /// What the use costs.
+    pub cost: u64,
 }
 
 impl Asked<'_> {
     /// As the domain asks.
     #[must_use]
     pub fn question(&self) -> Question<'_> {
-        Question { text: &self.key, permissions: &self.permissions, organization: self.organization }
+        Question {
+            text: &self.key,
+            permissions: &self.permissions,
+            organization: self.organization,
+            from: self.from,
+            cost: self.cost,
+        }
     }
 }
 
@@ -232,9 +245,15 @@ pub struct PlainContext<'a> {
 }
 
 impl PlainContext<'_> {
-    /// Whether it holds what it should and nothing else.
+    /// What is written.
     #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.ip.is_none_or(|ip| ip.parse::<IpAddr>().is_ok())
+    pub fn ip(&self) -> Option<&str> {
+        self.ip
+    }
+
+    /// The address. `None`: it is none.
+    #[must_use]
+    pub fn from(context: Option<&Plain<Self>>) -> Option<Option<IpAddr>> {
+        context.and_then(|context| context.0.ip).map(str::parse).transpose().ok()
     }
 }

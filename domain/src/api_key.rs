@@ -1,6 +1,7 @@
 //! API keys: what an organization owns, apart from the secret that opens doors with it.
 
 use crate::{
+    addresses::AddressList,
     clock::Timestamp,
     id::{KeyId, OrganizationId, SetId, UserId},
     organization::ExternalId,
@@ -54,8 +55,12 @@ pub struct ApiKey {
     pub start: String,
     /// Whether it is in use.
     pub enabled: bool,
+    /// Before this moment it is not in use yet. `None`: it always was.
+    pub not_before: Option<Timestamp>,
     /// From this moment on it is expired. `None`: never.
     pub expires_at: Option<Timestamp>,
+    /// From where it may be used. `None`: from anywhere.
+    pub addresses: Option<AddressList>,
     /// What its maker keeps with it.
     pub metadata: Option<Metadata>,
     /// What it may do besides what its sets give, before its user's grants bound it.
@@ -93,7 +98,9 @@ impl ApiKey {
             prefix: secret.prefix(),
             start: secret.start().to_owned(),
             enabled: true,
+            not_before: None,
             expires_at: None,
+            addresses: None,
             metadata: None,
             permissions: PermissionSet::default(),
             sets: Vec::new(),
@@ -124,14 +131,17 @@ pub struct PreviousSecret {
 
 /// An expiry that a key may be given at `now`: in the future, at most ten years (3,650 days) ahead.
 pub fn expiry(expires_at: Timestamp, now: Timestamp) -> Result<Timestamp, Invalid> {
+    if expires_at <= now { Err(Invalid::ExpiryPassed) } else { within_ten_years(expires_at, now) }
+}
+
+/// A moment that a key may begin to be in use at: at most ten years ahead of `now`, or past.
+pub fn beginning(not_before: Timestamp, now: Timestamp) -> Result<Timestamp, Invalid> {
+    within_ten_years(not_before, now)
+}
+
+fn within_ten_years(at: Timestamp, now: Timestamp) -> Result<Timestamp, Invalid> {
     const TEN_YEARS_MILLIS: i64 = 3_650 * 24 * 60 * 60 * 1_000;
-    if expires_at <= now {
-        Err(Invalid::ExpiryPassed)
-    } else if expires_at > now.plus_millis(TEN_YEARS_MILLIS) {
-        Err(Invalid::ExpiryTooFar)
-    } else {
-        Ok(expires_at)
-    }
+    if at > now.plus_millis(TEN_YEARS_MILLIS) { Err(Invalid::TooFarAhead) } else { Ok(at) }
 }
 
 #[cfg(test)]
@@ -145,8 +155,8 @@ mod tests {
         assert_eq!(expiry(now, now), Err(Invalid::ExpiryPassed));
         assert_eq!(expiry(now.plus_millis(1), now), Ok(now.plus_millis(1)));
         assert_eq!(expiry(ten_years, now), Ok(ten_years));
-        assert_eq!(expiry(ten_years.plus_millis(1), now), Err(Invalid::ExpiryTooFar));
-        assert_eq!(expiry(Timestamp::from_millis(i64::MAX), now), Err(Invalid::ExpiryTooFar));
+        assert_eq!(expiry(ten_years.plus_millis(1), now), Err(Invalid::TooFarAhead));
+        assert_eq!(expiry(Timestamp::from_millis(i64::MAX), now), Err(Invalid::TooFarAhead));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Shown text → caller. A key as a credential obeys its own state; limits belong to verify alone.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     caller::Caller,
@@ -14,31 +14,31 @@ use crate::{
 };
 
 impl Keys {
-    /// The caller behind a shown text.
+    /// The caller behind a text that is shown from an address (`None`: it is not known).
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] with the first reason that holds; [`Error::Outage`].
-    pub async fn authenticate(&self, text: &str) -> Result<Caller, Error> {
+    pub async fn authenticate(&self, text: &str, from: Option<IpAddr>) -> Result<Caller, Error> {
         let unknown = Error::Unauthenticated(Refusal::InvalidApiKey);
-        self.authenticate_by(&SecretHash::of(text).ok_or(unknown)?).await
+        self.authenticate_by(&SecretHash::of(text).ok_or(unknown)?, from).await
     }
 
     /// The caller behind the secret with this hash.
-    pub(crate) async fn authenticate_by(&self, hash: &SecretHash) -> Result<Caller, Error> {
+    pub(crate) async fn authenticate_by(&self, hash: &SecretHash, from: Option<IpAddr>) -> Result<Caller, Error> {
         let unknown = Error::Unauthenticated(Refusal::InvalidApiKey);
         let key = self.find(hash).await?.ok_or(unknown)?;
         let now = self.now();
-        key.check(now).map_err(Error::Unauthenticated)?;
+        key.check(now, from).map_err(Error::Unauthenticated)?;
         self.note(&key, 0, now);
         Ok(Caller::holding(key))
     }
 
     /// The caller behind a shown text, where that takes no waiting: the key is remembered and good. `None` says nothing.
     #[must_use]
-    pub fn recognize(&self, text: &str) -> Option<Caller> {
+    pub fn recognize(&self, text: &str, from: Option<IpAddr>) -> Option<Caller> {
         let Recalled::Key(key) = self.ports.snapshots.recall(&SecretHash::of(text)?) else { return None };
         let now = self.now();
-        key.check(now).ok()?;
+        key.check(now, from).ok()?;
         self.note(&key, 0, now);
         Some(Caller::holding(key))
     }

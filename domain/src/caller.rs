@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     act::{Act, Action, Actor, Origin},
+    addresses::AddressList,
     api_key::Creator,
     clock::Timestamp,
     error::Error,
@@ -123,6 +124,24 @@ impl Caller {
     pub fn require_end(&self, end: Option<Timestamp>) -> Result<(), Error> {
         match self.expires_at() {
             Some(own) if end.is_none_or(|end| end > own) => Err(Error::ExceedsExpiry),
+            _ => Ok(()),
+        }
+    }
+
+    /// From where what the caller makes may be used. `None`: from anywhere.
+    #[must_use]
+    pub fn addresses(&self) -> Option<&AddressList> {
+        self.key().and_then(|key| key.addresses())
+    }
+
+    /// Asks that what the caller makes, or gets to hold, may be used from no more addresses than what they show. `None`: from
+    /// anywhere.
+    ///
+    /// # Errors
+    /// [`Error::ExceedsAddresses`].
+    pub fn require_within(&self, addresses: Option<&AddressList>) -> Result<(), Error> {
+        match self.addresses() {
+            Some(own) if addresses.is_none_or(|addresses| !own.covers(addresses)) => Err(Error::ExceedsAddresses),
             _ => Ok(()),
         }
     }

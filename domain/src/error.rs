@@ -15,6 +15,10 @@ pub enum Error {
     ExceedsGrants,
     /// A key would make a key that outlives it.
     ExceedsExpiry,
+    /// A key that may be used from some addresses would make one that may be used from others.
+    ExceedsAddresses,
+    /// A key that is expired before its time comes.
+    NeverValid,
     /// A user who is a member of several organizations, or of none, and has named none.
     NoOrganization,
     /// A session opens no other, and only the text of some keys can be turned into a token.
@@ -89,6 +93,10 @@ impl fmt::Display for Error {
             Self::Forbidden(permission) => write!(f, "the caller lacks {permission}"),
             Self::ExceedsGrants => f.write_str("the caller would hand out more than they hold"),
             Self::ExceedsExpiry => f.write_str("the new key would outlive the key that makes it"),
+            Self::ExceedsAddresses => {
+                f.write_str("the key could be used from more addresses than the key that makes it")
+            }
+            Self::NeverValid => f.write_str("the key is expired before its time comes"),
             Self::NoOrganization => f.write_str("the caller acts in no organization"),
             Self::NotExchangeable => f.write_str("the credential cannot be turned into another"),
             Self::TooManyTokens => f.write_str("there are live tokens with too many different permissions"),

@@ -11,6 +11,7 @@
 #![deny(missing_docs)]
 
 pub mod act;
+pub mod addresses;
 pub mod api_key;
 pub mod authenticate;
 pub mod bootstrap;

@@ -14,6 +14,7 @@ pub use self::{
 };
 use crate::{
     act::Act,
+    addresses::AddressList,
     api_key::{ApiKey, KeyName, Metadata, PreviousSecret},
     change::Change,
     clock::Timestamp,
@@ -155,8 +156,12 @@ pub struct KeyChanges {
     pub name: Change<KeyName>,
     /// In use or not.
     pub enabled: Option<bool>,
+    /// Before when it is not in use yet.
+    pub not_before: Change<Timestamp>,
     /// The expiry.
     pub expires_at: Change<Timestamp>,
+    /// From where it may be used.
+    pub addresses: Change<AddressList>,
     /// What its maker keeps with it.
     pub metadata: Change<Metadata>,
     /// What the operator's own system calls it.
@@ -176,9 +181,9 @@ pub struct KeyChanges {
 /// Counts uses of metered keys, exactly and durably.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Counts one use of `key`, which was decided on its `version`. When this answers [`Spent::Admitted`] the use is
+    /// Counts one use of `key`, which was decided on its `version`, and takes `cost` from what remains. When this answers [`Spent::Admitted`] the use is
     /// stored and survives the end of the process. An outage may have counted the use or not.
-    async fn spend(&self, key: KeyId, version: u64) -> Result<Spent, Outage>;
+    async fn spend(&self, key: KeyId, version: u64, cost: u64) -> Result<Spent, Outage>;
 }
 
 /// Stores uses that need not be counted before they are answered. Never waits and never fails.

@@ -40,15 +40,12 @@ pub struct Quota {
     pub window_count: u64,
 }
 
-/// What came of some uses that were asked for together. They are served one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spend {
-    /// So many were admitted.
-    pub admitted: u64,
-    /// The quota afterwards; as it was where none was admitted.
-    pub after: Quota,
-    /// Why the others were not; `None` where all were.
-    pub refused: Option<Refusal>,
+/// Uses of one key at one moment, served one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Tally {
+    before: Quota,
+    standing: Standing,
+    admitted: u64,
 }
 
 /// How far limits are used at a moment.
@@ -104,30 +101,68 @@ impl Quota {
         Standing { now, is_refilled: refill.is_some(), remaining, window }
     }
 
-    /// Serves `wanted` uses at `now`, or as many of them as there are.
+    /// Begins to serve uses at `now`.
     #[must_use]
-    pub fn spend(&self, wanted: u64, now: Timestamp) -> Spend {
-        let Standing { now, is_refilled, remaining, window } = self.standing(now);
-        let left_in_window = window.map_or(u64::MAX, |window| window.left);
-        let admitted = wanted.min(remaining.unwrap_or(u64::MAX)).min(left_in_window);
-        let refused = (admitted < wanted).then(|| {
-            if remaining == Some(admitted) {
-                Refusal::UsageExceeded
-            } else {
-                Refusal::RateLimited { try_again_in: window.map_or(0, |window| window.ends_in) }
-            }
-        });
-        if admitted == 0 {
-            return Spend { admitted, after: *self, refused };
+    pub fn tally(&self, now: Timestamp) -> Tally {
+        Tally { before: *self, standing: self.standing(now), admitted: 0 }
+    }
+}
+
+impl Standing {
+    /// Whether so much remains.
+    pub fn check_remaining(&self, cost: u64) -> Result<(), Refusal> {
+        match self.remaining {
+            Some(remaining) if remaining < cost => Err(Refusal::UsageExceeded { remaining }),
+            _ => Ok(()),
         }
-        let after = Self {
-            remaining: remaining.map(|remaining| remaining - admitted),
-            last_refill_at: if is_refilled { Some(now) } else { self.last_refill_at },
-            window_start: window.map_or(self.window_start, |window| Some(window.start)),
-            window_count: window.map_or(self.window_count, |window| window.used + admitted),
-            ..*self
-        };
-        Spend { admitted, after, refused }
+    }
+
+    /// Whether the window has room.
+    pub fn check_window(&self) -> Result<(), Refusal> {
+        match self.window {
+            Some(Window { left: 0, ends_in, .. }) => Err(Refusal::RateLimited { try_again_in: ends_in }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Tally {
+    /// Serves a use that takes `cost` from what remains, and counts as one in the window. Answers the quota after it.
+    ///
+    /// # Errors
+    /// Why it is refused; it has taken nothing.
+    pub fn take(&mut self, cost: u64) -> Result<Quota, Refusal> {
+        self.standing.check_remaining(cost)?;
+        self.standing.check_window()?;
+        self.standing.remaining = self.standing.remaining.map(|remaining| remaining - cost);
+        if let Some(window) = &mut self.standing.window {
+            window.used += 1;
+            window.left -= 1;
+        }
+        self.admitted += 1;
+        Ok(self.after())
+    }
+
+    /// So many were served.
+    #[must_use]
+    pub fn admitted(&self) -> u64 {
+        self.admitted
+    }
+
+    /// The quota afterwards; as it was where none was served.
+    #[must_use]
+    pub fn after(&self) -> Quota {
+        let Standing { now, is_refilled, remaining, window } = self.standing;
+        if self.admitted == 0 {
+            return self.before;
+        }
+        Quota {
+            remaining,
+            last_refill_at: if is_refilled { Some(now) } else { self.before.last_refill_at },
+            window_start: window.map_or(self.before.window_start, |window| Some(window.start)),
+            window_count: window.map_or(self.before.window_count, |window| window.used),
+            ..self.before
+        }
     }
 }
 

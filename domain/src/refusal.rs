@@ -9,12 +9,19 @@ pub enum Refusal {
     OrganizationSuspended,
     /// Switched off, or its user is not a member of the organization any more.
     KeyDisabled,
+    /// Its time has not come yet.
+    KeyNotYetValid,
     /// Its expiry has come.
     KeyExpired,
+    /// It may be used from some addresses only, and this is none of them or not known.
+    AddressNotAllowed,
     /// It does not hold all permissions that were asked for.
     InsufficientPermissions,
-    /// Nothing remains of its uses.
-    UsageExceeded,
+    /// Fewer of its uses remain than this one costs.
+    UsageExceeded {
+        /// So many remain.
+        remaining: u64,
+    },
     /// As many uses as its window allows have been made in it.
     RateLimited {
         /// Milliseconds until the window ends.
@@ -24,11 +31,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// All words for programs, the same everywhere, in the order of the checks.
-    pub const CODES: [&'static str; 7] = [
+    pub const CODES: [&'static str; 9] = [
         "INVALID_API_KEY",
         "ORGANIZATION_SUSPENDED",
         "KEY_DISABLED",
+        "KEY_NOT_YET_VALID",
         "KEY_EXPIRED",
+        "ADDRESS_NOT_ALLOWED",
         "INSUFFICIENT_PERMISSIONS",
         "USAGE_EXCEEDED",
         "RATE_LIMITED",
@@ -41,10 +50,12 @@ impl Refusal {
             Self::InvalidApiKey => 0,
             Self::OrganizationSuspended => 1,
             Self::KeyDisabled => 2,
-            Self::KeyExpired => 3,
-            Self::InsufficientPermissions => 4,
-            Self::UsageExceeded => 5,
-            Self::RateLimited { .. } => 6,
+            Self::KeyNotYetValid => 3,
+            Self::KeyExpired => 4,
+            Self::AddressNotAllowed => 5,
+            Self::InsufficientPermissions => 6,
+            Self::UsageExceeded { .. } => 7,
+            Self::RateLimited { .. } => 8,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sessions of browsers: a credential is shown once, and then the session speaks for it. What it may do is looked up each
 //! time, so a session has no more life in it than the key or the membership behind it.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     act::Origin,
@@ -69,18 +69,18 @@ impl Sessions {
         }
     }
 
-    /// The caller whom a session speaks for.
+    /// The caller whom a session speaks for, when it is shown from an address.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] where the session, or what it speaks for, has ended; [`Error::Outage`].
-    pub async fn resume(&self, id: SessionId) -> Result<Caller, Error> {
+    pub async fn resume(&self, id: SessionId, from: Option<IpAddr>) -> Result<Caller, Error> {
         let ended = Error::Unauthenticated(Refusal::InvalidApiKey);
         let Some(session) = self.stored.find(id).await? else { return Err(ended) };
         if self.clock.now() >= session.expires_at {
             return Err(ended);
         }
         let caller = match session.bearer {
-            Bearer::Key(hash) => self.keys.authenticate_by(&hash).await?,
+            Bearer::Key(hash) => self.keys.authenticate_by(&hash, from).await?,
             Bearer::Person(user, word) => self.people.readmit(user, word).await?,
         };
         Ok(Caller { origin: Origin { session: Some(id), ..Origin::default() }, ..caller })

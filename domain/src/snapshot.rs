@@ -1,21 +1,23 @@
 //! A key as verify sees it: everything that decides whether it is good and everything that an answer shows, read once,
 //! packed, and shared by all who ask. It never changes, but for its counted uses; a changed key is a new snapshot.
 
+mod decide;
 mod shared;
 
 use std::mem::size_of;
 
 pub use shared::{Common, Given, Holder, Home, Shared};
 
+use ipnet::IpNet;
+
 use crate::{
+    addresses::AddressList,
     api_key::ApiKey,
     clock::Timestamp,
-    grants::Grants,
     id::{KeyId, OrganizationId, UserId},
     organization::{ExternalId, OrganizationKind},
-    permission::{Permission, PermissionSet},
+    permission::PermissionSet,
     quota::Quota,
-    refusal::Refusal,
     secret::SecretHash,
     uses::Uses,
 };
@@ -42,13 +44,15 @@ pub struct Snapshot {
     enabled: bool,
 }
 
-/// What most keys do not have: limits, changed settings, a secret with an end.
+/// What most keys do not have: limits, changed settings, a secret with an end, conditions.
 #[derive(Debug, PartialEq, Eq)]
 struct Seldom {
     quota: Quota,
     updated_at: Timestamp,
     version: u64,
     secret_expires_at: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+    addresses: Option<AddressList>,
 }
 
 const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
@@ -61,7 +65,14 @@ impl Snapshot {
         let external_id = key.external_id.as_ref().map_or("", |id| id.as_str());
         let metadata = key.metadata.as_ref().map_or("", |metadata| metadata.as_str());
         let short = |len: usize| u8::try_from(len).expect("a start is at most 38 bytes");
-        let seldom = Seldom { quota: key.quota, updated_at: key.updated_at, version: key.version, secret_expires_at };
+        let seldom = Seldom {
+            quota: key.quota,
+            updated_at: key.updated_at,
+            version: key.version,
+            secret_expires_at,
+            not_before: key.not_before,
+            addresses: key.addresses.clone(),
+        };
         Self {
             hash,
             id: key.id,
@@ -167,6 +178,18 @@ impl Snapshot {
         Some(self.expires_at).filter(|at| *at != NEVER)
     }
 
+    /// Before this moment it is not in use yet. `None`: it always was.
+    #[must_use]
+    pub fn not_before(&self) -> Option<Timestamp> {
+        self.seldom.as_ref().and_then(|seldom| seldom.not_before)
+    }
+
+    /// From where it may be used. `None`: from anywhere.
+    #[must_use]
+    pub fn addresses(&self) -> Option<&AddressList> {
+        self.seldom.as_ref().and_then(|seldom| seldom.addresses.as_ref())
+    }
+
     /// When it was made.
     #[must_use]
     pub fn created_at(&self) -> Timestamp {
@@ -209,86 +232,27 @@ impl Snapshot {
         &self.uses
     }
 
-    /// Whether its organization is suspended.
-    #[must_use]
-    pub fn is_suspended(&self) -> bool {
-        self.shared.home.is_suspended
-    }
-
-    /// Whether it belongs to a user who is no member of the organization any more.
-    #[must_use]
-    pub fn is_orphan(&self) -> bool {
-        self.shared.holder.as_ref().is_some_and(|holder| holder.permissions.is_none())
-    }
-
-    /// When what was shown is good no longer: the key is expired, or its secret has been replaced. `None`: never.
-    #[must_use]
-    pub fn ends_at(&self) -> Option<Timestamp> {
-        let secret = self.seldom.as_ref().and_then(|seldom| seldom.secret_expires_at);
-        self.expires_at().into_iter().chain(secret).min()
-    }
-
-    /// Whether the secret that finds it is being replaced, and ends.
-    #[must_use]
-    pub fn is_ending(&self) -> bool {
-        self.seldom.as_ref().is_some_and(|seldom| seldom.secret_expires_at.is_some())
-    }
-
-    /// Whether whoever holds it may do anything at `now`. The order of the reasons is that of [`Refusal`].
-    pub fn check(&self, now: Timestamp) -> Result<(), Refusal> {
-        if self.seldom.as_ref().and_then(|seldom| seldom.secret_expires_at).is_some_and(|end| now >= end) {
-            return Err(Refusal::InvalidApiKey);
-        }
-        if self.is_suspended() {
-            return Err(Refusal::OrganizationSuspended);
-        }
-        if self.is_orphan() || !self.enabled {
-            return Err(Refusal::KeyDisabled);
-        }
-        if now >= self.expires_at {
-            return Err(Refusal::KeyExpired);
-        }
-        Ok(())
-    }
-
-    /// Whether its grants hold `permission`.
-    #[must_use]
-    pub fn allows(&self, permission: &Permission) -> bool {
-        let user = self.shared.holder.as_ref().map(|holder| &holder.permissions);
-        self.shared.given.permissions.allows(permission)
-            && user.is_none_or(|user| user.as_ref().is_some_and(|user| user.allows(permission)))
-    }
-
-    /// Whether its grants hold all of these.
-    #[must_use]
-    pub fn allows_all(&self, permissions: &PermissionSet) -> bool {
-        permissions.iter().all(|permission| self.allows(permission))
-    }
-
-    /// What whoever holds it may do.
-    #[must_use]
-    pub fn grants(&self) -> Grants {
-        let own = self.shared.given.permissions.clone();
-        match &self.shared.holder {
-            None => Grants::of_organization(own),
-            // A user who is no member any more has nothing, and so have their keys.
-            Some(holder) => Grants::of_user(own, holder.permissions.clone().unwrap_or_default()),
-        }
-    }
-
     /// The bytes of memory that it takes by itself, without what it shares.
     #[must_use]
     pub fn size(&self) -> usize {
         const ALLOCATED: usize = 2 * size_of::<usize>();
         let seldom = if self.seldom.is_some() { size_of::<Seldom>() + ALLOCATED } else { 0 };
-        size_of::<Self>() + ALLOCATED + self.texts.len() + ALLOCATED + seldom
+        let addresses = self.addresses().map_or(0, |list| size_of_val(list) + list.len() * size_of::<IpNet>());
+        size_of::<Self>() + ALLOCATED + self.texts.len() + ALLOCATED + seldom + addresses
     }
 }
 
 impl Seldom {
     /// What it is for a key that has none of it.
     fn of_most(created_at: Timestamp) -> Self {
-        Self { quota: Quota::default(), updated_at: created_at, version: 0, secret_expires_at: None }
+        Self {
+            quota: Quota::default(),
+            updated_at: created_at,
+            version: 0,
+            secret_expires_at: None,
+            not_before: None,
+            addresses: None,
+        }
     }
 }
 

@@ -26,8 +26,10 @@ pub enum Invalid {
     AttachedSets,
     /// An expiry that has already passed.
     ExpiryPassed,
-    /// An expiry more than ten years ahead.
-    ExpiryTooFar,
+    /// A moment more than ten years ahead.
+    TooFarAhead,
+    /// Not 1 to 64 addresses or networks, or one with bits beyond its prefix.
+    Networks,
     /// Not an e-mail address that we take.
     Email,
     /// A number outside of its range.
@@ -54,7 +56,10 @@ impl fmt::Display for Invalid {
             Self::TooManyPermissions => f.write_str("must hold at most 256 permissions"),
             Self::AttachedSets => f.write_str("must hold at most 16 permission sets, each once"),
             Self::ExpiryPassed => f.write_str("must be in the future"),
-            Self::ExpiryTooFar => f.write_str("must be at most ten years ahead"),
+            Self::TooFarAhead => f.write_str("must be at most ten years ahead"),
+            Self::Networks => f.write_str(
+                "must hold 1 to 64 addresses or networks like 203.0.113.0/24, without bits beyond the prefix",
+            ),
             Self::Email => f.write_str("must be an email address"),
             Self::Range { min, max } => write!(f, "must be a whole number from {min} to {max}"),
         }

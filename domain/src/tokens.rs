@@ -48,8 +48,8 @@ impl Tokens {
     /// A token with a part of what the caller's key may do, for at most so many seconds. It does not outlive the key.
     ///
     /// # Errors
-    /// [`Error::NotExchangeable`] where the caller shows anything but the text of a key, and for keys that are metered or the
-    /// platform's; [`Error::ExceedsGrants`]; [`Error::TooManyTokens`]; [`Error::Outage`].
+    /// [`Error::NotExchangeable`] where the caller shows anything but the text of a key, and for keys that are metered, bound to
+    /// addresses or the platform's; [`Error::ExceedsGrants`]; [`Error::TooManyTokens`]; [`Error::Outage`].
     pub async fn issue(&self, caller: &Caller, permissions: PermissionSet, seconds: u64) -> Result<Token, Error> {
         let key = self.exchangeable(caller)?;
         if !key.allows_all(&permissions) {
@@ -88,13 +88,13 @@ impl Tokens {
     pub async fn are_good(&self, family: &Family) -> Result<bool, Outage> {
         let key = self.keys.find(&family.secret).await?;
         Ok(key.is_some_and(|key| {
-            key.check(self.keys.now()).is_ok() && is_exchangeable(&key) && key.allows_all(&family.permissions)
+            key.check(self.keys.now(), None).is_ok() && is_exchangeable(&key) && key.allows_all(&family.permissions)
         }))
     }
 }
 
-/// Uses of a token are not counted, and it is good where nobody asks us: that is not for keys with limits, nor for those that
-/// act everywhere.
+/// Uses of a token are not counted, and it is good where nobody asks us: that is not for keys with limits or addresses, nor for
+/// those that act everywhere.
 fn is_exchangeable(key: &Snapshot) -> bool {
-    !key.is_metered() && key.kind() == OrganizationKind::Tenant
+    !key.is_metered() && key.addresses().is_none() && key.kind() == OrganizationKind::Tenant
 }

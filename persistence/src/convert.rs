@@ -5,6 +5,7 @@ mod accounts;
 mod credentials;
 
 use domain::{
+    addresses::AddressList,
     api_key::{ApiKey, Creator, KeyName, Metadata},
     change::Change,
     clock::Timestamp,
@@ -68,6 +69,15 @@ pub(crate) fn permissions(text: &str, table: &'static str, row: Uuid) -> Result<
     PermissionSet::from_flat(text.split_ascii_whitespace()).map_err(|_| BrokenRow { table, column: "permissions", row })
 }
 
+/// Networks are stored as they are written, separated by spaces.
+fn addresses_text(list: &AddressList) -> String {
+    list.texts().collect::<Vec<_>>().join(" ")
+}
+
+fn addresses(text: &str) -> Result<AddressList, Invalid> {
+    AddressList::parse(text.split_ascii_whitespace())
+}
+
 /// A key with the sets that it has.
 pub(crate) fn api_key(model: api_key::Model, sets: Vec<SetId>) -> Result<ApiKey, BrokenRow> {
     let broken = |column| move |_: Invalid| BrokenRow { table: "api_keys", column, row: model.id };
@@ -91,7 +101,14 @@ pub(crate) fn api_key(model: api_key::Model, sets: Vec<SetId>) -> Result<ApiKey,
         prefix: KeyPrefix::parse(&model.prefix).map_err(broken("prefix"))?,
         start: model.start,
         enabled: model.enabled,
+        not_before: model.not_before.map(Timestamp::from_millis),
         expires_at: model.expires_at.map(Timestamp::from_millis),
+        addresses: model
+            .allowed_addresses
+            .as_deref()
+            .map(addresses)
+            .transpose()
+            .map_err(broken("allowed_addresses"))?,
         metadata: model.metadata.as_deref().map(Metadata::parse).transpose().map_err(broken("metadata"))?,
         permissions: permissions(&model.permissions, "api_keys", model.id)?,
         sets,
@@ -124,7 +141,10 @@ pub(crate) fn api_key_row(key: &ApiKey) -> api_key::ActiveModel {
         prefix: Set(key.prefix.as_str().to_owned()),
         start: Set(key.start.clone()),
         enabled: Set(key.enabled),
+        not_before: Set(key.not_before.map(Timestamp::millis)),
         expires_at: Set(key.expires_at.map(Timestamp::millis)),
+        allowed_addresses: Set(key.addresses.as_ref().map(addresses_text)),
+        deleted_at: Set(None),
         metadata: Set(key.metadata.as_ref().map(|metadata| metadata.as_str().to_owned())),
         permissions: Set(permissions_text(&key.permissions)),
         external_id: Set(key.external_id.as_ref().map(|id| id.as_str().to_owned())),
@@ -154,7 +174,9 @@ pub(crate) fn changes_row(changes: &KeyChanges, version: u64, now: Timestamp) ->
     api_key::ActiveModel {
         name: column(changes.name.clone().map(|name| name.as_str().to_owned())),
         enabled: changes.enabled.map_or(ActiveValue::NotSet, Set),
+        not_before: column(changes.not_before.map(Timestamp::millis)),
         expires_at: column(changes.expires_at.map(Timestamp::millis)),
+        allowed_addresses: column(changes.addresses.clone().map(|list| addresses_text(&list))),
         metadata: column(changes.metadata.clone().map(|metadata| metadata.as_str().to_owned())),
         external_id: column(changes.external_id.clone().map(|id| id.as_str().to_owned())),
         permissions: changes.permissions.as_ref().map(permissions_text).map_or(ActiveValue::NotSet, Set),

@@ -55,6 +55,7 @@ fn assignments(clock: &str) -> String {
 pub(crate) struct Ask {
     key: KeyId,
     version: u64,
+    cost: u64,
     answer: oneshot::Sender<Result<Spent, Outage>>,
 }
 
@@ -77,11 +78,11 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// Waits until the use is counted or refused.
-    pub(crate) async fn spend(&self, key: KeyId, version: u64) -> Result<Spent, Outage> {
+    pub(crate) async fn spend(&self, key: KeyId, version: u64, cost: u64) -> Result<Spent, Outage> {
         let gone = || Outage::Unavailable("the ledger has ended".into());
         let (answer, answered) = oneshot::channel();
         let _timer = self.waits.start_timer();
-        self.asks.send(Ask { key, version, answer }).await.map_err(|_| gone())?;
+        self.asks.send(Ask { key, version, cost, answer }).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 }

@@ -164,8 +164,8 @@ impl Store {
 
 #[async_trait]
 impl Ledger for Store {
-    async fn spend(&self, key: KeyId, version: u64) -> Result<Spent, Outage> {
-        self.ledger.spend(key, version).await
+    async fn spend(&self, key: KeyId, version: u64, cost: u64) -> Result<Spent, Outage> {
+        self.ledger.spend(key, version, cost).await
     }
 }
 

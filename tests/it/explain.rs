@@ -46,7 +46,18 @@ async fn every_check_is_told_with_what_it_looks_at() {
         answer.json()["checks"].as_array().expect("checks").iter().map(|check| check["check"].clone()).collect();
     assert_eq!(
         names,
-        ["key", "organization", "enabled", "expires_at", "permissions", "remaining", "rate_limit"].map(Value::from)
+        [
+            "key",
+            "organization",
+            "enabled",
+            "not_before",
+            "expires_at",
+            "address",
+            "permissions",
+            "remaining",
+            "rate_limit"
+        ]
+        .map(Value::from)
     );
     assert_eq!(
         inputs(&answer, "expires_at"),
@@ -60,6 +71,12 @@ async fn every_check_is_told_with_what_it_looks_at() {
         inputs(&answer, "permissions"),
         json!({"needed": ["files:read", "files:write"], "missing": ["files:write"]})
     );
+    let bound = json!({"name": "n", "permissions": [], "allowed_addresses": ["10.0.0.0/8"], "not_before": "2027-01-01T00:00:00Z"});
+    let bound = tenant.admin.post(&format!("/orgs/{}/api_keys", tenant.org_id), &bound).await.json();
+    let answer = tenant.admin.post(PATH, &json!({"key": bound["key"], "context": {"ip": "11.0.0.1"}})).await;
+    assert_eq!(failed(&answer), (vec!["not_before".to_owned(), "address".to_owned()], "KEY_NOT_YET_VALID".to_owned()));
+    assert_eq!(inputs(&answer, "address"), json!({"allowed_addresses": ["10.0.0.0/8"], "ip": "11.0.0.1"}));
+    assert_eq!(inputs(&answer, "not_before")["not_before"], "2027-01-01T00:00:00Z");
     let (_, off) = key(KeySpec { enabled: false, ..KeySpec::with(&[]) }).await;
     let answer = ask(&tenant.admin, &off, &[]).await;
     assert_eq!(failed(&answer), (vec!["enabled".to_owned()], "KEY_DISABLED".to_owned()));
@@ -95,7 +112,7 @@ async fn asking_why_counts_nothing() {
     assert_eq!(failed(&answer), (vec!["rate_limit".to_owned()], "RATE_LIMITED".to_owned()));
     assert_eq!(inputs(&answer, "rate_limit"), json!({"limit": 2, "used": 2, "reset": 45}));
     assert_eq!(answer.json()["rate_limit"], json!({"limit": 2, "remaining": 0, "reset": 45}));
-    assert_eq!(inputs(&answer, "remaining"), json!({"remaining": 1}));
+    assert_eq!(inputs(&answer, "remaining"), json!({"remaining": 1, "cost": 1}));
     app.clock.advance_seconds(45);
     assert_eq!(failed(&ask(&tenant.admin, &key, &[]).await).1, "VALID", "the window is over");
     assert_eq!(verify().await, "VALID");

@@ -9,6 +9,7 @@ mod bulk;
 mod cache;
 mod clients;
 mod cluster;
+mod conditions;
 mod conflicts;
 mod credentials;
 mod crossing;

@@ -3,6 +3,7 @@
 use super::Keys;
 use crate::{
     act::Action,
+    addresses::AddressList,
     api_key::{ApiKey, KeyName, Metadata},
     caller::Authority,
     clock::Timestamp,
@@ -43,6 +44,10 @@ pub struct NewKey {
     pub external_id: Option<ExternalId>,
     /// When it ends. `None`: when the key that makes it ends, if ever.
     pub expires_at: Option<Timestamp>,
+    /// Before when it is not in use yet.
+    pub not_before: Option<Timestamp>,
+    /// From where it may be used. `None`: from where the key that makes it may.
+    pub addresses: Option<AddressList>,
     /// What to keep with it.
     pub metadata: Option<Metadata>,
     /// Its limits. A refill without `remaining` starts `remaining` at the refill's amount.
@@ -55,6 +60,7 @@ impl Keys {
     /// # Errors
     /// [`Error::UserNotFound`] where the owner is no member; [`Error::SetNotFound`]; [`Error::CapReached`]; [`Error::ExceedsGrants`] where the caller does not hold what
     /// the key would, or its owner does not; [`Error::ExceedsExpiry`] where the key would outlive the caller's own;
+    /// [`Error::ExceedsAddresses`]; [`Error::NeverValid`];
     /// [`Error::Outage`].
     pub async fn create(&self, authority: &Authority, new: NewKey) -> Result<(ApiKey, Secret), Error> {
         let made = self.make(authority, &authority.caller().grants(), new).await?;
@@ -109,6 +115,11 @@ impl Keys {
         // None given: that of what the caller shows.
         let expires_at = new.expires_at.or_else(|| caller.expires_at());
         caller.require_end(expires_at)?;
+        let addresses = new.addresses.or_else(|| caller.addresses().cloned());
+        caller.require_within(addresses.as_ref())?;
+        if new.not_before.zip(expires_at).is_some_and(|(begin, end)| begin >= end) {
+            return Err(Error::NeverValid);
+        }
         let mut quota = new.quota;
         if let (Some(refill), None) = (quota.refill, quota.remaining) {
             quota.remaining = Some(refill.amount);
@@ -119,7 +130,9 @@ impl Keys {
         let key = ApiKey {
             user,
             name: new.name,
+            not_before: new.not_before,
             expires_at,
+            addresses,
             metadata: new.metadata,
             permissions: new.permissions,
             sets: new.sets,

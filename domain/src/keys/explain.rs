@@ -1,9 +1,10 @@
 //! Why a key is good for something or why not, check by check. Nothing is counted.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{Keys, Question};
 use crate::{
+    addresses::AddressList,
     caller::Caller,
     clock::Timestamp,
     error::Error,
@@ -49,10 +50,22 @@ pub enum Subject {
         /// Switched on.
         enabled: bool,
     },
+    /// Whether its time has come.
+    Beginning {
+        /// When it comes; `None`: it always had.
+        not_before: Option<Timestamp>,
+    },
     /// Whether it is expired.
     Expiry {
         /// When it expires; `None`: never.
         expires_at: Option<Timestamp>,
+    },
+    /// Whether it may be used from where it is.
+    Address {
+        /// From where it may be; `None`: from anywhere.
+        allowed: Option<AddressList>,
+        /// From where it is; `None`: not known.
+        from: Option<IpAddr>,
     },
     /// Whether it holds all that is asked for.
     Permissions {
@@ -61,8 +74,10 @@ pub enum Subject {
         /// What of it is not held.
         missing: Vec<Permission>,
     },
-    /// Whether uses are left.
+    /// Whether enough uses are left.
     Remaining {
+        /// What this one costs.
+        cost: u64,
         /// So many, with a refill that is due; `None`: any number.
         left: Option<u64>,
     },
@@ -94,8 +109,7 @@ impl Keys {
             None => None,
         };
         let now = self.now();
-        let has_ended = |key: &Snapshot| key.check(now) == Err(Refusal::InvalidApiKey);
-        let in_reach = found.filter(|key| question.is_about(caller, key) && !has_ended(key));
+        let in_reach = found.filter(|key| question.is_about(caller, key) && !key.has_ended(now));
         let current = match &in_reach {
             Some(key) => self.ports.api_keys.find(Reach::whole(key.organization()), key.id()).await?,
             None => None,
@@ -104,18 +118,17 @@ impl Keys {
             let unknown = Check { subject: Subject::Key, refusal: Some(Refusal::InvalidApiKey) };
             return Ok(Explanation { key: None, quota: Quota::default(), checks: vec![unknown], now });
         };
-        let checks = checks(&key, &current.quota, question.permissions, now);
+        let checks = checks(&key, &current.quota, &question, now);
         Ok(Explanation { key: Some(key), quota: current.quota, checks, now })
     }
 }
 
-fn checks(key: &Snapshot, quota: &Quota, needed: &PermissionSet, now: Timestamp) -> Vec<Check> {
+fn checks(key: &Snapshot, quota: &Quota, question: &Question<'_>, now: Timestamp) -> Vec<Check> {
+    let needed = question.permissions;
     let check = |subject, refusal: Option<Refusal>| Check { subject, refusal };
     let when = |fails: bool, refusal| fails.then_some(refusal);
     let missing: Vec<Permission> = needed.iter().filter(|permission| !key.allows(permission)).cloned().collect();
     let standing = quota.standing(now);
-    let is_full = standing.window.is_some_and(|window| window.left == 0);
-    let limited = Refusal::RateLimited { try_again_in: standing.window.map_or(0, |window| window.ends_in) };
     let is_short = !missing.is_empty();
     vec![
         check(Subject::Key, None),
@@ -125,23 +138,31 @@ fn checks(key: &Snapshot, quota: &Quota, needed: &PermissionSet, now: Timestamp)
             when(key.is_orphan() || !key.is_enabled(), Refusal::KeyDisabled),
         ),
         check(
+            Subject::Beginning { not_before: key.not_before() },
+            when(key.not_before().is_some_and(|at| now < at), Refusal::KeyNotYetValid),
+        ),
+        check(
             Subject::Expiry { expires_at: key.expires_at() },
             when(key.expires_at().is_some_and(|at| now >= at), Refusal::KeyExpired),
+        ),
+        check(
+            Subject::Address { allowed: key.addresses().cloned(), from: question.from },
+            when(!key.is_allowed_from(question.from), Refusal::AddressNotAllowed),
         ),
         check(
             Subject::Permissions { needed: needed.clone(), missing },
             when(is_short, Refusal::InsufficientPermissions),
         ),
         check(
-            Subject::Remaining { left: standing.remaining },
-            when(standing.remaining == Some(0), Refusal::UsageExceeded),
+            Subject::Remaining { cost: question.cost, left: standing.remaining },
+            standing.check_remaining(question.cost).err(),
         ),
         check(
             Subject::RateLimit {
                 max: quota.rate_limit.map(|limit| limit.max),
                 used: standing.window.map_or(0, |window| window.used),
             },
-            when(is_full, limited),
+            standing.check_window().err(),
         ),
     ]
 }

@@ -22,7 +22,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::ExceedsGrants`] where the caller does not hold all that the key was given, and
-    /// [`Error::ExceedsExpiry`] where the key outlives what the caller shows, unless it is the key itself by its newest secret;
+    /// [`Error::ExceedsExpiry`] and [`Error::ExceedsAddresses`] where the key outlives what the caller shows, or reaches further, unless it is the key itself by its newest secret;
     /// [`Error::StillRotating`] where an older secret goes on and `grace` is not 0; [`Error::Outage`].
     pub async fn rotate(
         &self,
@@ -68,7 +68,8 @@ impl Keys {
         if itself.is_none() && !caller.grants().covers(&Grants::of_organization(whole)) {
             return Err(Error::ExceedsGrants);
         }
-        caller.require_end(current.expires_at)
+        caller.require_end(current.expires_at)?;
+        caller.require_within(current.addresses.as_ref())
     }
 
     /// The old secret of a key that is being replaced (`None`: a text that names no key).

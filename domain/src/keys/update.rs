@@ -3,6 +3,7 @@
 use super::{ATTEMPTS, Keys};
 use crate::{
     act::Action,
+    addresses::AddressList,
     api_key::{ApiKey, KeyName, Metadata},
     caller::{Authority, Caller},
     change::Change,
@@ -56,8 +57,12 @@ pub struct KeyPatch {
     pub name: Change<KeyName>,
     /// In use or not.
     pub enabled: Option<bool>,
+    /// Before when it is not in use yet.
+    pub not_before: Change<Timestamp>,
     /// The expiry.
     pub expires_at: Change<Timestamp>,
+    /// From where it may be used; cleared, from anywhere.
+    pub addresses: Change<AddressList>,
     /// What its maker keeps with it.
     pub metadata: Change<Metadata>,
     /// What the operator's own system calls it.
@@ -84,7 +89,9 @@ impl KeyPatch {
         Self {
             name: Change::Keep,
             enabled: None,
+            not_before: Change::Keep,
             expires_at: Change::Keep,
+            addresses: Change::Keep,
             metadata: Change::Keep,
             external_id: Change::Keep,
             permissions: Change::Keep,
@@ -104,7 +111,8 @@ impl Keys {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::NothingToChange`]; [`Error::RefillWithout`];
     /// [`Error::ExceedsGrants`] where the caller does not hold what the key holds, before or after, or is the key itself and
-    /// would become more than it is; [`Error::ExceedsExpiry`]; [`Error::Outage`].
+    /// would become more than it is; [`Error::ExceedsExpiry`]; [`Error::ExceedsAddresses`];
+    /// [`Error::NeverValid`]; [`Error::Outage`].
     pub async fn update(
         &self,
         authority: &Authority,
@@ -160,9 +168,14 @@ impl Keys {
             }
         }
         match changes.expires_at {
+            Change::Keep => {}
+            Change::Clear => caller.require_end(None)?,
+            Change::Set(wanted) => caller.require_end(Some(wanted))?,
+        }
+        match &changes.addresses {
             Change::Keep => Ok(()),
-            Change::Clear => caller.require_end(None),
-            Change::Set(wanted) => caller.require_end(Some(wanted)),
+            Change::Clear => caller.require_within(None),
+            Change::Set(wanted) => caller.require_within(Some(wanted)),
         }
     }
 
@@ -180,8 +193,8 @@ fn bounded(own: PermissionSet, membership: Option<PermissionSet>) -> Grants {
     }
 }
 
-/// Whether a key that changes itself, and holds no more afterwards, only changes what makes it less: permissions, an earlier
-/// end, out of use.
+/// Whether a key that changes itself, and holds no more afterwards, only changes what makes it less: permissions, a later
+/// beginning, an earlier end, fewer addresses, out of use.
 fn narrows(current: &ApiKey, changes: &KeyChanges) -> bool {
     let only = KeyChanges {
         enabled: changes.enabled.filter(|enabled| !enabled),
@@ -189,6 +202,15 @@ fn narrows(current: &ApiKey, changes: &KeyChanges) -> bool {
         sets: changes.sets.clone().filter(|sets| sets.iter().all(|set| current.sets.contains(set))),
         expires_at: match changes.expires_at {
             Change::Set(after) if current.expires_at.is_none_or(|before| after <= before) => Change::Set(after),
+            _ => Change::Keep,
+        },
+        not_before: match changes.not_before {
+            Change::Set(after) if current.not_before.is_none_or(|before| before <= after) => Change::Set(after),
+            _ => Change::Keep,
+        },
+        addresses: match (&changes.addresses, &current.addresses) {
+            (Change::Set(after), None) => Change::Set(after.clone()),
+            (Change::Set(after), Some(before)) if before.covers(after) => Change::Set(after.clone()),
             _ => Change::Keep,
         },
         ..KeyChanges::default()
@@ -200,10 +222,18 @@ impl KeyPatch {
     /// The changes that the patch means for the key as it is.
     fn against(self, current: &ApiKey, now: Timestamp) -> Result<KeyChanges, Error> {
         let (remaining, refill) = self.quota_changes(current, now)?;
+        let begin = self.not_before.apply(current.not_before);
+        let is_about_time = !(self.not_before.is_keep() && self.expires_at.is_keep());
+        let end = self.expires_at.apply(current.expires_at);
+        if is_about_time && begin.zip(end).is_some_and(|(begin, end)| begin >= end) {
+            return Err(Error::NeverValid);
+        }
         Ok(KeyChanges {
             name: self.name,
             enabled: self.enabled,
+            not_before: self.not_before,
             expires_at: self.expires_at,
+            addresses: self.addresses,
             metadata: self.metadata,
             external_id: self.external_id,
             permissions: match self.permissions {

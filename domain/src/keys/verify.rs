@@ -3,7 +3,7 @@
 //! The usual answer needs nothing but memory, so the decision is made step by step without waiting, and only a step that
 //! needs the database waits.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::Keys;
 use crate::{
@@ -31,6 +31,10 @@ pub struct Question<'a> {
     pub permissions: &'a PermissionSet,
     /// The organization that it must belong to; `None`: any that the caller sees.
     pub organization: Option<OrganizationId>,
+    /// From where it is used; `None`: not known, which is right only for keys that may be used from anywhere.
+    pub from: Option<IpAddr>,
+    /// What the use takes from what remains; 1, most of the time.
+    pub cost: u64,
 }
 
 impl Question<'_> {
@@ -84,14 +88,14 @@ impl Keys {
                 }
                 Step::Spend(key) => {
                     attempts += 1;
-                    self.spend(key).await?
+                    self.spend(key, question.cost).await?
                 }
             };
         }
     }
 
-    async fn spend(&self, key: Arc<Snapshot>) -> Result<Step, Outage> {
-        Ok(match self.ports.ledger.spend(key.id(), key.version()).await? {
+    async fn spend(&self, key: Arc<Snapshot>, cost: u64) -> Result<Step, Outage> {
+        Ok(match self.ports.ledger.spend(key.id(), key.version(), cost).await? {
             Spent::Admitted { quota, request_count, at } => {
                 if key.is_ending() {
                     // Counted it is; that it was by this secret is noted.
@@ -114,8 +118,9 @@ impl Keys {
         let Some(key) = in_reach else { return Step::Decided(Verdict::UNKNOWN) };
         let now = self.now();
         let holds_all = || key.allows_all(question.permissions);
-        let good =
-            key.check(now).and_then(|()| if holds_all() { Ok(()) } else { Err(Refusal::InsufficientPermissions) });
+        let good = key
+            .check(now, question.from)
+            .and_then(|()| if holds_all() { Ok(()) } else { Err(Refusal::InsufficientPermissions) });
         match good {
             // Whose secret has ended is not told.
             Err(Refusal::InvalidApiKey) => Step::Decided(Verdict::UNKNOWN),

@@ -12,13 +12,47 @@ fn remaining(remaining: u64) -> Quota {
     Quota { remaining: Some(remaining), ..Quota::default() }
 }
 
+/// What came of some uses that were asked for together.
+#[derive(Debug)]
+struct Spend {
+    admitted: u64,
+    after: Quota,
+    /// Why the last of them was not served.
+    refused: Option<Refusal>,
+}
+
+impl Quota {
+    /// Serves uses that cost 1 each.
+    fn spend(&self, wanted: u64, now: Timestamp) -> Spend {
+        let mut tally = self.tally(now);
+        let refused = (0..wanted).map(|_| tally.take(1)).last().and_then(Result::err);
+        Spend { admitted: tally.admitted(), after: tally.after(), refused }
+    }
+}
+
+const USED_UP: Refusal = Refusal::UsageExceeded { remaining: 0 };
+
+#[test]
+fn a_use_costs_what_it_costs_or_nothing() {
+    let quota = Quota { rate_limit: Some(RateLimit { max: 3, window: 1_000 }), ..remaining(10) };
+    let mut tally = quota.tally(at(0));
+    assert_eq!(tally.take(7).map(|after| (after.remaining, after.window_count)), Ok((Some(3), 1)));
+    assert_eq!(tally.take(4), Err(Refusal::UsageExceeded { remaining: 3 }));
+    assert_eq!(tally.take(3).map(|after| (after.remaining, after.window_count)), Ok((Some(0), 2)));
+    assert_eq!(tally.take(0).map(|after| (after.remaining, after.window_count)), Ok((Some(0), 3)), "free of charge");
+    assert_eq!(tally.take(0), Err(Refusal::RateLimited { try_again_in: 1_000 }));
+    assert_eq!(tally.take(1), Err(USED_UP), "the reasons keep their order");
+    assert_eq!((tally.admitted(), tally.after().remaining, tally.after().window_count), (3, Some(0), 3));
+    assert_eq!(remaining(5).tally(at(0)).take(u64::MAX), Err(Refusal::UsageExceeded { remaining: 5 }));
+}
+
 #[test]
 fn what_remains_is_used_up() {
     let spend = remaining(2).spend(3, at(0));
-    assert_eq!((spend.admitted, spend.refused), (2, Some(Refusal::UsageExceeded)));
+    assert_eq!((spend.admitted, spend.refused), (2, Some(USED_UP)));
     assert_eq!(spend.after, remaining(0));
     let spend = spend.after.spend(1, at(0));
-    assert_eq!((spend.admitted, spend.after, spend.refused), (0, remaining(0), Some(Refusal::UsageExceeded)));
+    assert_eq!((spend.admitted, spend.after, spend.refused), (0, remaining(0), Some(USED_UP)));
 }
 
 #[test]
@@ -49,9 +83,9 @@ fn a_window_begins_with_its_first_use() {
 fn used_up_comes_before_rate_limited() {
     let limit = Some(RateLimit { max: 1, window: 1_000 });
     let both = Quota { rate_limit: limit, ..remaining(1) };
-    assert_eq!(both.spend(2, at(0)).refused, Some(Refusal::UsageExceeded));
+    assert_eq!(both.spend(2, at(0)).refused, Some(USED_UP));
     let spent = both.spend(1, at(0)).after;
-    assert_eq!(spent.spend(1, at(0)).refused, Some(Refusal::UsageExceeded));
+    assert_eq!(spent.spend(1, at(0)).refused, Some(USED_UP));
     let more = Quota { remaining: Some(5), ..spent };
     assert_eq!(more.spend(1, at(0)).refused, Some(Refusal::RateLimited { try_again_in: 1_000 }));
     assert_eq!(more.spend(1, at(0)).after.remaining, Some(5), "a rate-limited use costs nothing");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::api_key::{Creator, KeyName, Metadata};
+use crate::{permission::Permission, refusal::Refusal};
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -85,15 +86,31 @@ fn a_small_key_takes_little_memory() {
 fn the_first_reason_wins() {
     let expired = ApiKey { expires_at: Some(at(2_000)), ..key() };
     let off = ApiKey { enabled: false, ..expired.clone() };
-    assert_eq!(snapshot(&expired, None, None).check(at(1_999)), Ok(()));
-    assert_eq!(snapshot(&expired, None, None).check(at(2_000)), Err(Refusal::KeyExpired));
-    assert_eq!(snapshot(&off, None, None).check(at(2_000)), Err(Refusal::KeyDisabled));
-    assert_eq!(snapshot(&expired, Some(member(None)), None).check(at(2_000)), Err(Refusal::KeyDisabled));
-    assert_eq!(snapshot(&off, None, Some(at(2_000))).check(at(2_000)), Err(Refusal::InvalidApiKey));
+    assert_eq!(snapshot(&expired, None, None).check(at(1_999), None), Ok(()));
+    assert_eq!(snapshot(&expired, None, None).check(at(2_000), None), Err(Refusal::KeyExpired));
+    assert_eq!(snapshot(&off, None, None).check(at(2_000), None), Err(Refusal::KeyDisabled));
+    assert_eq!(snapshot(&expired, Some(member(None)), None).check(at(2_000), None), Err(Refusal::KeyDisabled));
+    assert_eq!(snapshot(&off, None, Some(at(2_000))).check(at(2_000), None), Err(Refusal::InvalidApiKey));
     let suspended = |ends_at| snapshot_in(home(&off, true), &off, None, ends_at);
-    assert_eq!(suspended(None).check(at(2_000)), Err(Refusal::OrganizationSuspended));
-    assert_eq!(suspended(Some(at(2_000))).check(at(2_000)), Err(Refusal::InvalidApiKey));
-    assert_eq!(snapshot(&key(), None, Some(at(2_000))).check(at(1_999)), Ok(()));
+    assert_eq!(suspended(None).check(at(2_000), None), Err(Refusal::OrganizationSuspended));
+    assert_eq!(suspended(Some(at(2_000))).check(at(2_000), None), Err(Refusal::InvalidApiKey));
+    assert_eq!(snapshot(&key(), None, Some(at(2_000))).check(at(1_999), None), Ok(()));
+}
+
+#[test]
+fn a_key_has_a_time_and_a_place() {
+    let addresses = Some(AddressList::parse(["10.0.0.0/8"]).expect("a network"));
+    let bound = ApiKey { not_before: Some(at(1_000)), expires_at: Some(at(2_000)), addresses, ..key() };
+    let check = |now, from: Option<&str>| {
+        snapshot(&bound, None, None).check(at(now), from.map(|from| from.parse().expect("an address")))
+    };
+    assert_eq!(check(999, None), Err(Refusal::KeyNotYetValid), "before the address is looked at");
+    assert_eq!(check(1_000, Some("10.1.2.3")), Ok(()));
+    assert_eq!(check(1_000, Some("::ffff:10.1.2.3")), Ok(()));
+    assert_eq!(check(1_000, Some("11.1.2.3")), Err(Refusal::AddressNotAllowed));
+    assert_eq!(check(1_000, None), Err(Refusal::AddressNotAllowed), "an address that is not known is none of them");
+    assert_eq!(check(2_000, None), Err(Refusal::KeyExpired));
+    assert!(snapshot(&bound, None, None).size() > snapshot(&key(), None, None).size());
 }
 
 #[test]

@@ -40,6 +40,11 @@ pub struct Model {
     /// Counts changes of the settings.
     pub version: i64,
     pub external_id: Option<String>,
+    pub not_before: Option<i64>,
+    /// Networks, separated by spaces.
+    pub allowed_addresses: Option<String>,
+    /// When it was deleted; it is kept for a while.
+    pub deleted_at: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

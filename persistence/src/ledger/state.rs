@@ -47,37 +47,25 @@ impl State {
         self.enabled && convert::number(ask.version) == self.version
     }
 
-    /// Serves the uses of the key together, and gives each its own answer.
+    /// Serves the uses of the key in their order, and gives each its own answer.
     pub(super) fn serve(&self, asks: &[Ask], now: Timestamp) -> Served {
-        let wanted = asks.iter().filter(|ask| self.is_of(ask)).count() as u64;
         let expired = self.expires_at.is_some_and(|end| now.millis() >= end);
-        let spend = self.quota.spend(if expired { 0 } else { wanted }, now);
-        let mut served = 0;
-        let answer = |ask| {
+        let mut tally = self.quota.tally(now);
+        let answer = |ask: &Ask| {
             if !self.is_of(ask) {
                 return Spent::Changed;
             }
             if expired {
                 return Spent::Refused(Refusal::KeyExpired);
             }
-            served += 1;
-            match spend.refused {
-                Some(refusal) if served > spend.admitted => Spent::Refused(refusal),
-                _ => {
-                    let later = spend.admitted - served;
-                    let remaining = spend.after.remaining.map(|remaining| remaining + later);
-                    let counted = if self.quota.rate_limit.is_some() { later } else { 0 };
-                    let window_count = spend.after.window_count - counted;
-                    Spent::Admitted {
-                        quota: Quota { remaining, window_count, ..spend.after },
-                        request_count: self.requests + served,
-                        at: now,
-                    }
-                }
+            match tally.take(ask.cost) {
+                Ok(quota) => Spent::Admitted { quota, request_count: self.requests + tally.admitted(), at: now },
+                Err(refusal) => Spent::Refused(refusal),
             }
         };
         let answers = asks.iter().map(answer).collect();
-        let after = Self { quota: spend.after, requests: self.requests + spend.admitted, ..*self };
-        Served { answers, admitted: spend.admitted, after }
+        let admitted = tally.admitted();
+        let after = Self { quota: tally.after(), requests: self.requests + admitted, ..*self };
+        Served { answers, admitted, after }
     }
 }

@@ -63,6 +63,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
             Error::Forbidden(_)
             | Error::ExceedsGrants
             | Error::ExceedsExpiry
+            | Error::ExceedsAddresses
             | Error::PlatformOnly
             | Error::NoOrganization
             | Error::NotExchangeable => FORBIDDEN,
@@ -84,6 +85,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
                 "refillInterval is required when refillAmount is provided",
                 Some("REFILL_INTERVAL_AND_AMOUNT_REQUIRED"),
             ),
+            Error::NeverValid => (bad, "The key would be expired before it becomes valid", None),
             Error::StillRotating => (StatusCode::CONFLICT, "An older key goes on", None),
             Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The API Key has changed", None),
             Error::NothingToChange => (bad, "No values to update.", Some("NO_VALUES_TO_UPDATE")),

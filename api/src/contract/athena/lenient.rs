@@ -6,7 +6,7 @@
 //! - an object, or a string that holds one as JSON;
 //! - `""` is the same as absent.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use domain::{change::Change, permission::PermissionSet, quota, text::Invalid};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
@@ -144,6 +144,21 @@ impl Body {
             Some(lists) => {
                 let lists = lists.iter().map(|(resource, actions)| (*resource, actions.iter().map(String::as_str)));
                 self.checked(name, PermissionSet::from_map(lists))
+            }
+        }
+    }
+
+    /// What is known about who shows a key: an object whose member `ip` is an address. Other members are ignored, as everywhere in
+    /// this contract.
+    pub(super) fn address(&mut self, name: &str) -> Option<IpAddr> {
+        let mut context = self.object(name).given()?;
+        match context.remove("ip")? {
+            Value::Null => None,
+            Value::String(text) if text.is_empty() => None,
+            Value::String(text) if text.parse::<IpAddr>().is_ok() => text.parse().ok(),
+            _ => {
+                self.wrong.add(name, "must hold an IP address as ip");
+                None
             }
         }
     }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::lenient::{Body, Kind, Sent};
 use crate::{
     failure::{Failure, Fields},
-    hot::{Asked, Plain, PlainContext, PlainMap, is_plain_key},
+    hot::{Asked, Plain, PlainContext, PlainMap, USUAL_COST, is_plain_key},
 };
 
 /// What the plugin takes for the other one where only one of maximum and window is given: 10 uses in a day.
@@ -136,6 +136,8 @@ pub(super) fn create(members: Map<String, Value>, now: Timestamp) -> Result<Guar
         expires_at: expires_at.map(|at| expiry(at, now)).transpose()?,
         metadata: metadata.map(stored).transpose()?,
         quota: quota(limits, now)?,
+        not_before: None,
+        addresses: None,
         sets: Vec::new(),
         external_id: None,
     };
@@ -183,8 +185,6 @@ pub(super) fn update(members: Map<String, Value>, now: Timestamp) -> Result<Guar
         expires_at: expires_in.change().try_map(|seconds| expiry(after(now, seconds), now))?,
         metadata: metadata.change().try_map(stored)?,
         permissions: permissions.change(),
-        sets: None,
-        external_id: domain::change::Change::Keep,
         remaining: limits.remaining.change(),
         refill_amount: limits.refill_amount.change(),
         refill_interval: limits.refill_interval.change(),
@@ -194,6 +194,7 @@ pub(super) fn update(members: Map<String, Value>, now: Timestamp) -> Result<Guar
             window: limits.window.change(),
             default: DEFAULT_RATE_LIMIT,
         },
+        ..KeyPatch::nothing()
     };
     Ok(Guarded { request: Update { key, user, patch }, needs_admin })
 }
@@ -204,8 +205,10 @@ pub(super) fn verify(members: Map<String, Value>) -> Result<Asked<'static>, Fail
     let key = body.require("key", key);
     let permissions = body.permissions("permissions");
     let permissions = body.not_null("permissions", permissions).unwrap_or_default();
+    let from = body.address("context");
     body.finish()?;
-    Ok(Asked { key: key.unwrap_or_default().into(), permissions, organization: None })
+    let key = key.unwrap_or_default().into();
+    Ok(Asked { key, permissions, organization: None, from, cost: USUAL_COST })
 }
 
 /// A verify as most clients send it: the same as [`verify`], for bodies without any leniency.
@@ -223,11 +226,9 @@ pub(super) fn plain_verify(body: &[u8]) -> Option<Asked<'_>> {
     let Plain(PlainVerify { key, permissions, context }) = serde_json::from_slice(body).ok()?;
     let lists = permissions.0.iter().map(|(resource, actions)| (*resource, actions.iter().copied()));
     let permissions = PermissionSet::from_map(lists).ok()?;
-    (is_plain_key(key) && context.is_none_or(|context| context.0.is_plain())).then_some(Asked {
-        key: key.into(),
-        permissions,
-        organization: None,
-    })
+    let from = PlainContext::from(context.as_ref())?;
+    let asked = Asked { key: key.into(), permissions, organization: None, from, cost: USUAL_COST };
+    is_plain_key(key).then_some(asked)
 }
 
 /// The one field of a delete.

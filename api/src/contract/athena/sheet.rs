@@ -106,6 +106,11 @@ impl Described for Verify {
     const FIELDS: &'static [Field] = &[
         ("key", Kind::Text, "The text of the key."),
         ("permissions", Kind::Permissions, "Resource to actions, all of which the key must hold; without it, none."),
+        (
+            "context",
+            Kind::Object,
+            "`{\"ip\": …}`: from where the key is used. Keys that are bound to addresses need it.",
+        ),
     ];
     const REQUIRED: &'static [&'static str] = &["key"];
     const NULLABLE: &'static [&'static str] = &[];

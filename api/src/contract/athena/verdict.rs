@@ -120,9 +120,11 @@ fn words(refusal: Refusal) -> (&'static str, Option<u64>) {
         Refusal::InvalidApiKey => ("Invalid API key.", None),
         Refusal::OrganizationSuspended => ("The organization is suspended", None),
         Refusal::KeyDisabled => ("API Key is disabled", None),
+        Refusal::KeyNotYetValid => ("API Key is not valid yet", None),
         Refusal::KeyExpired => ("API Key has expired", None),
+        Refusal::AddressNotAllowed => ("API Key may not be used from this address", None),
         Refusal::InsufficientPermissions => ("API Key lacks a permission that was asked for", None),
-        Refusal::UsageExceeded => ("API Key has reached its usage limit", None),
+        Refusal::UsageExceeded { .. } => ("API Key has reached its usage limit", None),
         Refusal::RateLimited { try_again_in } => ("Rate limit exceeded.", Some(try_again_in)),
     }
 }

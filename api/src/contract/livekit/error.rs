@@ -62,7 +62,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
         Failure::Refused(error) => match error {
             // The user or organization went while the key was being checked: so has the key.
             Error::Unauthenticated(_) | Error::NotFound => INVALID_KEY,
-            Error::Forbidden(_) | Error::ExceedsGrants | Error::ExceedsExpiry => {
+            Error::Forbidden(_) | Error::ExceedsGrants | Error::ExceedsExpiry | Error::ExceedsAddresses => {
                 (StatusCode::FORBIDDEN, "The API key may not do this")
             }
             Error::NoOrganization | Error::NotExchangeable => {
@@ -77,6 +77,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
             | Error::LastAdmin
             | Error::InUse
             | Error::CapReached(_) => (StatusCode::CONFLICT, "The organization does not allow this"),
+            Error::NeverValid => (StatusCode::BAD_REQUEST, "The key would never be valid"),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
             Error::StillRotating => (StatusCode::CONFLICT, "An older API key goes on"),
             Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The API key has changed"),

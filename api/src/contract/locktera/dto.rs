@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     limits::Limits,
-    written::{permissions, sets},
+    written::{addresses, permissions, sets},
 };
 use crate::{
     body::Document,
@@ -51,8 +51,12 @@ pub(super) struct KeyView {
     start: String,
     /// Whether it is in use.
     enabled: bool,
+    /// Before this moment it is refused; null: it never was.
+    not_before: Nullable<Moment>,
     /// From this moment on it is refused; null: never.
     expires_at: Nullable<Moment>,
+    /// The networks that it may be used from; null: any.
+    allowed_addresses: Nullable<Vec<String>>,
     /// What its maker keeps with it.
     metadata: Nullable<JsonObject>,
     created_by: CreatorView,
@@ -118,7 +122,9 @@ impl From<&ApiKey> for KeyView {
             prefix: key.prefix.as_str().to_owned(),
             start: key.start.clone(),
             enabled: key.enabled,
+            not_before: Nullable(key.not_before.map(Moment)),
             expires_at: Nullable(key.expires_at.map(Moment)),
+            allowed_addresses: Nullable(key.addresses.as_ref().map(|list| list.texts().collect())),
             metadata: Nullable(key.metadata.as_ref().map(|text| JsonObject(stored_object(text.as_str())))),
             created_by: CreatorView { r#type, id: Nullable(id) },
             updated_at: Moment(key.updated_at),
@@ -167,6 +173,13 @@ pub(super) struct CreateKey {
     /// What its maker's own system calls it, or whom it is for: at most 255 characters.
     #[oai(skip_serializing_if_is_none)]
     external_id: Option<String>,
+    /// Before when it is refused, at most ten years ahead.
+    #[oai(skip_serializing_if_is_none)]
+    not_before: Option<Moment>,
+    /// From where it may be used: 1 to 64 addresses or networks like `203.0.113.0/24`. Without it, from where the key that makes
+    /// it may.
+    #[oai(skip_serializing_if_is_none, validator(min_items = 1, max_items = 64))]
+    allowed_addresses: Option<Vec<String>>,
     /// When it ends, at most ten years ahead; without it, when the key that makes it ends, if ever.
     #[oai(skip_serializing_if_is_none)]
     expires_at: Option<Moment>,
@@ -186,7 +199,9 @@ impl Document for CreateKey {
         let permissions = members.required("permissions");
         let permission_sets = members.optional("permission_sets");
         let external_id = members.optional("external_id");
+        let not_before = members.optional("not_before");
         let expires_at = members.optional("expires_at");
+        let allowed_addresses = members.optional("allowed_addresses");
         let metadata = members.optional("metadata");
         let prefix = members.optional("prefix");
         let limits = Limits::read(&mut members);
@@ -196,7 +211,9 @@ impl Document for CreateKey {
             permissions: permissions.unwrap_or_default(),
             permission_sets,
             external_id,
+            not_before,
             expires_at,
+            allowed_addresses,
             metadata,
             prefix,
             limits,
@@ -214,6 +231,10 @@ impl CreateKey {
         let external_id = fields.check_optional("external_id", self.external_id.as_deref().map(ExternalId::parse));
         let expires_at = self.expires_at.map(|Moment(at)| api_key::expiry(at, now));
         let expires_at = fields.check_optional("expires_at", expires_at);
+        let not_before = self.not_before.map(|Moment(at)| api_key::beginning(at, now));
+        let not_before = fields.check_optional("not_before", not_before);
+        let addresses = self.allowed_addresses.as_deref().map(addresses);
+        let addresses = fields.check_optional("allowed_addresses", addresses);
         let metadata = self.metadata.map(|JsonObject(map)| Metadata::parse(&Value::Object(map).to_string()));
         let metadata = fields.check_optional("metadata", metadata);
         let prefix = self.prefix.as_deref().map_or_else(|| Ok(KeyPrefix::standard()), KeyPrefix::parse);
@@ -222,7 +243,19 @@ impl CreateKey {
         match (permissions, prefix) {
             (Some(permissions), Some(prefix)) if fields.is_empty() => {
                 let owner = Owner::Organization;
-                Ok(NewKey { owner, name, prefix, permissions, sets, external_id, expires_at, metadata, quota })
+                Ok(NewKey {
+                    owner,
+                    name,
+                    prefix,
+                    permissions,
+                    sets,
+                    external_id,
+                    not_before,
+                    expires_at,
+                    addresses,
+                    metadata,
+                    quota,
+                })
             }
             _ => Err(Failure::Invalid(fields)),
         }

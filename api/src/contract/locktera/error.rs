@@ -95,12 +95,16 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             }
             Error::ExceedsGrants => (StatusCode::FORBIDDEN, "Nobody can grant more than they hold"),
             Error::ExceedsExpiry => (StatusCode::FORBIDDEN, "A key cannot make a key that expires later than itself"),
+            Error::ExceedsAddresses => {
+                (StatusCode::FORBIDDEN, "A key cannot make a key that may be used from other addresses than itself")
+            }
+            Error::NeverValid => (StatusCode::BAD_REQUEST, "The key would be expired before its not_before"),
             Error::NoOrganization => {
                 (StatusCode::FORBIDDEN, "This user may act in no organization, or in several and has named none")
             }
             Error::NotExchangeable => (
                 StatusCode::FORBIDDEN,
-                "A session opens no other, and only the text of a key that is neither metered nor the platform's becomes a token",
+                "A session opens no other, and only the text of a key that is neither metered, nor bound to addresses, nor the platform's becomes a token",
             ),
             Error::TooManyTokens => (StatusCode::CONFLICT, "The API key or its organization has too many live tokens"),
             Error::NotFound | Error::UserNotFound => (StatusCode::NOT_FOUND, "Resource not found"),

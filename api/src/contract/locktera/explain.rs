@@ -17,7 +17,7 @@ use crate::{
 #[derive(Object)]
 #[oai(rename = "VerifyCheck")]
 pub(super) struct CheckView {
-    /// What is looked at: `key`, `organization`, `enabled`, `expires_at`, `permissions`, `remaining`, `rate_limit`.
+    /// What is looked at: `key`, `organization`, `enabled`, `not_before`, `expires_at`, `address`, `permissions`, `remaining`, `rate_limit`.
     check: String,
     /// Whether the key passes.
     passed: bool,
@@ -40,11 +40,18 @@ impl CheckView {
             Subject::Expiry { expires_at } => {
                 ("expires_at", json!({"expires_at": expires_at.map(moment), "now": moment(explanation.now)}))
             }
+            Subject::Beginning { not_before } => {
+                ("not_before", json!({"not_before": not_before.map(moment), "now": moment(explanation.now)}))
+            }
+            Subject::Address { allowed, from } => {
+                let allowed = allowed.as_ref().map(|list| list.texts().collect::<Vec<_>>());
+                ("address", json!({"allowed_addresses": allowed, "ip": from.map(|from| from.to_string())}))
+            }
             Subject::Permissions { needed, missing } => {
                 let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
                 ("permissions", json!({"needed": needed.flat(), "missing": missing}))
             }
-            Subject::Remaining { left } => ("remaining", json!({"remaining": left})),
+            Subject::Remaining { cost, left } => ("remaining", json!({"remaining": left, "cost": cost})),
             Subject::RateLimit { max, used } => {
                 let reset = match check.refusal {
                     Some(Refusal::RateLimited { try_again_in }) => Some(try_again_in.div_ceil(1_000)),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use domain::{Error, permission::PermissionSet};
+use domain::{Error, permission::PermissionSet, quota::MAX_INTEGER};
 use poem_openapi::Object;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::written;
 use crate::{
     body::{BULK_LIMIT, Document},
     failure::{Failure, Fields},
-    hot::{Asked, Plain, PlainContext, is_plain_key},
+    hot::{Asked, Plain, PlainContext, USUAL_COST, is_plain_key},
     json::{FromMember, Members, each},
 };
 
@@ -28,12 +28,15 @@ pub(super) struct VerifyApiKey {
     /// The organization that the key must belong to; without it the caller's own, for a platform caller any.
     #[oai(skip_serializing_if_is_none)]
     org_id: Option<String>,
+    /// What the use takes from `remaining`: 1 without it. With 0 it takes nothing, and is good also where nothing remains.
+    #[oai(skip_serializing_if_is_none)]
+    cost: Option<u64>,
 }
 
 /// What is known about who shows the key.
 #[derive(Object)]
 pub(super) struct VerifyContext {
-    /// Their IP address.
+    /// Their IP address. Without it a key that may be used from some addresses only is refused.
     #[oai(skip_serializing_if_is_none)]
     ip: Option<String>,
 }
@@ -55,8 +58,9 @@ impl Document for VerifyApiKey {
         let permissions = members.optional("permissions");
         let context = members.optional("context");
         let org_id = members.optional("org_id");
+        let cost = members.optional("cost");
         members.finish_strictly()?;
-        Ok(Self { key: key.unwrap_or_default(), permissions, context, org_id })
+        Ok(Self { key: key.unwrap_or_default(), permissions, context, org_id, cost })
     }
 }
 
@@ -73,8 +77,9 @@ impl Document for VerifyApiKeys {
         let owned = |Plain(plain): Plain<PlainQuestion<'_>>| VerifyApiKey {
             key: plain.key.to_owned(),
             permissions: plain.permissions.map(|list| list.into_iter().map(ToOwned::to_owned).collect()),
-            context: None,
+            context: plain.context.map(|context| VerifyContext { ip: context.0.ip().map(ToOwned::to_owned) }),
             org_id: plain.org_id.map(ToOwned::to_owned),
+            cost: plain.cost,
         };
         is_plain.then(|| Self { keys: plain.keys.into_iter().map(owned).collect() })
     }
@@ -101,7 +106,9 @@ impl VerifyApiKey {
             .map_err(|invalid| Failure::Invalid(Fields::one("permissions", invalid)))?;
         // A text that is no id names no organization, as everywhere.
         let organization = self.org_id.map(|id| id.parse().map_err(|_| Error::NotFound)).transpose()?;
-        Ok(Asked { key: self.key.into(), permissions, organization })
+        let from = self.context.and_then(|context| context.ip?.parse().ok());
+        let cost = self.cost.unwrap_or(USUAL_COST);
+        Ok(Asked { key: self.key.into(), permissions, organization, from, cost })
     }
 
     /// A question as most clients send it: the same as the two steps above, for bodies that are right.
@@ -112,7 +119,8 @@ impl VerifyApiKey {
         }
         let permissions = PermissionSet::from_flat(plain.permissions.iter().flatten().copied()).ok()?;
         let organization = plain.org_id.map(str::parse).transpose().ok()?;
-        Some(Asked { key: plain.key.into(), permissions, organization })
+        let from = PlainContext::from(plain.context.as_ref())?;
+        Some(Asked { key: plain.key.into(), permissions, organization, from, cost: plain.cost.unwrap_or(USUAL_COST) })
     }
 }
 
@@ -131,6 +139,7 @@ struct PlainQuestion<'a> {
     #[serde(borrow, default)]
     context: Option<Plain<PlainContext<'a>>>,
     org_id: Option<&'a str>,
+    cost: Option<u64>,
 }
 
 impl PlainQuestion<'_> {
@@ -140,7 +149,8 @@ impl PlainQuestion<'_> {
         is_plain_key(self.key)
             && is_short
             && has_plain_texts
-            && self.context.as_ref().is_none_or(|context| context.0.is_plain())
+            && PlainContext::from(self.context.as_ref()).is_some()
+            && self.cost.is_none_or(|cost| cost <= MAX_INTEGER)
     }
 }
 

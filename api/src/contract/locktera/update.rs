@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{
     limits::Limits,
-    written::{permissions, sets},
+    written::{addresses, permissions, sets},
 };
 use crate::{
     body::Document,
@@ -33,8 +33,12 @@ pub(super) struct UpdateKey {
     /// Whether it is in use. Switching it off takes nothing but the right to change keys.
     #[oai(skip_serializing_if_is_none)]
     enabled: Option<bool>,
+    /// Before when it is refused, at most ten years ahead.
+    not_before: Patch<Moment>,
     /// When it ends, at most ten years ahead.
     expires_at: Patch<Moment>,
+    /// From where it may be used: 1 to 64 addresses or networks like `203.0.113.0/24`; null: from anywhere.
+    allowed_addresses: Patch<Vec<String>>,
     /// What to keep with it: an object of at most 8 KiB.
     metadata: Patch<JsonObject>,
     /// What its maker's own system calls it, or whom it is for: at most 255 characters.
@@ -52,7 +56,9 @@ impl Document for UpdateKey {
         let document = Self {
             name: Patch(members.change("name")),
             enabled: members.optional("enabled"),
+            not_before: Patch(members.change("not_before")),
             expires_at: Patch(members.change("expires_at")),
+            allowed_addresses: Patch(members.change("allowed_addresses")),
             metadata: Patch(members.change("metadata")),
             external_id: Patch(members.change("external_id")),
             permissions: Patch(members.change("permissions")),
@@ -73,6 +79,8 @@ impl UpdateKey {
         let patch = KeyPatch {
             name: checked(&mut fields, "name", self.name, |text| KeyName::parse(&text)),
             enabled: self.enabled,
+            not_before: checked(&mut fields, "not_before", self.not_before, |Moment(at)| api_key::beginning(at, now)),
+            addresses: checked(&mut fields, "allowed_addresses", self.allowed_addresses, |list| addresses(&list)),
             expires_at: checked(&mut fields, "expires_at", self.expires_at, |Moment(at)| api_key::expiry(at, now)),
             metadata: checked(&mut fields, "metadata", self.metadata, metadata),
             external_id: checked(&mut fields, "external_id", self.external_id, |text| ExternalId::parse(&text)),

@@ -23,8 +23,8 @@ use crate::{
 pub(super) struct VerdictView {
     /// Whether it is.
     valid: bool,
-    /// `VALID`, or why it is not: `INVALID_API_KEY`, `ORGANIZATION_SUSPENDED`, `KEY_DISABLED`, `KEY_EXPIRED`, `INSUFFICIENT_PERMISSIONS`,
-    /// `USAGE_EXCEEDED`, `RATE_LIMITED`; the first that holds, in this order.
+    /// `VALID`, or why it is not: `INVALID_API_KEY`, `ORGANIZATION_SUSPENDED`, `KEY_DISABLED`, `KEY_NOT_YET_VALID`,
+    /// `KEY_EXPIRED`, `ADDRESS_NOT_ALLOWED`, `INSUFFICIENT_PERMISSIONS`, `USAGE_EXCEEDED`, `RATE_LIMITED`; the first that holds, in this order.
     code: String,
     /// The key, where the caller sees it.
     key_id: Nullable<Uuid>,
@@ -40,7 +40,7 @@ pub(super) struct VerdictView {
     permissions: Nullable<Vec<String>>,
     /// What its maker keeps with it.
     metadata: Nullable<JsonObject>,
-    /// Uses that are left after this one; null: any number.
+    /// Uses that are left after this one; null: any number. With `USAGE_EXCEEDED`, fewer than this one costs.
     remaining: Nullable<u64>,
     /// From this moment on it is refused; null: never.
     expires_at: Nullable<Moment>,
@@ -118,7 +118,10 @@ fn write_to(text: &mut JsonText, verdict: &Verdict) {
             });
             write_external_ids(text, key.as_ref());
             text.raw(r#","name":null,"permissions":null,"metadata":null,"remaining":"#);
-            text.raw(if *refusal == Refusal::UsageExceeded { "0" } else { "null" });
+            let remaining = if let Refusal::UsageExceeded { remaining } = refusal { Some(*remaining) } else { None };
+            text.nullable(remaining, |text, remaining| {
+                text.number(remaining);
+            });
             text.raw(r#","expires_at":null"#);
             let limit = key.as_ref().and_then(|key| key.quota().rate_limit);
             write_window(

@@ -1,6 +1,6 @@
 //! Permissions and permission sets as people write them in bodies.
 
-use domain::{id::SetId, permission::PermissionSet, permission_sets, text::Invalid};
+use domain::{addresses::AddressList, id::SetId, permission::PermissionSet, permission_sets, text::Invalid};
 
 use crate::failure::{Failure, Fields};
 
@@ -10,6 +10,11 @@ pub(super) fn permissions(list: &[String]) -> Result<PermissionSet, Invalid> {
         return Err(Invalid::TooManyPermissions);
     }
     PermissionSet::from_flat(list.iter().map(String::as_str))
+}
+
+/// A list of networks.
+pub(super) fn addresses(list: &[String]) -> Result<AddressList, Invalid> {
+    AddressList::parse(list.iter().map(String::as_str))
 }
 
 /// Identifiers of permission sets; what cannot be one is noted.
