@@ -11,7 +11,7 @@ use crate::{
     contract::{
         athena::{self, Athena},
         livekit::{LiveKit, SignUp},
-        locktera::{self, Bulk, Locktera, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens, Verify},
+        locktera::{self, AllKeys, Bulk, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens, Verify},
     },
     docs::{Document, Reference},
     edge::Edge,
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// All operations.
-type Api = (Locktera, Bulk, OneKey, Rotations, Organizations, Members, Sets, Session, Tokens, Verify, LiveKit, Athena);
+type Api = (AllKeys, Bulk, OneKey, Rotations, Organizations, Members, Sets, Session, Tokens, Verify, LiveKit, Athena);
 
 fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> Arc<Gate> {
     Arc::new(Gate {
@@ -44,6 +44,7 @@ fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> 
 
 fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiService<Api, ()> {
     let bulk = Bulk { gate: gate.clone(), keys: services.keys.clone() };
+    let all_keys = AllKeys { gate: gate.clone(), keys: services.keys.clone() };
     let one_key = OneKey { gate: gate.clone(), keys: services.keys.clone() };
     let rotations = Rotations { gate: gate.clone(), keys: services.keys.clone() };
     let session = Session {
@@ -61,7 +62,6 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
         list: RevokedList::default(),
         clock: services.clock.clone(),
     };
-    let locktera = Locktera { gate: gate.clone(), keys: services.keys.clone() };
     let (keys, organizations) = (services.keys.clone(), services.organizations.clone());
     let members = Members {
         gate: gate.clone(),
@@ -86,7 +86,7 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
         metrics: services.metrics.clone(),
     };
     let api =
-        (locktera, bulk, one_key, rotations, organizations, members, sets, session, tokens, verify, livekit, athena);
+        (all_keys, bulk, one_key, rotations, organizations, members, sets, session, tokens, verify, livekit, athena);
     OpenApiService::new(api, "Claviger", env!("CARGO_PKG_VERSION"))
         .description("API keys that a company can run itself: organizations own keys, services verify them.")
         .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))

@@ -15,7 +15,7 @@ use domain::{
     tokens::Tokens,
 };
 pub use persistence::Claim;
-use persistence::{CacheSize, DefaultCaps, Settings, Store};
+use persistence::{CacheSize, DefaultCaps, Retention, Settings, Store};
 
 use crate::{
     config::Config,
@@ -116,6 +116,8 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         timeout: config.database_timeout,
         change_timeout: config.request_timeout,
         staleness_bound: config.staleness_bound,
+        clock: world.clock.clone(),
+        retention: Retention { deleted_keys: config.deleted_keys_kept },
         caps: DefaultCaps { keys: config.most_keys, members: config.most_members, sets: config.most_sets },
         cache: CacheSize { keys: config.cache_keys, bytes: config.cache_bytes },
         registry: metrics.registry().clone(),

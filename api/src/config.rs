@@ -15,7 +15,8 @@ use url::{Position, Url};
 
 pub use self::arguments::Arguments;
 use self::values::{
-    BOUND, CAP, CAPS, DURATION, LEAST_BOUND, RATE, RATES, database_url, duration, networks, number, origin,
+    BOUND, CAP, CAPS, DURATION, LEAST_BOUND, RATE, RATES, RETENTION, database_url, duration, networks, number, origin,
+    retention,
 };
 use crate::{
     address::TrustedProxies,
@@ -67,6 +68,8 @@ pub struct Config {
     pub most_members: u64,
     /// The most permission sets.
     pub most_sets: u64,
+    /// How long deleted keys are kept.
+    pub deleted_keys_kept: Duration,
     /// Who may sign up.
     pub sign_up: SignUp,
     /// Attempts to sign up a minute and address.
@@ -146,6 +149,7 @@ impl Arguments {
         let most_members = m.read("CLAVIGER_MAX_MEMBERS", number(&self.max_members, CAPS), CAP);
         let most_sets = number(&self.max_permission_sets, CAPS);
         let most_sets = m.read("CLAVIGER_MAX_PERMISSION_SETS", most_sets, CAP);
+        let deleted_keys_kept = m.read("CLAVIGER_DELETED_KEYS_KEPT", retention(&self.deleted_keys_kept), RETENTION);
         let sign_up = match self.signup.as_str() {
             "open" => Some(SignUp::Open),
             "closed" => Some(SignUp::Closed),
@@ -193,6 +197,7 @@ impl Arguments {
                 most_keys: most_keys?.into(),
                 most_members: most_members?.into(),
                 most_sets: most_sets?.into(),
+                deleted_keys_kept: deleted_keys_kept?,
                 sign_up: sign_up?,
                 sign_up_rate: sign_up_rate?,
                 auth_failure_rate: auth_failure_rate?,

@@ -8,7 +8,7 @@ use domain::{
     api_key::ApiKey,
     caller::Authority,
     keys::Keys,
-    ports::{Position, Start},
+    listing::{Listing, Position, Start},
 };
 use futures_util::stream;
 use poem::Body;
@@ -20,6 +20,7 @@ const PAGE: u64 = 1_000;
 struct Source {
     keys: Arc<Keys>,
     authority: Authority,
+    listing: Listing,
     render: fn(&ApiKey) -> String,
 }
 
@@ -28,12 +29,6 @@ enum Next {
     Begin(Vec<ApiKey>),
     GoOn(Position),
     End,
-}
-
-/// The place of a key in the lists that it is in.
-#[must_use]
-pub fn position(key: &ApiKey) -> Position {
-    Position { created_at: key.created_at, id: key.id }
 }
 
 /// The elements of a JSON array.
@@ -46,12 +41,13 @@ pub fn elements(page: &[ApiKey], render: fn(&ApiKey) -> String) -> String {
 pub async fn array(
     keys: Arc<Keys>,
     authority: Authority,
+    listing: Listing,
     start: Start,
     most: u64,
     render: fn(&ApiKey) -> String,
 ) -> Result<Body, Error> {
-    let first = keys.list(&authority, start, PAGE.min(most)).await?;
-    let source = Arc::new(Source { keys, authority, render });
+    let first = keys.list(&authority, &listing, start, PAGE.min(most)).await?;
+    let source = Arc::new(Source { keys, authority, listing, render });
     let state = (Next::Begin(first), most);
     let chunks = stream::try_unfold(state, move |(next, left)| chunk(source.clone(), next, left));
     Ok(Body::from_bytes_stream(chunks))
@@ -61,7 +57,7 @@ async fn chunk(source: Arc<Source>, next: Next, left: u64) -> io::Result<Option<
     let (before, page) = match next {
         Next::Begin(page) => ("[", page),
         Next::GoOn(after) => {
-            let page = source.keys.list(&source.authority, Start::After(after), PAGE.min(left)).await;
+            let page = source.keys.list(&source.authority, &source.listing, Start::After(after), PAGE.min(left)).await;
             let page = page.map_err(broken_off)?;
             (if page.is_empty() { "" } else { "," }, page)
         }
@@ -70,7 +66,7 @@ async fn chunk(source: Arc<Source>, next: Next, left: u64) -> io::Result<Option<
     let count = page.len() as u64;
     let left = left - count;
     let (after, next) = match page.last() {
-        Some(last) if count == PAGE && left > 0 => ("", Next::GoOn(position(last))),
+        Some(last) if count == PAGE && left > 0 => ("", Next::GoOn(source.listing.order.position(last))),
         _ => ("]", Next::End),
     };
     Ok(Some((format!("{before}{}{after}", elements(&page, source.render)), (next, left))))

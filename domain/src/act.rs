@@ -46,8 +46,10 @@ pub enum Action {
     RotateKey,
     /// The old secret of a key was ended before its time.
     EndSecret,
-    /// Keys were ended.
+    /// A key was ended.
     DeleteKey,
+    /// An ended key was brought back.
+    RestoreKey,
     /// An organization was made.
     CreateOrganization,
     /// Settings of an organization changed.
@@ -84,6 +86,7 @@ impl Action {
             Self::RotateKey => "api_key.rotate",
             Self::EndSecret => "api_key.end_secret",
             Self::DeleteKey => "api_key.delete",
+            Self::RestoreKey => "api_key.restore",
             Self::CreateOrganization => "organization.create",
             Self::UpdateOrganization => "organization.update",
             Self::SuspendOrganization => "organization.suspend",

@@ -83,6 +83,8 @@ pub struct ApiKey {
     pub created_at: Timestamp,
     /// When its settings last changed; use does not move it.
     pub updated_at: Timestamp,
+    /// When it was deleted, for one that is not gone yet.
+    pub deleted_at: Option<Timestamp>,
 }
 
 impl ApiKey {
@@ -112,6 +114,7 @@ impl ApiKey {
             created_by,
             created_at: now,
             updated_at: now,
+            deleted_at: None,
         }
     }
 }

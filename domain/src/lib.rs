@@ -24,6 +24,7 @@ pub mod grants;
 pub mod id;
 pub mod identity;
 pub mod keys;
+pub mod listing;
 pub mod organization;
 pub mod organizations;
 pub mod people;

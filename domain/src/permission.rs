@@ -67,6 +67,21 @@ impl Permission {
         &self.action
     }
 
+    /// The permissions of which a set has to have one, so that it holds this one.
+    #[must_use]
+    pub fn holders(&self) -> Vec<Self> {
+        let any = Cow::Borrowed(ANY);
+        let (resource, action) = (&self.resource, &self.action);
+        let mut holders = Vec::new();
+        for (resource, action) in [(resource, action), (resource, &any), (&any, action), (&any, &any)] {
+            let holder = Self { resource: resource.clone(), action: action.clone() };
+            if !holders.contains(&holder) {
+                holders.push(holder);
+            }
+        }
+        holders
+    }
+
     /// The shortest flat form.
     #[must_use]
     pub fn flat(&self) -> String {

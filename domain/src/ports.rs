@@ -20,6 +20,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Outage},
     id::{KeyId, OrganizationId, SetId, UserId},
+    listing::{Listing, Start},
     organization::{ExternalId, Organization},
     permission::PermissionSet,
     quota::{RateLimit, Refill},
@@ -29,24 +30,6 @@ use crate::{
     user::{Membership, User},
     verdict::Spent,
 };
-
-/// A place in an organization's keys, oldest first. It does not move when other keys come and go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// When the key at this place was made.
-    pub created_at: Timestamp,
-    /// Its identifier.
-    pub id: KeyId,
-}
-
-/// Where a list begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// After so many keys.
-    Skip(u64),
-    /// After this place.
-    After(Position),
-}
 
 /// What is remembered of the key with some secret.
 #[derive(Clone, Debug)]
@@ -80,8 +63,8 @@ pub trait ApiKeys: Send + Sync {
     /// The key with this identifier.
     async fn find(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage>;
 
-    /// At most `limit` keys from `start` on, ordered by (`created_at`, `id`).
-    async fn list(&self, reach: Reach, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage>;
+    /// At most `limit` keys of a list from `start` on.
+    async fn list(&self, reach: Reach, listing: &Listing, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage>;
 
     /// Stores new keys, each with its first secret and its part of the log: all or none. They are of one organization.
     ///
@@ -128,11 +111,22 @@ pub trait ApiKeys: Send + Sync {
     /// Ends it at the time of `act`. `false`: there is none, or no such key.
     async fn end_previous_secret(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage>;
 
-    /// Removes these keys and their secrets, as far as they are in reach. Answers which those were.
+    /// Ends these keys and what was opened with them, as far as they are in reach. Answers which those were. They are unknown
+    /// from then on, and kept for a while.
     async fn delete(&self, reach: Reach, keys: Vec<KeyId>, act: &Act) -> Result<Vec<KeyId>, Outage>;
 
-    /// Removes the keys that are expired at the time of `act`. Answers how many.
+    /// Ends the keys that are expired at the time of `act`. Answers how many.
     async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage>;
+
+    /// The key with this identifier that is deleted and not gone yet.
+    async fn find_deleted(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage>;
+
+    /// Brings a deleted key back, if it still has `version`, but not into use; answers it as it is then. `None`: it has another
+    /// version, is gone, or was not deleted.
+    ///
+    /// # Errors
+    /// [`Error::CapReached`].
+    async fn restore(&self, reach: Reach, key: KeyId, version: u64, act: &Act) -> Result<Option<ApiKey>, Error>;
 }
 
 /// A new secret for a key.

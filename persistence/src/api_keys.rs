@@ -12,13 +12,14 @@ use domain::{
     api_key::{ApiKey, PreviousSecret},
     clock::Timestamp,
     id::{KeyId, SetId},
-    ports::{ApiKeys, KeyChanges, Rotation, Start},
+    listing::{Listing, Start},
+    ports::{ApiKeys, KeyChanges, Rotation},
     reach::Reach,
     secret::SecretHash,
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
-    QuerySelect, prelude::Uuid, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, prelude::Uuid,
 };
 
 use crate::{
@@ -26,18 +27,12 @@ use crate::{
     entity::{api_key, api_key_permission_set, api_key_secret},
     organizations,
     outage::Failure,
+    reach::{deleted_in_reach, in_reach},
     rotation, sets,
 };
 
-/// The keys in reach: the only way to a key's row, but for the lookup by hash.
-pub(crate) fn in_reach(reach: Reach) -> Condition {
-    let organization = api_key::Column::OrganizationId.eq(reach.organization.uuid());
-    let user = reach.user.map(|user| api_key::Column::UserId.eq(user.uuid()));
-    Condition::all().add(organization).add_option(user)
-}
-
 /// Keys in one statement: SQLite and PostgreSQL take at most 32,766 and 65,535 parameters.
-const ROWS: usize = 500;
+pub(crate) const ROWS: usize = 500;
 
 /// Stores keys of one organization, each with its first secret and its part of the log; part of a transaction.
 pub(crate) async fn insert<C: ConnectionTrait>(
@@ -87,7 +82,7 @@ async fn attach<C: ConnectionTrait>(db: &C, key: Uuid, sets: &[SetId]) -> Result
 }
 
 /// These rows as keys, with their sets.
-async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<api_key::Model>) -> Result<Vec<ApiKey>, Failure> {
+pub(crate) async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<api_key::Model>) -> Result<Vec<ApiKey>, Failure> {
     let mut sets: HashMap<Uuid, Vec<SetId>> = HashMap::new();
     for rows in rows.chunks(ROWS) {
         let attached = api_key_permission_set::Entity::find()
@@ -128,8 +123,8 @@ impl ApiKeys for Store {
         Ok(find(&self.pools.read, reach, key).await?)
     }
 
-    async fn list(&self, reach: Reach, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage> {
-        Ok(self.list_or_fail(reach, start, limit).await?)
+    async fn list(&self, reach: Reach, listing: &Listing, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage> {
+        Ok(self.list_keys(reach, listing, start, limit).await?)
     }
 
     async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, act: &Act) -> Result<(), Error> {
@@ -209,6 +204,14 @@ impl ApiKeys for Store {
         let expired = Condition::all().add(in_reach(reach)).add(api_key::Column::ExpiresAt.lte(act.at.millis()));
         Ok(self.delete_all(expired, act).await?.len() as u64)
     }
+
+    async fn find_deleted(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage> {
+        Ok(one(&self.pools.read, deleted_in_reach(reach), key).await?)
+    }
+
+    async fn restore(&self, reach: Reach, key: KeyId, version: u64, act: &Act) -> Result<Option<ApiKey>, Error> {
+        Ok(self.bring_back(reach, key, version, act.clone()).await?)
+    }
 }
 
 /// Writes these columns of a key that still has this version. Answers whether there is one.
@@ -228,58 +231,10 @@ pub(crate) async fn write<C: ConnectionTrait>(
 }
 
 pub(crate) async fn find<C: ConnectionTrait>(db: &C, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Failure> {
-    let row = api_key::Entity::find_by_id(key.uuid()).filter(in_reach(reach)).one(db).await?;
-    Ok(complete(db, row.into_iter().collect()).await?.pop())
+    one(db, in_reach(reach), key).await
 }
 
-impl Store {
-    /// Removes the keys that `which` names. Answers which those were.
-    async fn delete_all(&self, which: Condition, act: &Act) -> Result<Vec<Uuid>, Outage> {
-        let act = act.clone();
-        let delete = self.transaction(move |transaction, changed| {
-            let (which, act) = (which.clone(), act.clone());
-            Box::pin(async move {
-                // Locked in the order of their ids, as the workers lock.
-                let keys: Vec<Uuid> = api_key::Entity::find()
-                    .select_only()
-                    .column(api_key::Column::Id)
-                    .filter(which)
-                    .order_by_asc(api_key::Column::Id)
-                    .lock_exclusive()
-                    .into_tuple()
-                    .all(transaction)
-                    .await?;
-                if keys.is_empty() {
-                    return Ok(keys);
-                }
-                changed.keys.extend(secrets(transaction, keys.clone()).await?);
-                for keys in keys.chunks(ROWS) {
-                    let these = api_key::Column::Id.is_in(keys.iter().copied());
-                    api_key::Entity::delete_many().filter(these).exec(transaction).await?;
-                }
-                audit::note(transaction, &act, &keys).await?;
-                let gone = i64::try_from(keys.len()).expect("as many as there are");
-                organizations::count_keys(transaction, act.organization, -gone).await?;
-                Ok(keys)
-            })
-        });
-        Ok(delete.await?)
-    }
-
-    async fn list_or_fail(&self, reach: Reach, start: Start, limit: u64) -> Result<Vec<ApiKey>, Failure> {
-        let keys = api_key::Entity::find()
-            .filter(in_reach(reach))
-            .order_by_asc(api_key::Column::CreatedAt)
-            .order_by_asc(api_key::Column::Id)
-            .limit(limit);
-        let keys = match start {
-            Start::Skip(count) => keys.offset(count),
-            Start::After(after) => {
-                let place = Expr::tuple([Expr::col(api_key::Column::CreatedAt), Expr::col(api_key::Column::Id)]);
-                keys.filter(place.gt(Expr::tuple([after.created_at.millis().into(), after.id.uuid().into()])))
-            }
-        };
-        let rows = keys.all(&self.pools.read).await?;
-        complete(&self.pools.read, rows).await
-    }
+pub(crate) async fn one<C: ConnectionTrait>(db: &C, among: Condition, key: KeyId) -> Result<Option<ApiKey>, Failure> {
+    let row = api_key::Entity::find_by_id(key.uuid()).filter(among).one(db).await?;
+    Ok(complete(db, row.into_iter().collect()).await?.pop())
 }

@@ -124,6 +124,7 @@ pub(crate) fn api_key(model: api_key::Model, sets: Vec<SetId>) -> Result<ApiKey,
         created_by,
         created_at: Timestamp::from_millis(model.created_at),
         updated_at: Timestamp::from_millis(model.updated_at),
+        deleted_at: model.deleted_at.map(Timestamp::from_millis),
     })
 }
 

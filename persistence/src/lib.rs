@@ -10,6 +10,7 @@ mod audit;
 mod claim;
 mod connect;
 mod convert;
+mod deletion;
 mod entity;
 mod families;
 mod feed;
@@ -17,11 +18,13 @@ mod figures;
 mod freshness;
 mod last_admin;
 mod ledger;
+mod listing;
 mod members;
 mod notice;
 mod organizations;
 mod outage;
 mod people;
+mod reach;
 mod retry;
 mod rotation;
 mod schema;
@@ -32,6 +35,7 @@ mod settings;
 mod snapshots;
 mod states;
 mod transaction;
+mod upkeep;
 mod usage;
 
 use std::{sync::Arc, time::Duration};
@@ -40,6 +44,7 @@ use async_trait::async_trait;
 pub use claim::{Claim, ClaimError, beside, claim};
 use domain::{
     Outage,
+    clock::Clock,
     id::KeyId,
     ports::{self, Ledger, Recalled, Usage},
     secret::SecretHash,
@@ -48,7 +53,7 @@ use domain::{
 };
 pub use schema::SchemaError;
 use sea_orm::{DbBackend, DbErr};
-pub use settings::{CacheSize, DefaultCaps, Settings};
+pub use settings::{CacheSize, DefaultCaps, Retention, Settings};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -63,10 +68,12 @@ use crate::{
 };
 
 /// The database behind all ports.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     pools: Pools,
     caps: DefaultCaps,
+    retention: Retention,
+    clock: Arc<dyn Clock>,
     snapshots: Arc<Snapshots>,
     freshness: Arc<Freshness>,
     ledger: ledger::Queue,
@@ -109,8 +116,22 @@ impl Store {
         watched(&workers, &ended, feed.run(stop.clone()));
         watched(&workers, &ended, ledger.run(stop.clone()));
         watched(&workers, &ended, usage.clone().run(pools.clone(), stop.clone()));
+        let store = Self {
+            pools,
+            caps: settings.caps,
+            retention: settings.retention,
+            clock: settings.clock.clone(),
+            snapshots,
+            freshness,
+            ledger: queue,
+            usage,
+            workers: workers.clone(),
+            stop: stop.clone(),
+            ended: ended.clone(),
+        };
+        watched(&workers, &ended, store.clone().keep_up(stop));
         workers.close();
-        Ok(Self { pools, caps: settings.caps, snapshots, freshness, ledger: queue, usage, workers, stop, ended })
+        Ok(store)
     }
 
     /// Brings the schema up to date.

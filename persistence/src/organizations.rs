@@ -7,6 +7,7 @@ use domain::{
     id::OrganizationId,
     organization::{Capped, ExternalId, Organization},
     ports::{OrganizationChanges, Organizations},
+    reach::Reach,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
@@ -17,6 +18,7 @@ use crate::{
     Store, audit, convert,
     entity::{api_key, organization},
     outage::{Failure, there},
+    reach::in_reach,
     settings::DefaultCaps,
 };
 
@@ -152,7 +154,7 @@ pub(crate) async fn add_keys<C: ConnectionTrait>(
     }
     // Before a "no" they are counted: a version that did not count along may have removed some.
     let row = lock(db, organization).await?;
-    let of_it = api_key::Column::OrganizationId.eq(organization.uuid());
+    let of_it = in_reach(Reach::whole(organization));
     let stored = api_key::Entity::find().filter(of_it).count(db).await?;
     if stored > caps.most(&row, Capped::Keys) {
         return Err(Failure::Refused(Error::CapReached(Capped::Keys)));

@@ -19,6 +19,7 @@ use crate::{
     audit, convert,
     entity::{api_key, api_key_secret},
     outage::Failure,
+    reach::in_reach,
 };
 
 impl Store {
@@ -59,7 +60,7 @@ impl Store {
                 let next = Expr::col(api_key::Column::Version).add(1);
                 let this = api_key::Entity::update_many()
                     .col_expr(api_key::Column::Version, next)
-                    .filter(api_keys::in_reach(reach))
+                    .filter(in_reach(reach))
                     .filter(api_key::Column::Id.eq(key.uuid()));
                 this.exec(transaction).await?;
                 changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);

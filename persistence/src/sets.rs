@@ -9,18 +9,20 @@ use domain::{
     permission::PermissionSet,
     permission_sets::NamedSet,
     ports::{SetChanges, Sets},
+    reach::Reach,
 };
 use sea_orm::{
-    ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
+    ActiveValue, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, sea_query::Query,
 };
 
 use crate::{
     Store, audit, convert,
-    entity::{api_key_permission_set, membership_permission_set, permission_set},
+    entity::{api_key, api_key_permission_set, membership_permission_set, permission_set},
     last_admin::{has_admin, keep_admin},
     organizations::{lock, unless_taken},
     outage::{Failure, there},
+    reach::in_reach,
 };
 
 #[async_trait]
@@ -122,7 +124,15 @@ impl Sets for Store {
                     .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
                     .lock_exclusive();
                 there(this.one(transaction).await?)?;
-                let of_keys = api_key_permission_set::Column::PermissionSetId.eq(set.uuid());
+                let live = Query::select()
+                    .column(api_key::Column::Id)
+                    .from(api_key::Entity)
+                    .cond_where(in_reach(Reach::whole(organization)))
+                    .to_owned();
+                // A deleted key loses it without a word.
+                let of_keys = Condition::all()
+                    .add(api_key_permission_set::Column::PermissionSetId.eq(set.uuid()))
+                    .add(api_key_permission_set::Column::ApiKeyId.in_subquery(live));
                 let of_members = membership_permission_set::Column::PermissionSetId.eq(set.uuid());
                 let is_used = api_key_permission_set::Entity::find().filter(of_keys).one(transaction).await?.is_some()
                     || membership_permission_set::Entity::find().filter(of_members).one(transaction).await?.is_some();

@@ -20,6 +20,10 @@ pub struct Settings {
     pub change_timeout: Duration,
     /// On PostgreSQL: for how long what is remembered may be relied on without a sign of the change feed.
     pub staleness_bound: Duration,
+    /// Tells when something is over.
+    pub clock: Arc<dyn Clock>,
+    /// How long what is over is kept.
+    pub retention: Retention,
     /// What organizations may have at most.
     pub caps: DefaultCaps,
     /// How many keys to remember.
@@ -35,6 +39,13 @@ pub struct CacheSize {
     pub keys: usize,
     /// Bytes that they take.
     pub bytes: usize,
+}
+
+/// How long what is over is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Keys that are deleted, before they are gone for good; zero: they are gone at once.
+    pub deleted_keys: Duration,
 }
 
 /// What the service allows every organization that has no cap of its own.

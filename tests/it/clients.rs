@@ -53,7 +53,11 @@ async fn the_generated_rust_client_goes_through_the_quick_start() {
     };
     let created = admin.create_api_key(&data.org_id, &new).await.expect("created").into_inner();
     let reader = client(&base, Some(&created.key));
-    let listed = reader.list_api_keys(&data.org_id, None, None).await.expect("listed").into_inner();
+    let listed = reader
+        .list_api_keys(&data.org_id, None, None, None, None, None, None, None, None, None, None, None, None)
+        .await
+        .expect("listed")
+        .into_inner();
     assert_eq!(listed.iter().map(|key| key.id).collect::<Vec<_>>(), [data.key_id, created.id]);
     let refused = reader.delete_api_key(&data.org_id, &created.id).await.expect_err("a reader cannot delete");
     assert_eq!(refused.status().map(|status| status.as_u16()), Some(403));

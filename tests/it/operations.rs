@@ -63,6 +63,9 @@ pub(crate) const PROTECTED: &[Operation] = &[
     operation("updateApiKey", "api_keys:write", TENANT, 200, |org_id, key_id| {
         ("PATCH", format!("/orgs/{org_id}/api_keys/{key_id}"), Some(json!({"name": "n"})))
     }),
+    operation("restoreApiKey", "api_keys:write", TENANT, 404, |org_id, key_id| {
+        ("POST", format!("/orgs/{org_id}/api_keys/{key_id}/restore"), None)
+    }),
     operation("rotateApiKey", "api_keys:write", TENANT, 200, |org_id, key_id| {
         ("POST", format!("/orgs/{org_id}/api_keys/{key_id}/rotate"), Some(json!({"grace_seconds": 0})))
     }),

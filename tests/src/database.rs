@@ -2,11 +2,13 @@
 
 use std::{
     process,
+    sync::Arc,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
-use persistence::{CacheSize, DefaultCaps, Settings, Store};
+use api::system::SystemClock;
+use persistence::{CacheSize, DefaultCaps, Retention, Settings, Store};
 use prometheus::Registry;
 use sea_orm::{
     ConnectionTrait, Database, DatabaseTransaction, SqliteTransactionMode, Statement, TransactionOptions,
@@ -198,6 +200,8 @@ fn settings(url: String, connections: u32) -> Settings {
         timeout,
         change_timeout: timeout,
         staleness_bound: Duration::from_secs(2),
+        clock: Arc::new(SystemClock),
+        retention: Retention { deleted_keys: Duration::from_hours(30 * 24) },
         caps: DefaultCaps { keys: 1_000_000, members: 10_000, sets: 1_000 },
         cache,
         registry: Registry::new(),

@@ -8,6 +8,7 @@ use url::Url;
 use crate::address::TrustedProxies;
 
 pub(super) const DURATION: &str = "a duration of at least 1ms, like 500ms, 30s or 2min";
+pub(super) const RETENTION: &str = "a duration of at most 3650days, like 30days or 0s";
 pub(super) const BOUND: &str = "a duration of at least 200ms, like 500ms or 2s";
 /// Shorter ones would be over before a beat has come back on a busy machine.
 pub(super) const LEAST_BOUND: Duration = Duration::from_millis(200);
@@ -22,6 +23,12 @@ pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option
 
 pub(super) fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|duration| *duration >= Duration::from_millis(1))
+}
+
+/// How long something is kept; at most ten years.
+pub(super) fn retention(text: &str) -> Option<Duration> {
+    const MOST: Duration = Duration::from_hours(3_650 * 24);
+    humantime::parse_duration(text).ok().filter(|duration| *duration <= MOST)
 }
 
 pub(super) fn database_url(text: &str) -> Option<String> {

@@ -13,8 +13,8 @@ use domain::{
     Error,
     caller::{Authority, Caller},
     keys::Keys,
+    listing::{Listing, Start},
     permission::Permission,
-    ports::Start,
 };
 use poem_openapi::{OpenApi, param::Query};
 
@@ -145,7 +145,8 @@ impl Athena {
         let offset = ListNumber::read("offset", offset.0.as_ref())?;
         let start = Start::Skip(offset.unwrap_or(0));
         let most = limit.unwrap_or(u64::MAX);
-        let body = key_stream::array(self.keys.clone(), authority, start, most, dto::render).await?;
+        let body =
+            key_stream::array(self.keys.clone(), authority, Listing::default(), start, most, dto::render).await?;
         Ok(KeyArray(body))
     }
 

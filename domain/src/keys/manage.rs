@@ -7,7 +7,8 @@ use crate::{
     caller::{Authority, Caller},
     error::Error,
     id::KeyId,
-    ports::{Profile, Start},
+    listing::{Listing, Start},
+    ports::Profile,
 };
 
 impl Keys {
@@ -20,15 +21,21 @@ impl Keys {
         self.ports.api_keys.find(authority.reach(), key).await?.ok_or(Error::NotFound)
     }
 
-    /// At most `limit` keys from `start` on, oldest first.
+    /// At most `limit` keys of a list from `start` on.
     ///
     /// # Errors
     /// [`Error::Outage`].
-    pub async fn list(&self, authority: &Authority, start: Start, limit: u64) -> Result<Vec<ApiKey>, Error> {
-        Ok(self.ports.api_keys.list(authority.reach(), start, limit).await?)
+    pub async fn list(
+        &self,
+        authority: &Authority,
+        listing: &Listing,
+        start: Start,
+        limit: u64,
+    ) -> Result<Vec<ApiKey>, Error> {
+        Ok(self.ports.api_keys.list(authority.reach(), listing, start, limit).await?)
     }
 
-    /// Ends a key for good (`None`: a text that names none). A caller may end any key in reach, their own too.
+    /// Ends a key (`None`: a text that names none). It is unknown from then on, and kept for a while. A caller may end any key in reach, their own too.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Outage`].
@@ -37,7 +44,7 @@ impl Keys {
         if deleted.is_empty() { Err(Error::NotFound) } else { Ok(()) }
     }
 
-    /// Ends all of these keys for good that are in reach, at once. Answers which.
+    /// Ends all of these keys that are in reach, at once. Answers which.
     ///
     /// # Errors
     /// [`Error::Outage`].

@@ -144,6 +144,34 @@ impl Keys {
         Err(Outage::Unavailable("the key changed again and again while it was updated".into()).into())
     }
 
+    /// Brings a deleted key back (`None`: a text that names none), but not into use.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: no such key, or it is gone for good; [`Error::ExceedsGrants`], [`Error::ExceedsExpiry`] and
+    /// [`Error::ExceedsAddresses`] where the caller could not have made it; [`Error::CapReached`]; [`Error::Outage`].
+    pub async fn restore(&self, authority: &Authority, key: Option<KeyId>) -> Result<ApiKey, Error> {
+        let id = key.ok_or(Error::NotFound)?;
+        for _ in 0..ATTEMPTS {
+            let deleted = self.ports.api_keys.find_deleted(authority.reach(), id).await?.ok_or(Error::NotFound)?;
+            // As if all of it were given anew.
+            let whole = KeyChanges {
+                expires_at: Change::to(deleted.expires_at),
+                addresses: Change::to(deleted.addresses.clone()),
+                ..KeyChanges::default()
+            };
+            match self.check_update(authority.caller(), &deleted, &whole).await {
+                Err(Error::SetNotFound) => continue,
+                checked => checked?,
+            }
+            let act = authority.act(Action::RestoreKey, self.now());
+            let restore = self.ports.api_keys.restore(authority.reach(), id, deleted.version, &act);
+            if let Some(restored) = restore.await? {
+                return Ok(restored);
+            }
+        }
+        Err(Outage::Unavailable("the key changed again and again while it was restored".into()).into())
+    }
+
     async fn check_update(&self, caller: &Caller, current: &ApiKey, changes: &KeyChanges) -> Result<(), Error> {
         // Disabling takes away and is always allowed.
         if *changes == (KeyChanges { enabled: Some(false), ..KeyChanges::default() }) {

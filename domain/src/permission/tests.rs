@@ -98,3 +98,16 @@ fn what_is_not_a_permission() {
     let many: Vec<_> = (0..=PermissionSet::MAX).map(|n| format!("r{n}:read")).collect();
     assert_eq!(PermissionSet::from_flat(many.iter().map(String::as_str)), Err(Invalid::TooManyPermissions));
 }
+
+#[test]
+fn who_has_one_of_its_holders_has_a_permission() {
+    let set = |permission: &Permission| PermissionSet::new([permission.clone()]).expect("one");
+    let any = |text: &str| Permission::parse(text).expect("valid");
+    let all: Vec<Permission> = concrete().into_iter().chain(["a:*", "b:*", "*:a", "*:c", "*"].map(any)).collect();
+    for asked in all.clone() {
+        let holders = asked.holders();
+        for held in &all {
+            assert_eq!(holders.contains(held), set(held).allows(&asked), "{held} {asked}");
+        }
+    }
+}

@@ -62,6 +62,8 @@ pub(super) struct KeyView {
     created_by: CreatorView,
     /// When its settings last changed.
     updated_at: Moment,
+    /// When it was deleted; null: it was not.
+    deleted_at: Nullable<Moment>,
     /// Counts changes of its settings; its use does not move it.
     version: u64,
     /// Uses that are left; null: any number.
@@ -128,6 +130,7 @@ impl From<&ApiKey> for KeyView {
             metadata: Nullable(key.metadata.as_ref().map(|text| JsonObject(stored_object(text.as_str())))),
             created_by: CreatorView { r#type, id: Nullable(id) },
             updated_at: Moment(key.updated_at),
+            deleted_at: Nullable(key.deleted_at.map(Moment)),
             version: key.version,
             remaining: Nullable(key.quota.remaining),
             refill_amount: Nullable(key.quota.refill.map(|refill| refill.amount)),

@@ -13,7 +13,7 @@ use poem_openapi::{
 
 use super::{
     dto::{KeyView, Message},
-    error::{Reading, Revising},
+    error::{Reading, Removing, Revising},
     update::{UpdateKey, Versions},
 };
 use crate::{
@@ -81,7 +81,8 @@ impl OneKey {
 
     /// Delete a key of an organization
     ///
-    /// The key is refused from now on. Needs the permission `api_keys:write`; a caller may delete their own key.
+    /// The key is refused from now on, and unknown everywhere. It can be restored for 30 days, unless the service is set up
+    /// otherwise. Needs the permission `api_keys:write`; a caller may delete their own key.
     #[oai(path = "/orgs/:org_id/api_keys/:key_id", method = "delete", operation_id = "deleteApiKey")]
     async fn delete_api_key(
         &self,
@@ -95,6 +96,26 @@ impl OneKey {
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
         self.keys.delete(&authority, key_id.id()).await?;
         Ok(Success(Message { message: "API key deleted successfully".to_owned() }))
+    }
+
+    /// Restore a deleted key
+    ///
+    /// It is back with all of its settings and its text, but not in use: enable it when you are sure. `GET` of the list with
+    /// `deleted=true` tells which keys can be restored. Nobody restores more than they hold. Needs the permission
+    /// `api_keys:write`.
+    #[oai(path = "/orgs/:org_id/api_keys/:key_id/restore", method = "post", operation_id = "restoreApiKey")]
+    async fn restore_api_key(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// The key.
+        key_id: Path<Unread<Id>>,
+    ) -> Result<Versioned<KeyView>, Failed<Removing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
+        let key = self.keys.restore(&authority, key_id.id()).await?;
+        Ok(Versioned { version: key.version, body: KeyView::from(&key) })
     }
 }
 

@@ -2,8 +2,17 @@
 
 use std::sync::Arc;
 
-use domain::{Error, api_key::ApiKey, caller::Authority, keys::Keys, ports::Start};
-use poem::{Body, IntoResponse, Response, http::header::LINK};
+use domain::{
+    Error,
+    api_key::ApiKey,
+    caller::Authority,
+    keys::Keys,
+    listing::{Listing, Start},
+};
+use poem::{
+    Body, IntoResponse, Response,
+    http::{Uri, header::LINK},
+};
 use poem_openapi::{
     ApiResponse,
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
@@ -11,7 +20,7 @@ use poem_openapi::{
 };
 
 use super::{cursor::Cursor, dto::KeyView, page::link};
-use crate::key_stream::{self, elements, position};
+use crate::key_stream::{self, elements};
 
 /// A JSON array of keys.
 pub(super) struct KeyList {
@@ -19,25 +28,39 @@ pub(super) struct KeyList {
     next: Option<String>,
 }
 
-/// One page, and a link to the next if there is one.
-pub(super) async fn page(keys: &Keys, authority: &Authority, start: Start, limit: u64) -> Result<KeyList, Error> {
+/// All keys of a list from `start` on.
+pub(super) async fn all(
+    keys: Arc<Keys>,
+    authority: Authority,
+    listing: Listing,
+    start: Start,
+) -> Result<KeyList, Error> {
+    let body = key_stream::array(keys, authority, listing, start, u64::MAX, render).await?;
+    Ok(KeyList { body, next: None })
+}
+
+/// One page, and a link to the next if there is one: what was asked, from another place on.
+pub(super) async fn page(
+    keys: &Keys,
+    authority: &Authority,
+    listing: &Listing,
+    start: Start,
+    limit: u64,
+    uri: &Uri,
+) -> Result<KeyList, Error> {
     let size = usize::try_from(limit).expect("at most a thousand");
     // One more than asked for tells whether there is a next page.
-    let mut page = keys.list(authority, start, limit + 1).await?;
+    let mut page = keys.list(authority, listing, start, limit + 1).await?;
     let is_last = page.len() <= size;
     page.truncate(size);
     let organization = authority.organization();
     let next = page.last().filter(|_| !is_last).map(|last| {
-        let cursor = Cursor::write(position(last), organization);
-        format!("</orgs/{organization}/api_keys?limit={limit}&cursor={cursor}>; rel=\"next\"")
+        let asked = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.starts_with("cursor="));
+        let asked = asked.collect::<Vec<_>>().join("&");
+        let cursor = Cursor::write(&listing.order.position(last), listing.order, organization);
+        format!("</orgs/{organization}/api_keys?{asked}&cursor={cursor}>; rel=\"next\"")
     });
     Ok(KeyList { body: Body::from_string(format!("[{}]", elements(&page, render))), next })
-}
-
-/// All keys from `start` on.
-pub(super) async fn all(keys: Arc<Keys>, authority: Authority, start: Start) -> Result<KeyList, Error> {
-    let body = key_stream::array(keys, authority, start, u64::MAX, render).await?;
-    Ok(KeyList { body, next: None })
 }
 
 fn render(key: &ApiKey) -> String {

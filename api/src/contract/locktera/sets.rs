@@ -16,13 +16,14 @@ use super::{
     dto::{KeyView, Message, PageSize},
     error::{Reading, Removing, Writing},
     page::{Asked, Page},
+    parameters::{self, Flag},
     people::{AttachSets, CreateSet, SetView, UpdateSet},
-    written::flag,
 };
 use crate::{
     body::Deferred,
     contract::{Failed, Success, Tag},
     credentials::Credential,
+    failure::Fields,
     gate::Gate,
     wire::{Id, Unread},
 };
@@ -130,11 +131,13 @@ impl Sets {
         /// The permission set.
         set_id: Path<Unread<Id>>,
         /// Whether to take it from those who have it: `true` or `false`, which is usual.
-        detach: Query<Option<String>>,
+        detach: Query<Option<Unread<Flag>>>,
     ) -> Result<Success<Message>, Failed<Removing>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::SETS_ADMIN, org_id.id()).await?;
-        let detach = flag("detach", detach.0.as_deref())?;
+        let mut fields = Fields::default();
+        let detach = parameters::flag(&mut fields, "detach", detach.0.as_ref()).unwrap_or(false);
+        fields.into_result()?;
         self.organizations.delete_set(&authority, set_id.id(), detach).await?;
         Ok(Success(Message { message: "Permission set deleted successfully".to_owned() }))
     }

@@ -13,17 +13,19 @@ use poem_openapi::{OpenApi, param::Query};
 use super::{
     error::Writing,
     explain,
+    parameters::{self, Flag},
     question::{VerifyApiKey, VerifyApiKeys},
     verdict::{self, VerdictView, VerdictsView},
-    written::flag,
 };
 use crate::{
     body::Deferred,
     contract::{Failed, Tag, Written},
     credentials::Credential,
+    failure::Fields,
     gate::Gate,
     hot::{Asked, HotVerify},
     verifier::Verifier,
+    wire::Unread,
 };
 
 /// Verify, as it is asked most of the time.
@@ -55,13 +57,15 @@ impl Verify {
         &self,
         credential: Credential,
         /// Whether to say why, and to count nothing.
-        explain: Query<Option<String>>,
+        explain: Query<Option<Unread<Flag>>>,
         /// The key, and what it should be good for.
         body: Deferred<VerifyApiKey>,
     ) -> Result<Written<VerdictView>, Failed<Writing>> {
         let caller = self.verifier.admitted(self.gate.admit(&credential).await)?;
         caller.require(&Permission::API_KEYS_VERIFY)?;
-        let is_explained = flag("explain", explain.0.as_deref())?;
+        let mut fields = Fields::default();
+        let is_explained = parameters::flag(&mut fields, "explain", explain.0.as_ref()).unwrap_or(false);
+        fields.into_result()?;
         if is_explained {
             caller.require(&Permission::API_KEYS_READ)?;
         }

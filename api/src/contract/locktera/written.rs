@@ -2,7 +2,7 @@
 
 use domain::{addresses::AddressList, id::SetId, permission::PermissionSet, permission_sets, text::Invalid};
 
-use crate::failure::{Failure, Fields};
+use crate::failure::Fields;
 
 /// A list of permissions, with doubles at most as long as a set.
 pub(super) fn permissions(list: &[String]) -> Result<PermissionSet, Invalid> {
@@ -25,14 +25,5 @@ pub(super) fn sets(fields: &mut Fields, texts: Option<Vec<String>>) -> Vec<SetId
     } else {
         fields.add("permission_sets", "must hold identifiers of permission sets");
         Vec::new()
-    }
-}
-
-/// A parameter that is `true` or `false`; `false` where it is absent.
-pub(super) fn flag(name: &str, text: Option<&str>) -> Result<bool, Failure> {
-    match text {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(Failure::Invalid(Fields::one(name, "must be true or false"))),
     }
 }

@@ -1,0 +1,132 @@
+//! The keys of an organization: `/orgs/{org_id}/api_keys`.
+
+use std::sync::Arc;
+
+use domain::{
+    keys::Keys,
+    listing::{Filter, Listing, Start},
+    organization::ExternalId,
+    permission::Permission,
+};
+use poem::http::Uri;
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+
+use super::{
+    cursor::Cursor,
+    dto::{CreateKey, CreatedKeyView, PageSize},
+    error::{Reading, Writing},
+    list::{self, KeyList},
+    parameters::{self, Flag, Instant, Members, OfUser, Sort},
+};
+use crate::{
+    body::Deferred,
+    contract::{Failed, Success, Tag},
+    credentials::Credential,
+    failure::Fields,
+    gate::Gate,
+    wire::{Id, Unread},
+};
+
+/// The operations.
+pub struct AllKeys {
+    /// Authenticates.
+    pub gate: Arc<Gate>,
+    /// Decides and acts.
+    pub keys: Arc<Keys>,
+}
+
+#[OpenApi(tag = "Tag::Organizations")]
+impl AllKeys {
+    /// List the keys of an organization
+    ///
+    /// Every key of the organization, however it was made, oldest first. Without `limit` all of them are streamed. With
+    /// `limit` one page is answered, and the header `Link` names the next one; a key that exists during the whole
+    /// traversal appears exactly once, unless the list is in an order that its use changes. Of several conditions all must
+    /// hold. Needs the permission `api_keys:read`.
+    #[oai(path = "/orgs/:org_id/api_keys", method = "get", operation_id = "listApiKeys")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the document")]
+    async fn list_api_keys(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// The most keys to answer.
+        limit: Query<Option<Unread<PageSize>>>,
+        /// Where to go on, from the `Link` of the page before.
+        cursor: Query<Option<Unread<Cursor>>>,
+        /// What to order by, with `-` in front the other way around. Never used is before all times, never expiring after.
+        sort: Query<Option<Unread<Sort>>>,
+        /// In use, or not.
+        enabled: Query<Option<Unread<Flag>>>,
+        /// Expired, or not.
+        expired: Query<Option<Unread<Flag>>>,
+        /// A part of the name, in upper or lower case (of ASCII letters).
+        name: Query<Option<String>>,
+        /// The user that it belongs to; `none` for the organization's own keys.
+        user: Query<Option<Unread<OfUser>>>,
+        /// What its maker's own system calls it.
+        external_id: Query<Option<String>>,
+        /// A permission that it was given, by itself or by its permission sets, wildcards counted in.
+        permission: Query<Option<String>>,
+        /// Last used before this moment, or never.
+        last_used_before: Query<Option<Unread<Instant>>>,
+        /// A JSON object like `{"plan":"pro"}`: members that its metadata has, with these values.
+        metadata: Query<Option<Unread<Members>>>,
+        /// With true, the keys that are deleted and can still be restored, instead of the others.
+        deleted: Query<Option<Unread<Flag>>>,
+        uri: &Uri,
+    ) -> Result<KeyList, Failed<Reading>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::API_KEYS_READ, org_id.id()).await?;
+        let mut fields = Fields::default();
+        let external_id = external_id.0.as_deref().map(ExternalId::parse);
+        let expired = parameters::flag(&mut fields, "expired", expired.0.as_ref());
+        let filter = Filter {
+            is_deleted: parameters::flag(&mut fields, "deleted", deleted.0.as_ref()).unwrap_or(false),
+            enabled: parameters::flag(&mut fields, "enabled", enabled.0.as_ref()),
+            expired: expired.map(|expired| (expired, self.keys.now())),
+            name: name.0,
+            holder: parameters::holder(&mut fields, "user", user.0.as_ref()),
+            external_id: fields.check_optional("external_id", external_id),
+            permission: parameters::permission(&mut fields, "permission", permission.0.as_deref()),
+            last_used_before: parameters::instant(&mut fields, "last_used_before", last_used_before.0.as_ref()),
+            metadata: parameters::members(&mut fields, "metadata", metadata.0.as_ref().map(Unread::text)),
+        };
+        let order = parameters::order(&mut fields, "sort", sort.0.as_ref());
+        fields.into_result()?;
+        let limit = limit.0.as_ref().map(PageSize::read).transpose()?;
+        let start = match &cursor.0 {
+            Some(text) => Start::After(Cursor::read(text, order, authority.organization())?),
+            None => Start::Skip(0),
+        };
+        let listing = Listing { filter, order };
+        Ok(match limit {
+            Some(limit) => list::page(&self.keys, &authority, &listing, start, limit, uri).await?,
+            None => list::all(self.keys.clone(), authority, listing, start).await?,
+        })
+    }
+
+    /// Create a key for an organization
+    ///
+    /// The key belongs to the organization itself. Its text is in the field `key` of this answer and nowhere else, ever.
+    /// Nobody grants more than they hold, and a key makes none that outlives it: both are a 403. Needs the permission
+    /// `api_keys:write`, and `org:admin` for limits.
+    #[oai(path = "/orgs/:org_id/api_keys", method = "post", operation_id = "createApiKey")]
+    async fn create_api_key(
+        &self,
+        credential: Credential,
+        /// The organization.
+        org_id: Path<Unread<Id>>,
+        /// What the key will be.
+        body: Deferred<CreateKey>,
+    ) -> Result<Success<CreatedKeyView>, Failed<Writing>> {
+        let caller = self.gate.admit(&credential).await?;
+        let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
+        let new = body.read().await?.into_domain(authority.caller(), self.keys.now())?;
+        let (key, secret) = self.keys.create(&authority, new).await?;
+        Ok(Success(CreatedKeyView::new(&key, &secret)))
+    }
+}

@@ -1,0 +1,135 @@
+//! Parameters of lists: text → domain. What is wrong is told by the parameter's name.
+
+use domain::{
+    clock::Timestamp,
+    listing::{By, Holder, MemberName, Order},
+    permission::Permission,
+};
+use poem_openapi::registry::MetaSchema;
+use serde_json::Value;
+
+use crate::{
+    failure::Fields,
+    json::{self, FromMember},
+    time::Moment,
+    wire::{ParameterSchema, Unread},
+};
+
+/// `true` or `false`.
+#[derive(Debug)]
+pub(super) struct Flag;
+
+/// A moment (RFC 3339).
+#[derive(Debug)]
+pub(super) struct Instant;
+
+/// A user, or `none`.
+#[derive(Debug)]
+pub(super) struct OfUser;
+
+/// What a list of keys is ordered by.
+#[derive(Debug)]
+pub(super) struct Sort;
+
+/// A JSON object with the members that metadata has.
+#[derive(Debug)]
+pub(super) struct Members;
+
+impl ParameterSchema for Flag {
+    fn schema() -> MetaSchema {
+        MetaSchema::new("boolean")
+    }
+}
+
+impl ParameterSchema for Instant {
+    fn schema() -> MetaSchema {
+        MetaSchema::new_with_format("string", "date-time")
+    }
+}
+
+impl ParameterSchema for OfUser {
+    fn schema() -> MetaSchema {
+        MetaSchema::new("string")
+    }
+}
+
+impl ParameterSchema for Members {
+    fn schema() -> MetaSchema {
+        MetaSchema::new("string")
+    }
+}
+
+const SORTS: [(&str, By); 5] = [
+    ("created_at", By::CreatedAt),
+    ("name", By::Name),
+    ("last_used_at", By::LastUsedAt),
+    ("expires_at", By::ExpiresAt),
+    ("request_count", By::RequestCount),
+];
+
+impl ParameterSchema for Sort {
+    fn schema() -> MetaSchema {
+        let both = SORTS.iter().flat_map(|(name, _)| [Value::from(*name), Value::from(format!("-{name}"))]);
+        MetaSchema { enum_items: both.collect(), ..MetaSchema::new("string") }
+    }
+}
+
+/// A parameter that is `true` or `false`; `None` where it is absent or wrong, which is noted.
+pub(super) fn flag(fields: &mut Fields, name: &str, text: Option<&Unread<Flag>>) -> Option<bool> {
+    match text?.text() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => wrong(fields, name, "must be true or false"),
+    }
+}
+
+pub(super) fn instant(fields: &mut Fields, name: &str, text: Option<&Unread<Instant>>) -> Option<Timestamp> {
+    match Moment::from_member(text?.text().into()) {
+        Some(Moment(at)) => Some(at),
+        None => wrong(fields, name, &format!("must be {}", Moment::EXPECTED)),
+    }
+}
+
+pub(super) fn holder(fields: &mut Fields, name: &str, text: Option<&Unread<OfUser>>) -> Option<Holder> {
+    match text?.text() {
+        "none" => Some(Holder::Organization),
+        text => match text.parse() {
+            Ok(user) => Some(Holder::User(user)),
+            Err(_) => wrong(fields, name, "must be the id of a user, or none"),
+        },
+    }
+}
+
+pub(super) fn permission(fields: &mut Fields, name: &str, text: Option<&str>) -> Option<Permission> {
+    text.and_then(|text| fields.check(name, Permission::parse(text)))
+}
+
+pub(super) fn order(fields: &mut Fields, name: &str, text: Option<&Unread<Sort>>) -> Order {
+    let Some(text) = text else { return Order::default() };
+    let (plain, is_descending) = text.text().strip_prefix('-').map_or((text.text(), false), |plain| (plain, true));
+    match SORTS.iter().find(|(name, _)| *name == plain) {
+        Some((_, by)) => Order { by: *by, is_descending },
+        None => wrong(fields, name, "is not one of the orders of this list").unwrap_or_default(),
+    }
+}
+
+/// Texts, whole numbers, true and false: what is written in one way only, so that equal values are equal texts.
+pub(super) fn members(fields: &mut Fields, name: &str, text: Option<&str>) -> Vec<(MemberName, String)> {
+    const EXPECTED: &str = "must be a JSON object of 1 to 8 members, each a text, a whole number, true or false, with a name of \
+                            A-Z a-z 0-9 _ . -";
+    let Some(text) = text else { return Vec::new() };
+    let member = |(name, value): (String, Value)| {
+        let is_plain = value.is_string() || value.is_boolean() || value.is_i64() || value.is_u64();
+        Some((MemberName::parse(&name)?, value.to_string())).filter(|_| is_plain)
+    };
+    let read = match json::parse(text.as_bytes()) {
+        Ok(Value::Object(map)) if (1..=8).contains(&map.len()) => map.into_iter().map(member).collect(),
+        _ => None,
+    };
+    read.or_else(|| wrong(fields, name, EXPECTED)).unwrap_or_default()
+}
+
+fn wrong<T>(fields: &mut Fields, name: &str, sentence: &str) -> Option<T> {
+    fields.add(name, sentence);
+    None
+}

@@ -1,0 +1,152 @@
+//! The end of keys: deleted ones are unknown at once, kept for a while, and then gone.
+
+use std::time::Duration;
+
+use domain::{Outage, act::Act, api_key::ApiKey, clock::Timestamp, id::KeyId, reach::Reach};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
+    QuerySelect, prelude::Uuid, sea_query::Expr,
+};
+
+use crate::{
+    Store,
+    api_keys::{ROWS, find, secrets},
+    audit, convert,
+    entity::{api_key, session},
+    organizations,
+    outage::Failure,
+    reach::deleted_in_reach,
+};
+
+impl Store {
+    /// Ends the keys that `which` names. Answers which those were.
+    pub(crate) async fn delete_all(&self, which: Condition, act: &Act) -> Result<Vec<Uuid>, Outage> {
+        let (act, are_kept) = (act.clone(), !self.retention.deleted_keys.is_zero());
+        let delete = self.transaction(move |transaction, changed| {
+            let (which, act) = (which.clone(), act.clone());
+            Box::pin(async move {
+                // Locked in the order of their ids, as the workers lock.
+                let keys: Vec<Uuid> = api_key::Entity::find()
+                    .select_only()
+                    .column(api_key::Column::Id)
+                    .filter(which)
+                    .order_by_asc(api_key::Column::Id)
+                    .lock_exclusive()
+                    .into_tuple()
+                    .all(transaction)
+                    .await?;
+                if keys.is_empty() {
+                    return Ok(keys);
+                }
+                let secrets = secrets(transaction, keys.clone()).await?;
+                if are_kept {
+                    let hashes: Vec<Vec<u8>> = secrets.iter().map(|hash| hash.bytes().to_vec()).collect();
+                    bury(transaction, &keys, hashes, act.at).await?;
+                } else {
+                    remove(transaction, &keys).await?;
+                }
+                changed.keys.extend(secrets);
+                let gone = i64::try_from(keys.len()).expect("as many as there are");
+                organizations::count_keys(transaction, act.organization, -gone).await?;
+                audit::note(transaction, &act, &keys).await?;
+                Ok(keys)
+            })
+        });
+        Ok(delete.await?)
+    }
+
+    /// Brings back a deleted key that still has this version.
+    pub(crate) async fn bring_back(
+        &self,
+        reach: Reach,
+        key: KeyId,
+        version: u64,
+        act: Act,
+    ) -> Result<Option<ApiKey>, Failure> {
+        let caps = self.caps;
+        let restore = self.transaction(move |transaction, changed| {
+            let act = act.clone();
+            Box::pin(async move {
+                let row = api_key::ActiveModel {
+                    deleted_at: Set(None),
+                    version: Set(convert::number(version.saturating_add(1))),
+                    updated_at: Set(act.at.millis()),
+                    ..api_key::ActiveModel::default()
+                };
+                let update = api_key::Entity::update_many()
+                    .set(row)
+                    .filter(deleted_in_reach(reach))
+                    .filter(api_key::Column::Id.eq(key.uuid()))
+                    .filter(api_key::Column::Version.eq(convert::number(version)));
+                if update.exec(transaction).await?.rows_affected == 0 {
+                    return Ok(None);
+                }
+                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                organizations::add_keys(transaction, act.organization, 1, caps).await?;
+                audit::note(transaction, &act, &[key.uuid()]).await?;
+                find(transaction, reach, key).await
+            })
+        });
+        restore.await
+    }
+
+    /// Removes for good what was deleted so long ago. Answers how many keys that were.
+    pub(crate) async fn remove_deleted(&self, now: Timestamp) -> Result<u64, Failure> {
+        let before = before(now, self.retention.deleted_keys);
+        let mut count = 0;
+        loop {
+            let removed = self.transaction(move |transaction, _| {
+                Box::pin(async move {
+                    let keys: Vec<Uuid> = api_key::Entity::find()
+                        .select_only()
+                        .column(api_key::Column::Id)
+                        .filter(api_key::Column::DeletedAt.lte(before))
+                        .order_by_asc(api_key::Column::Id)
+                        .limit(ROWS as u64)
+                        .lock_exclusive()
+                        .into_tuple()
+                        .all(transaction)
+                        .await?;
+                    remove(transaction, &keys).await?;
+                    Ok(keys.len())
+                })
+            });
+            let removed = removed.await?;
+            count += removed as u64;
+            if removed < ROWS {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+/// The moment before which something is over that is kept for so long.
+pub(crate) fn before(now: Timestamp, kept: Duration) -> i64 {
+    now.plus_millis(-i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)).millis()
+}
+
+/// Marks keys as deleted, and ends the sessions that were opened with them: they do not come back with the key.
+async fn bury<C: ConnectionTrait>(db: &C, keys: &[Uuid], secrets: Vec<Vec<u8>>, now: Timestamp) -> Result<(), DbErr> {
+    for keys in keys.chunks(ROWS) {
+        api_key::Entity::update_many()
+            .col_expr(api_key::Column::DeletedAt, Expr::value(now.millis()))
+            .col_expr(api_key::Column::UpdatedAt, Expr::value(now.millis()))
+            .col_expr(api_key::Column::Enabled, Expr::value(false))
+            .col_expr(api_key::Column::Version, Expr::col(api_key::Column::Version).add(1))
+            .filter(api_key::Column::Id.is_in(keys.iter().copied()))
+            .exec(db)
+            .await?;
+    }
+    for secrets in secrets.chunks(ROWS) {
+        let opened = session::Column::SecretHash.is_in(secrets.iter().cloned());
+        session::Entity::delete_many().filter(opened).exec(db).await?;
+    }
+    Ok(())
+}
+
+async fn remove<C: ConnectionTrait>(db: &C, keys: &[Uuid]) -> Result<(), DbErr> {
+    for keys in keys.chunks(ROWS) {
+        api_key::Entity::delete_many().filter(api_key::Column::Id.is_in(keys.iter().copied())).exec(db).await?;
+    }
+    Ok(())
+}

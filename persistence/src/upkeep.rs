@@ -1,0 +1,42 @@
+//! What time makes superfluous is removed: now and then, a little at a time, by every node.
+
+use std::time::Duration;
+
+use domain::{Outage, clock::Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Store, outage::Failure};
+
+/// From one look to the next.
+const EVERY: Duration = Duration::from_mins(1);
+
+impl Store {
+    /// Removes until `stop`.
+    pub(crate) async fn keep_up(self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The first tick comes at once, when the schema may not be there yet.
+        ticks.tick().await;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            if let Err(error) = self.tidy(self.clock.now()).await {
+                tracing::warn!(target: "claviger", %error, "what is over could not be removed; it is tried again");
+            }
+        }
+    }
+
+    /// Removes what is over at this moment.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn tidy(&self, now: Timestamp) -> Result<(), Outage> {
+        let removed = self.remove_deleted(now).await.map_err(|failure: Failure| Outage::from(failure))?;
+        if removed > 0 {
+            tracing::info!(target: "claviger", keys = removed, "deleted keys are gone for good");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! Lists of some keys, in some order.
+
+use std::collections::HashSet;
+
+use domain::quota::Quota;
+use harness::{Caller, KeySpec, Tenant, TestApp};
+use serde_json::{Value, json};
+
+async fn make(tenant: &Tenant, body: Value) -> String {
+    let mut whole = json!({"name": "n", "permissions": []});
+    whole.as_object_mut().expect("an object").extend(body.as_object().expect("an object").clone());
+    let made = tenant.admin.post(&format!("/orgs/{}/api_keys", tenant.org_id), &whole).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    made.json()["id"].as_str().expect("an id").to_owned()
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().expect("an array").iter().map(|key| key["name"].as_str().expect("a name")).collect()
+}
+
+async fn listed(caller: &Caller, path: &str) -> Vec<String> {
+    let list = caller.get(path).await;
+    assert_eq!(list.status, 200, "{path}: {}", list.text);
+    names(&list.json()).into_iter().filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test]
+async fn each_condition_chooses() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let set = json!({"name": "readers", "permissions": ["files:read"]});
+    let set = tenant.admin.post(&format!("/orgs/{}/permission_sets", tenant.org_id), &set).await.json();
+    let plain = json!({"name": "Plain ÄB%_x", "metadata": {"plan": "pro", "seats": 5, "on": true, "n": "\u{0}"}});
+    make(&tenant, plain).await;
+    let off = make(&tenant, json!({"name": "off", "permissions": ["files:*"], "metadata": {"plan": "free"}})).await;
+    make(&tenant, json!({"name": "soon", "expires_at": "2026-11-21T08:00:05Z", "permission_sets": [set["id"]]})).await;
+    make(&tenant, json!({"name": "external", "external_id": "x-1", "permissions": ["read", "files:write"]})).await;
+    let own = app.tenant("Else").await;
+    make(&own, json!({"name": "foreign", "external_id": "x-1"})).await;
+    // What is metered is written before it is answered.
+    let metered = || Quota { remaining: Some(100), ..Quota::default() };
+    let (_, used) = app.key(&tenant.org_id, KeySpec { quota: metered(), ..KeySpec::with(&[]) }).await;
+    let path = format!("/orgs/{}/api_keys", tenant.org_id);
+    assert_eq!(tenant.admin.patch(&format!("{path}/{off}"), &json!({"enabled": false})).await.status, 200);
+    app.clock.advance_seconds(10);
+    assert_eq!(tenant.admin.post("/api_keys/verify", &json!({"key": used})).await.json()["code"], "VALID");
+    let owner = tenant.user_id.clone();
+    for (query, expected) in [
+        ("enabled=true", vec!["Plain ÄB%_x", "soon", "external"]),
+        ("enabled=false", vec!["off"]),
+        ("expired=true", vec!["soon"]),
+        ("expired=false", vec!["Plain ÄB%_x", "off", "external"]),
+        ("name=PLAIN", vec!["Plain ÄB%_x"]),
+        ("name=b%25_X", vec!["Plain ÄB%_x"]),
+        ("name=%25", vec!["Plain ÄB%_x"]),
+        ("name=%C3%A4b", vec![]),
+        ("external_id=x-1", vec!["external"]),
+        ("permission=files:read", vec!["off", "soon", "external"]),
+        ("permission=files:write", vec!["off", "external"]),
+        ("permission=files:delete", vec!["off"]),
+        ("permission=other:read", vec!["external"]),
+        ("permission=ile:read", vec!["external"]),
+        (r#"metadata={"plan":"pro"}"#, vec!["Plain ÄB%_x"]),
+        (r#"metadata={"plan":"pro","seats":5,"on":true}"#, vec!["Plain ÄB%_x"]),
+        (r#"metadata={"plan":"pro","seats":6}"#, vec![]),
+        (r#"metadata={"seats":"5"}"#, vec![]),
+        (r#"metadata={"on":1}"#, vec![]),
+        (r#"metadata={"plan":"free"}&enabled=true"#, vec![]),
+        (r#"metadata={"plan":"free"}&enabled=false"#, vec!["off"]),
+    ] {
+        let found: HashSet<String> = listed(&tenant.admin, &format!("{path}?{query}")).await.into_iter().collect();
+        assert_eq!(found, expected.into_iter().map(ToOwned::to_owned).collect(), "{query}");
+    }
+    let count = async |query: &str| {
+        let list = tenant.admin.get(&format!("{path}?{query}")).await;
+        list.json().as_array().unwrap_or_else(|| panic!("{}", list.text)).len()
+    };
+    assert_eq!((count("user=none").await, count(&format!("user={owner}")).await), (5, 1));
+    assert_eq!(count(&format!("user={}", own.user_id)).await, 0);
+    let unused = async |before: &str| count(&format!("user=none&last_used_before=2026-11-21T{before}Z")).await;
+    assert_eq!((unused("08:00:10").await, unused("08:00:11").await), (4, 5), "never used is used before");
+    assert_eq!(count("user=none&last_used_before=1970-01-01T00:00:00Z").await, 4);
+    for (query, name) in [
+        ("enabled=yes", "enabled"),
+        ("expired=1", "expired"),
+        ("deleted=", "deleted"),
+        ("user=nobody", "user"),
+        ("permission=a:b:c", "permission"),
+        ("last_used_before=yesterday", "last_used_before"),
+        ("sort=size", "sort"),
+        ("metadata=plan", "metadata"),
+        ("metadata={}", "metadata"),
+        (r#"metadata={"a":1.5}"#, "metadata"),
+        (r#"metadata={"a":{"b":1}}"#, "metadata"),
+        (r#"metadata={"a b":1}"#, "metadata"),
+        (r#"metadata={"a\"b":1}"#, "metadata"),
+    ] {
+        let refused = tenant.admin.get(&format!("{path}?{query}")).await;
+        assert_eq!((refused.status, refused.wrong_fields()), (400, vec![name.to_owned()]), "{query}: {}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn every_order_is_paged_without_losing_a_key() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    for (name, expires_at) in [
+        ("b", Value::Null),
+        ("A", json!("2027-01-01T00:00:00Z")),
+        ("a", json!("2026-12-01T00:00:00Z")),
+        ("C", Value::Null),
+        ("B", json!("2026-12-01T00:00:00Z")),
+        ("ä", Value::Null),
+    ] {
+        make(&tenant, json!({"name": name, "expires_at": expires_at})).await;
+        app.clock.advance_seconds(1);
+    }
+    let path = format!("/orgs/{}/api_keys", tenant.org_id);
+    for (sort, expected) in [
+        ("created_at", ["b", "A", "a", "C", "B", "ä"]),
+        ("-created_at", ["ä", "B", "C", "a", "A", "b"]),
+        // Among those that are alike the identifiers decide, which are in the order of time.
+        ("name", ["A", "a", "b", "B", "C", "ä"]),
+        ("-name", ["ä", "C", "B", "b", "a", "A"]),
+        ("expires_at", ["a", "B", "A", "b", "C", "ä"]),
+        ("-expires_at", ["ä", "C", "b", "A", "B", "a"]),
+    ] {
+        assert_eq!(listed(&tenant.admin, &format!("{path}?sort={sort}")).await, expected, "{sort}");
+        for limit in 1..=7 {
+            let mut next = Some(format!("{path}?user=none&sort={sort}&limit={limit}"));
+            let mut seen = Vec::new();
+            while let Some(page) = next {
+                let answer = tenant.admin.get(&page).await;
+                seen.extend(names(&answer.json()).into_iter().map(ToOwned::to_owned));
+                let link = answer.header("link").to_owned();
+                next = link.strip_prefix('<').and_then(|link| Some(link.split_once('>')?.0.to_owned()));
+            }
+            assert_eq!(seen, expected, "{sort}, {limit} at a time");
+        }
+    }
+    // The uses of keys, most used first.
+    let mut keys = Vec::new();
+    for uses in [1, 3, 2] {
+        let quota = Quota { remaining: Some(100), ..Quota::default() };
+        let (id, key) = app.key(&tenant.org_id, KeySpec { quota, ..KeySpec::with(&[]) }).await;
+        for _ in 0..uses {
+            app.clock.advance_seconds(1);
+            assert_eq!(tenant.admin.post("/api_keys/verify", &json!({"key": key})).await.json()["code"], "VALID");
+        }
+        keys.push(id);
+    }
+    let by = async |sort: &str| {
+        let list = tenant.admin.get(&format!("{path}?sort={sort}&limit=3&user=none")).await.json();
+        let ids = list.as_array().expect("keys").iter().map(|key| key["id"].as_str().unwrap_or_default().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    let in_order = |places: [usize; 3]| places.map(|place| keys[place].clone()).to_vec();
+    assert_eq!(by("-request_count").await, in_order([1, 2, 0]));
+    assert_eq!(by("-last_used_at").await, in_order([2, 1, 0]));
+    // A cursor is for its own order.
+    let first = tenant.admin.get(&format!("{path}?limit=1&sort=name")).await;
+    let cursor =
+        first.header("link").split("cursor=").nth(1).and_then(|rest| rest.split('>').next()).expect("a cursor");
+    for sort in ["created_at", "-name", "expires_at"] {
+        let refused = tenant.admin.get(&format!("{path}?limit=1&sort={sort}&cursor={cursor}")).await;
+        assert_eq!((refused.status, refused.wrong_fields()), (400, vec!["cursor".to_owned()]), "{sort}");
+    }
+}
