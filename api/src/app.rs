@@ -11,7 +11,9 @@ use crate::{
     contract::{
         athena::{self, Athena},
         livekit::{LiveKit, SignUp},
-        locktera::{self, AllKeys, Bulk, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens, Verify},
+        locktera::{
+            self, AllKeys, Audit, Bulk, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens, Verify,
+        },
     },
     docs::{Document, Reference},
     edge::Edge,
@@ -22,12 +24,14 @@ use crate::{
     limiter::Limiter,
     methods::Methods,
     metrics::Page,
+    refused::RefusedChanges,
     request_id::RequestIds,
     verifier::Outcomes,
 };
 
 /// All operations.
-type Api = (AllKeys, Bulk, OneKey, Rotations, Organizations, Members, Sets, Session, Tokens, Verify, LiveKit, Athena);
+type Api =
+    (AllKeys, Audit, Bulk, OneKey, Rotations, Organizations, Members, Sets, Session, Tokens, Verify, LiveKit, Athena);
 
 fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> Arc<Gate> {
     Arc::new(Gate {
@@ -45,6 +49,7 @@ fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> 
 fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiService<Api, ()> {
     let bulk = Bulk { gate: gate.clone(), keys: services.keys.clone() };
     let all_keys = AllKeys { gate: gate.clone(), keys: services.keys.clone() };
+    let audit = Audit { gate: gate.clone(), log: services.audit.clone() };
     let one_key = OneKey { gate: gate.clone(), keys: services.keys.clone() };
     let rotations = Rotations { gate: gate.clone(), keys: services.keys.clone() };
     let session = Session {
@@ -85,8 +90,21 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
         checks: Outcomes::new(&services.metrics, "livekit"),
         metrics: services.metrics.clone(),
     };
-    let api =
-        (all_keys, bulk, one_key, rotations, organizations, members, sets, session, tokens, verify, livekit, athena);
+    let api = (
+        all_keys,
+        audit,
+        bulk,
+        one_key,
+        rotations,
+        organizations,
+        members,
+        sets,
+        session,
+        tokens,
+        verify,
+        livekit,
+        athena,
+    );
     OpenApiService::new(api, "Claviger", env!("CARGO_PKG_VERSION"))
         .description("API keys that a company can run itself: organizations own keys, services verify them.")
         .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))
@@ -148,6 +166,7 @@ fn around(
         methods,
         request_ids: RequestIds::new(&*services.entropy),
         metrics: services.metrics.clone(),
+        refused: Some(RefusedChanges { log: services.log.clone(), clock: services.clock.clone() }),
         readiness: services.readiness.clone(),
     }
 }

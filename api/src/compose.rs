@@ -5,12 +5,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use domain::{
     Outage,
+    audit_log::AuditLog,
     bootstrap::Bootstrap,
     clock::{Clock, Entropy},
     enroll::Enroll,
     keys::{Keys, Ports},
     organizations::{self, Organizations},
     people::{self, People},
+    ports,
     sessions::Sessions,
     tokens::Tokens,
 };
@@ -57,6 +59,10 @@ pub struct Services {
     pub sessions: Arc<Sessions>,
     /// The use cases on short-lived tokens.
     pub tokens: Arc<Tokens>,
+    /// The use cases on the log.
+    pub audit: Arc<AuditLog>,
+    /// Takes what was refused for the log.
+    pub log: Arc<dyn ports::AuditLog>,
     /// Sign-up.
     pub enroll: Arc<Enroll>,
     /// The first key of all.
@@ -117,7 +123,7 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         change_timeout: config.request_timeout,
         staleness_bound: config.staleness_bound,
         clock: world.clock.clone(),
-        retention: Retention { deleted_keys: config.deleted_keys_kept },
+        retention: Retention { deleted_keys: config.deleted_keys_kept, audit: config.audit_kept },
         caps: DefaultCaps { keys: config.most_keys, members: config.most_members, sets: config.most_sets },
         cache: CacheSize { keys: config.cache_keys, bytes: config.cache_bytes },
         registry: metrics.registry().clone(),
@@ -133,6 +139,7 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         accounts: ports.clone(),
         sets: ports.clone(),
         ledger: ports.clone(),
+        log: ports.clone(),
         usage: ports.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -161,6 +168,8 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
             clock: clock.clone(),
             entropy: entropy.clone(),
         })),
+        audit: Arc::new(AuditLog::new(ports.clone(), ports.clone())),
+        log: ports.clone(),
         enroll: Arc::new(Enroll::new(ports.clone(), clock.clone(), entropy.clone())),
         bootstrap: Bootstrap::new(ports.clone(), ports, clock.clone(), entropy.clone()),
         readiness: Arc::new(Database(store.clone())),

@@ -70,6 +70,8 @@ pub struct Config {
     pub most_sets: u64,
     /// How long deleted keys are kept.
     pub deleted_keys_kept: Duration,
+    /// How long events of the log are kept.
+    pub audit_kept: Duration,
     /// Who may sign up.
     pub sign_up: SignUp,
     /// Attempts to sign up a minute and address.
@@ -150,6 +152,7 @@ impl Arguments {
         let most_sets = number(&self.max_permission_sets, CAPS);
         let most_sets = m.read("CLAVIGER_MAX_PERMISSION_SETS", most_sets, CAP);
         let deleted_keys_kept = m.read("CLAVIGER_DELETED_KEYS_KEPT", retention(&self.deleted_keys_kept), RETENTION);
+        let audit_kept = m.read("CLAVIGER_AUDIT_KEPT", retention(&self.audit_kept), RETENTION);
         let sign_up = match self.signup.as_str() {
             "open" => Some(SignUp::Open),
             "closed" => Some(SignUp::Closed),
@@ -198,6 +201,7 @@ impl Arguments {
                 most_members: most_members?.into(),
                 most_sets: most_sets?.into(),
                 deleted_keys_kept: deleted_keys_kept?,
+                audit_kept: audit_kept?,
                 sign_up: sign_up?,
                 sign_up_rate: sign_up_rate?,
                 auth_failure_rate: auth_failure_rate?,

@@ -16,7 +16,7 @@ use poem_openapi::{
     registry::{MetaSecurityScheme, Registry},
 };
 
-use crate::{address::ClientAddress, jwt::is_jwt, request_id::RequestId};
+use crate::{address::ClientAddress, jwt::is_jwt, refused::Witness, request_id::RequestId};
 
 static API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
 pub(crate) const API_KEY_COOKIE: &str = "apiKeyCookie";
@@ -56,6 +56,8 @@ pub struct Credential {
     pub may_change: bool,
     /// The browser's word about where the request was started from.
     pub site: Site,
+    /// Is told who it is.
+    pub witness: Witness,
 }
 
 /// The fetch metadata and origin of a request.
@@ -226,6 +228,7 @@ impl<'a> ApiExtractor<'a> for Credential {
             address: address(request),
             may_change: ![Method::GET, Method::HEAD].contains(request.method()),
             site: Site::of(request.headers()),
+            witness: request.data::<Witness>().cloned().unwrap_or_default(),
         })
     }
 }

@@ -32,6 +32,7 @@ use crate::{
     hot::{Answered, Hot, Unanswered},
     methods::Methods,
     metrics::Metrics,
+    refused::{RefusedChanges, Witness},
     request_id::{RequestId, RequestIds},
 };
 
@@ -56,6 +57,8 @@ pub struct Edge<E> {
     pub request_ids: RequestIds,
     /// Counts answers.
     pub metrics: Metrics,
+    /// Notes what was refused.
+    pub refused: Option<RefusedChanges>,
     /// Says how old answers may be.
     pub readiness: Arc<dyn Readiness>,
 }
@@ -130,6 +133,8 @@ impl<E: Endpoint> Edge<E> {
     ) -> Response {
         let path = request.uri().path().to_owned();
         let method = request.method().clone();
+        let witness = Witness::default();
+        request.set_data(witness.clone());
         request.set_data(address);
         request.set_data(RequestId(text(&request_id).into()));
         let span = span(&request_id, request.method(), address);
@@ -151,6 +156,9 @@ impl<E: Endpoint> Edge<E> {
         // What took too long or panicked did not come to say what it was.
         let (operation, outcome) =
             outcome.unwrap_or_else(|failure| (self.methods.operation(&method, &path), Err(failure)));
+        if let (Err(failure), Some(refused)) = (&outcome, &self.refused) {
+            refused.note(&witness, operation, &path, failure);
+        }
         self.conclude(outcome, &span, &path, operation, request_id, started)
     }
 }

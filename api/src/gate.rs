@@ -61,7 +61,9 @@ impl Gate {
         }
         let caller = outcome?;
         note(&caller);
-        Ok(Caller { origin: Origin { session: caller.origin.session, ..origin }, ..caller })
+        let caller = Caller { origin: Origin { session: caller.origin.session, ..origin }, ..caller };
+        credential.witness.saw(&caller);
+        Ok(caller)
     }
 
     /// The caller behind a text in a header, where that takes no waiting. `None` says nothing: admit them by the credential.

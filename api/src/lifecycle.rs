@@ -14,6 +14,7 @@ use crate::{
     app,
     compose::{self, Claim, DatabaseError, Services, World},
     config::{Config, MetricsAt, SignUp},
+    heads,
     jwt::keyring::Keyring,
     server, tally,
 };
@@ -89,7 +90,7 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
     tracing::info!(target: "claviger", mode, "sign-up");
     let signing = if keyring.is_some() { "configured" } else { "not configured: no sessions, no tokens" };
     tracing::info!(target: "claviger", signing, "signing key");
-    let edge = app::edge(&services, config, keyring);
+    let edge = app::edge(&services, config, keyring.clone());
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let serving = server::serve(listener, edge, config.max_connections, stop.clone(), abort.clone());
     let metrics_address = metrics.as_ref().map(|(_, address)| *address);
@@ -99,13 +100,14 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
         server::serve(listener, edge, METRICS_CONNECTIONS, stop.clone(), abort.clone())
     });
     let drained = CancellationToken::new();
+    let heads = heads::tell(services.audit.clone(), keyring, services.clock.clone(), drained.clone());
     let report = tally::report(vec![services.native.clone(), services.athena.clone()], drained.clone());
     let serving = async move {
         let both = async move {
             tokio::join!(serving, OptionFuture::from(metrics));
             drained.cancel();
         };
-        tokio::join!(both, report);
+        tokio::join!(both, report, heads);
     };
     #[expect(clippy::disallowed_methods, reason = "the handle is kept, and waited for at the end")]
     let server = tokio::spawn(serving);

@@ -11,9 +11,10 @@ use api::{
     app,
     compose::{self, World},
     config::{self, Arguments, Config},
-    lifecycle, probe, telemetry,
+    lifecycle, probe, proof, telemetry,
 };
 use clap::{CommandFactory, Parser, Subcommand};
+use domain::id::OrganizationId;
 
 /// A verify makes a few small allocations; this allocator makes them in half the time and keeps a million keys in less room.
 #[global_allocator]
@@ -29,7 +30,7 @@ struct Line {
     arguments: Arguments,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Command {
     /// Serve requests (what happens without a subcommand)
     Serve,
@@ -45,6 +46,22 @@ enum Command {
     Openapi,
     /// Ask a running server whether it is ready
     Health,
+    /// What was changed by whom
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Clone, Subcommand)]
+enum Audit {
+    /// Prove that nobody has changed, removed or reordered events: exit code 0 if so, 1 if not
+    Verify {
+        /// Only the log of this organization
+        #[arg(long, value_name = "ID")]
+        organization: Option<OrganizationId>,
+        /// An end that was told before, as `signed=` in the log of the service; any number of them
+        #[arg(long, value_name = "TOKEN")]
+        head: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -94,6 +111,12 @@ async fn run(command: Command, config: &Config) -> Result<bool, Box<dyn std::err
             let services = compose::services(&config, World::real()).await?;
             writeln!(stdout(), "{}", app::document(&services, &config))?;
             Ok(true)
+        }
+        Command::Audit(Audit::Verify { organization, head }) => {
+            let services = compose::services(config, World::real()).await?;
+            let proved = proof::prove(&services, config, organization, &head).await;
+            services.close().await;
+            proved
         }
         Command::Health => Ok(probe::is_ready(config.listen).await?),
     }

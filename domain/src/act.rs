@@ -21,7 +21,7 @@ pub struct Origin {
 }
 
 /// Who changed something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// A caller with this key, which belongs to this user or to an organization.
     Key(KeyId, Option<UserId>),
@@ -29,10 +29,12 @@ pub enum Actor {
     User(UserId),
     /// The operator, on the machine itself.
     Operator,
+    /// Somebody who is not known.
+    Unknown,
 }
 
 /// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A user signed up: an organization, its first member and its first key.
     SignUp,
@@ -50,6 +52,8 @@ pub enum Action {
     DeleteKey,
     /// An ended key was brought back.
     RestoreKey,
+    /// A secret was shown after its end.
+    UseEndedSecret,
     /// An organization was made.
     CreateOrganization,
     /// Settings of an organization changed.
@@ -87,6 +91,7 @@ impl Action {
             Self::EndSecret => "api_key.end_secret",
             Self::DeleteKey => "api_key.delete",
             Self::RestoreKey => "api_key.restore",
+            Self::UseEndedSecret => "api_key.use_ended_secret",
             Self::CreateOrganization => "organization.create",
             Self::UpdateOrganization => "organization.update",
             Self::SuspendOrganization => "organization.suspend",

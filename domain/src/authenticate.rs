@@ -3,11 +3,13 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
+    act::{Act, Action, Actor, Origin},
+    audit::Outcome,
     caller::Caller,
     clock::Timestamp,
     error::{Error, Outage},
     keys::Keys,
-    ports::Recalled,
+    ports::{Notable, Recalled},
     refusal::Refusal,
     secret::SecretHash,
     snapshot::Snapshot,
@@ -28,6 +30,9 @@ impl Keys {
         let unknown = Error::Unauthenticated(Refusal::InvalidApiKey);
         let key = self.find(hash).await?.ok_or(unknown)?;
         let now = self.now();
+        if key.has_ended(now) {
+            self.alarm(&key, None, from, now);
+        }
         key.check(now, from).map_err(Error::Unauthenticated)?;
         self.note(&key, 0, now);
         Ok(Caller::holding(key))
@@ -50,6 +55,20 @@ impl Keys {
             Recalled::NoKey => Ok(None),
             Recalled::Nothing => self.ports.snapshots.read(hash).await,
         }
+    }
+
+    /// Notes that a secret was shown after its end: somebody still has it, or has found it.
+    pub(crate) fn alarm(&self, key: &Snapshot, asked_by: Option<&Caller>, from: Option<IpAddr>, at: Timestamp) {
+        let organization = key.organization();
+        let action = Action::UseEndedSecret;
+        let act = if let Some(caller) = asked_by {
+            caller.act(organization, action, None, at)
+        } else {
+            let (actor, origin) = (Actor::Unknown, Origin { client: from, ..Origin::default() });
+            Act { organization, actor, action, permission: None, origin, at }
+        };
+        let (reason, target) = (key.start().to_owned(), key.id().uuid());
+        self.ports.log.gather(Notable { act, outcome: Outcome::Alarm, reason, target });
     }
 
     /// Notes so many verifies, or with 0 an authentication, to be stored in a moment.

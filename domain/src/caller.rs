@@ -185,15 +185,38 @@ impl Caller {
 
     /// The caller as they are where `organization` is meant and `permission` is needed: a user acts in any organization that
     /// they are a member of, or as the platform if they are its member.
-    pub(crate) fn entering(mut self, organization: OrganizationId, permission: &Permission) -> Self {
+    fn entering(mut self, organization: OrganizationId, permission: &Permission) -> Self {
         if let Who::Person(person) = &mut self.who {
             person.enter(organization, permission);
         }
         self
     }
 
+    /// The caller as they are in `organization` (`None`: a text that names none), if they hold `permission`; whether they reach
+    /// it is another question.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] without the permission, whatever the id; [`Error::NotFound`] where nothing is named, or a user acts
+    /// elsewhere.
+    pub(crate) fn heading_for(
+        self,
+        organization: Option<OrganizationId>,
+        permission: &Permission,
+    ) -> Result<(Self, OrganizationId), Error> {
+        let caller = match organization {
+            Some(organization) => self.entering(organization, permission),
+            None => self,
+        };
+        match caller.require(permission) {
+            Err(Error::NoOrganization) if caller.allows_somewhere(permission) => return Err(Error::NotFound),
+            Err(Error::NoOrganization) => return Err(Error::Forbidden(permission.clone())),
+            required => required?,
+        }
+        Ok((caller, organization.ok_or(Error::NotFound)?))
+    }
+
     /// Whether a user who acts nowhere yet may do this anywhere.
-    pub(crate) fn allows_somewhere(&self, permission: &Permission) -> bool {
+    fn allows_somewhere(&self, permission: &Permission) -> bool {
         match &self.who {
             Who::Key(key) => key.allows(permission),
             Who::Person(person) => person.places().iter().any(|place| place.grants.allows(permission)),

@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     id::OrganizationId,
     permission::Permission,
-    ports::{Accounts, ApiKeys, Ledger, Sets, Snapshots, Usage},
+    ports::{Accounts, ApiKeys, AuditLog, Ledger, Sets, Snapshots, Usage},
     reach::Reach,
 };
 
@@ -38,6 +38,8 @@ pub struct Ports {
     pub sets: Arc<dyn Sets>,
     /// Uses that are counted before they are answered.
     pub ledger: Arc<dyn Ledger>,
+    /// What is not done, or must not happen, for the log.
+    pub log: Arc<dyn AuditLog>,
     /// Uses that are noted afterwards.
     pub usage: Arc<dyn Usage>,
     /// Time.
@@ -78,16 +80,7 @@ impl Keys {
         permission: &Permission,
         organization: Option<OrganizationId>,
     ) -> Result<Authority, Error> {
-        let caller = match organization {
-            Some(organization) => caller.entering(organization, permission),
-            None => caller,
-        };
-        match caller.require(permission) {
-            Err(Error::NoOrganization) if caller.allows_somewhere(permission) => return Err(Error::NotFound),
-            Err(Error::NoOrganization) => return Err(Error::Forbidden(permission.clone())),
-            required => required?,
-        }
-        let organization = organization.ok_or(Error::NotFound)?;
+        let (caller, organization) = caller.heading_for(organization, permission)?;
         let reachable = caller.is_at(organization)
             || (caller.is_platform() && self.ports.accounts.has_organization(organization).await?);
         if reachable {

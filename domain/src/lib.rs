@@ -13,6 +13,8 @@
 pub mod act;
 pub mod addresses;
 pub mod api_key;
+pub mod audit;
+pub mod audit_log;
 pub mod authenticate;
 pub mod bootstrap;
 pub mod caller;

@@ -37,6 +37,8 @@ impl Permission {
     pub const MEMBERS_ADMIN: Self = Self::reserved("members", "admin");
     /// Read permission sets.
     pub const SETS_READ: Self = Self::reserved("permission_sets", "read");
+    /// Read the log.
+    pub const AUDIT_READ: Self = Self::reserved("audit", "read");
     /// Make, change and remove permission sets.
     pub const SETS_ADMIN: Self = Self::reserved("permission_sets", "admin");
 

@@ -1,6 +1,7 @@
 //! What the use cases ask of the world. One method is one atomic step; what it promises is said here and kept by the
 //! implementation. Absence is a value; an [`Outage`] means that nothing is known.
 
+mod audit;
 mod credentials;
 mod organizations;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use self::{
+    audit::{AuditLog, Chain, EventFilter, Notable, Stored},
     credentials::{Brought, Families, Known, People, Sessions},
     organizations::{Members, MembershipChanges, OrganizationChanges, Organizations, SetChanges, Sets},
 };

@@ -19,6 +19,7 @@ mod m20261121_000005_people;
 mod m20261121_000006_sessions;
 mod m20261121_000007_rotation;
 mod m20261121_000008_conditions;
+mod m20261121_000009_audit_chain;
 
 /// Whether versions that do not know a step, by its name, may serve a database that has it.
 #[must_use]
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000006_sessions::Migration),
             Box::new(m20261121_000007_rotation::Migration),
             Box::new(m20261121_000008_conditions::Migration),
+            Box::new(m20261121_000009_audit_chain::Migration),
         ]
     }
 }

@@ -63,14 +63,15 @@ pub(crate) async fn insert<C: ConnectionTrait>(
             attach(db, key.id.uuid(), &key.sets).await?;
         }
     }
-    let ids: Vec<Uuid> = keys.iter().map(|(key, _)| key.id.uuid()).collect();
-    audit::note(db, act, &ids).await?;
-    // Last, because it makes other changes of the organization's keys wait for this one's end.
+    // Last, because these make other changes of the organization's keys wait for this one's end.
     if act.actor == Actor::Operator {
         // Who has the machine is not locked out by a number.
-        return organizations::count_keys(db, act.organization, i64::try_from(keys.len()).unwrap_or(0)).await;
+        organizations::count_keys(db, act.organization, i64::try_from(keys.len()).unwrap_or(0)).await?;
+    } else {
+        organizations::add_keys(db, act.organization, keys.len(), caps).await?;
     }
-    organizations::add_keys(db, act.organization, keys.len(), caps).await
+    let ids: Vec<Uuid> = keys.iter().map(|(key, _)| key.id.uuid()).collect();
+    audit::note(db, act, &ids).await
 }
 
 async fn attach<C: ConnectionTrait>(db: &C, key: Uuid, sets: &[SetId]) -> Result<(), DbErr> {

@@ -1,35 +1,209 @@
-//! The log of changes of authority: written in the transaction of the change itself.
+//! The log of changes of authority: written in the transaction of the change itself, at the end of its organization's chain.
 
-use domain::act::{Act, Actor};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, prelude::Uuid};
+mod book;
+mod read;
 
-use crate::entity::audit_event;
+pub(crate) use book::Book;
+use domain::{
+    act::{Act, Actor},
+    audit::{ChainHash, Event, Outcome},
+    clock::Timestamp,
+    id::{OrganizationId, SessionId, UserId},
+};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, prelude::Uuid, sea_query::OnConflict,
+};
 
-/// Events in one statement.
+use crate::{
+    Store, convert, deletion,
+    entity::{audit_chain, audit_event},
+    outage::Failure,
+};
+
+/// Events in one statement: SQLite takes at most 32,766 parameters.
 const ROWS: usize = 1_000;
 
-/// Notes that `act` was done to these.
-pub(crate) async fn note<C: ConnectionTrait>(db: &C, act: &Act, targets: &[Uuid]) -> Result<(), DbErr> {
-    let (key, user) = match act.actor {
-        Actor::Key(key, user) => (Some(key.uuid()), user.map(domain::id::UserId::uuid)),
-        Actor::User(user) => (None, Some(user.uuid())),
-        Actor::Operator => (None, None),
-    };
-    for targets in targets.chunks(ROWS) {
-        let events = targets.iter().map(|target| audit_event::ActiveModel {
-            organization_id: Set(act.organization.uuid()),
-            at: Set(act.at.millis()),
-            action: Set(act.action.code().to_owned()),
-            target_id: Set(*target),
-            actor_key_id: Set(key),
-            actor_user_id: Set(user),
-            permission: Set(act.permission.as_ref().map(ToString::to_string)),
-            client: Set(act.origin.client.map(|client| client.to_string())),
-            request_id: Set(act.origin.request_id.as_deref().map(ToOwned::to_owned)),
-            session_id: Set(act.origin.session.map(domain::id::SessionId::uuid)),
-            ..audit_event::ActiveModel::default()
-        });
-        audit_event::Entity::insert_many(events).exec_without_returning(db).await?;
+/// Notes that `act` was done to these; part of its transaction. Comes last in it: other changes of the organization wait for
+/// its end.
+pub(crate) async fn note<C: ConnectionTrait>(db: &C, act: &Act, targets: &[Uuid]) -> Result<(), Failure> {
+    let events = targets.iter().map(|target| event(act, Outcome::Done, None, *target, 1)).collect();
+    append(db, act.organization, events).await
+}
+
+/// An event without its place.
+fn event(act: &Act, outcome: Outcome, reason: Option<String>, target: Uuid, count: u64) -> Event {
+    Event {
+        organization: act.organization,
+        seq: 0,
+        at: act.at,
+        action: act.action.code().to_owned(),
+        outcome,
+        reason,
+        target,
+        actor: act.actor,
+        session: act.origin.session,
+        permission: act.permission.as_ref().map(ToString::to_string),
+        client: act.origin.client.map(|client| client.to_string()),
+        request_id: act.origin.request_id.as_deref().map(ToOwned::to_owned),
+        count,
     }
+}
+
+/// Puts events at the end of the chain, whose row is locked until the transaction ends.
+async fn append<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    mut events: Vec<Event>,
+) -> Result<(), Failure> {
+    let Some(first) = events.first() else { return Ok(()) };
+    let chain = end_of(db, organization, first.at).await?;
+    let mut seq = convert::count(chain.end_seq).unwrap_or_default();
+    let mut hash = chain_hash(&chain.end_hash, "audit_chains", organization.uuid())?;
+    let mut at = chain.end_at;
+    for events in events.chunks_mut(ROWS) {
+        let mut rows = Vec::with_capacity(events.len());
+        for event in events {
+            seq += 1;
+            event.seq = seq;
+            hash = event.hash(&hash);
+            at = at.max(event.at.millis());
+            rows.push(row(event, &hash));
+        }
+        audit_event::Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
+    let end = audit_chain::ActiveModel {
+        organization_id: Set(organization.uuid()),
+        end_seq: Set(convert::number(seq)),
+        end_hash: Set(hash.bytes().to_vec()),
+        end_at: Set(at),
+        ..audit_chain::ActiveModel::default()
+    };
+    audit_chain::Entity::update(end).exec(db).await?;
     Ok(())
+}
+
+/// The chain's row, locked; a new one where there is none.
+async fn end_of<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    at: Timestamp,
+) -> Result<audit_chain::Model, Failure> {
+    let find = || audit_chain::Entity::find_by_id(organization.uuid()).lock_exclusive();
+    if let Some(chain) = find().one(db).await? {
+        return Ok(chain);
+    }
+    let beginning = ChainHash::BEGINNING.bytes().to_vec();
+    let row = audit_chain::ActiveModel {
+        organization_id: Set(organization.uuid()),
+        begin_seq: Set(0),
+        begin_hash: Set(beginning.clone()),
+        begin_at: Set(at.millis()),
+        end_seq: Set(0),
+        end_hash: Set(beginning),
+        end_at: Set(at.millis()),
+    };
+    // Two may begin it at once.
+    let unless_there = OnConflict::column(audit_chain::Column::OrganizationId).do_nothing().to_owned();
+    audit_chain::Entity::insert(row).on_conflict(unless_there).exec_without_returning(db).await?;
+    Ok(find().one(db).await?.ok_or_else(|| DbErr::RecordNotFound("audit_chains".to_owned()))?)
+}
+
+fn row(event: &Event, hash: &ChainHash) -> audit_event::ActiveModel {
+    let (actor, key, user) = match event.actor {
+        Actor::Key(key, user) => (KEY, Some(key.uuid()), user.map(UserId::uuid)),
+        Actor::User(user) => (USER, None, Some(user.uuid())),
+        Actor::Operator => (OPERATOR, None, None),
+        Actor::Unknown => (UNKNOWN, None, None),
+    };
+    audit_event::ActiveModel {
+        organization_id: Set(event.organization.uuid()),
+        seq: Set(Some(convert::number(event.seq))),
+        hash: Set(Some(hash.bytes().to_vec())),
+        at: Set(event.at.millis()),
+        action: Set(event.action.clone()),
+        outcome: Set(Some(event.outcome.code().to_owned())),
+        reason: Set(event.reason.clone()),
+        target_id: Set(event.target),
+        actor: Set(Some(actor.to_owned())),
+        actor_key_id: Set(key),
+        actor_user_id: Set(user),
+        session_id: Set(event.session.map(SessionId::uuid)),
+        permission: Set(event.permission.clone()),
+        client: Set(event.client.clone()),
+        request_id: Set(event.request_id.clone()),
+        count: Set(convert::number(event.count)),
+        ..audit_event::ActiveModel::default()
+    }
+}
+
+const KEY: &str = "key";
+const USER: &str = "user";
+const OPERATOR: &str = "operator";
+const UNKNOWN: &str = "unknown";
+
+fn chain_hash(bytes: &[u8], table: &'static str, row: Uuid) -> Result<ChainHash, Failure> {
+    let bytes = bytes.try_into().map_err(|_| convert::broken(table, "hash", row))?;
+    Ok(ChainHash::from_bytes(bytes))
+}
+
+impl Store {
+    /// Removes the events that are older than they are kept. What is left of a chain begins where it was cut, by the hash that is
+    /// kept there. Answers how many those were.
+    pub(crate) async fn remove_old_events(&self, now: Timestamp) -> Result<u64, Failure> {
+        let before = deletion::before(now, self.retention.audit);
+        let mut removed = 0;
+        loop {
+            let old = audit_chain::Entity::find()
+                .filter(audit_chain::Column::BeginAt.lt(before))
+                .order_by_asc(audit_chain::Column::BeginAt)
+                .limit(ROWS as u64)
+                .all(&self.pools.read)
+                .await?;
+            for chain in &old {
+                let organization = chain.organization_id;
+                let cut = self.transaction(move |transaction, _| {
+                    Box::pin(async move { cut(transaction, organization, before).await })
+                });
+                removed += cut.await?;
+            }
+            if old.len() < ROWS {
+                return Ok(removed);
+            }
+        }
+    }
+}
+
+/// Removes the oldest events of a chain, as far as all of them are old.
+async fn cut<C: ConnectionTrait>(db: &C, organization: Uuid, before: i64) -> Result<u64, Failure> {
+    let Some(chain) = audit_chain::Entity::find_by_id(organization).lock_exclusive().one(db).await? else {
+        return Ok(0);
+    };
+    let of_it = audit_event::Column::OrganizationId.eq(organization);
+    let young = audit_event::Entity::find()
+        .filter(of_it.clone())
+        .filter(audit_event::Column::At.gte(before))
+        .order_by_asc(audit_event::Column::Id)
+        .one(db)
+        .await?;
+    // What is after the last old one, in the order of the chain.
+    let end = young.as_ref().map_or(i64::MAX, |young| young.id);
+    let old = Condition::all().add(of_it).add(audit_event::Column::Id.lt(end));
+    let last = audit_event::Entity::find()
+        .filter(old.clone())
+        .filter(audit_event::Column::Seq.is_not_null())
+        .order_by_desc(audit_event::Column::Id)
+        .one(db)
+        .await?;
+    let removed = audit_event::Entity::delete_many().filter(old).exec(db).await?.rows_affected;
+    let begin_at = young.map_or(chain.end_at.max(before), |young| young.at);
+    let begin = audit_chain::ActiveModel {
+        organization_id: Set(organization),
+        begin_at: Set(begin_at),
+        begin_seq: Set(last.as_ref().and_then(|last| last.seq).unwrap_or(chain.begin_seq)),
+        begin_hash: Set(last.and_then(|last| last.hash).unwrap_or(chain.begin_hash)),
+        ..audit_chain::ActiveModel::default()
+    };
+    audit_chain::Entity::update(begin).exec(db).await?;
+    Ok(removed)
 }

@@ -42,6 +42,11 @@ impl std::fmt::Display for BrokenRow {
 
 impl std::error::Error for BrokenRow {}
 
+/// What the database holds is not what our rules allow.
+pub(crate) const fn broken(table: &'static str, column: &'static str, row: Uuid) -> BrokenRow {
+    BrokenRow { table, column, row }
+}
+
 const TENANT: &str = "tenant";
 const PLATFORM: &str = "platform";
 

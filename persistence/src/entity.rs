@@ -5,6 +5,7 @@
 pub(crate) mod api_key;
 pub(crate) mod api_key_permission_set;
 pub(crate) mod api_key_secret;
+pub(crate) mod audit_chain;
 pub(crate) mod audit_event;
 pub(crate) mod identity;
 pub(crate) mod membership;

@@ -78,6 +78,7 @@ pub struct Store {
     freshness: Arc<Freshness>,
     ledger: ledger::Queue,
     usage: Arc<usage::Book>,
+    notables: Arc<audit::Book>,
     workers: TaskTracker,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -125,11 +126,13 @@ impl Store {
             freshness,
             ledger: queue,
             usage,
+            notables: Arc::default(),
             workers: workers.clone(),
             stop: stop.clone(),
             ended: ended.clone(),
         };
-        watched(&workers, &ended, store.clone().keep_up(stop));
+        watched(&workers, &ended, store.clone().keep_up(stop.clone()));
+        watched(&workers, &ended, store.clone().keep_book(stop));
         workers.close();
         Ok(store)
     }

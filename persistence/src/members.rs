@@ -105,7 +105,7 @@ impl Members for Store {
                     return Err(Failure::Refused(Error::NotFound));
                 }
                 keep_admin(transaction, organization, had_admin).await?;
-                Ok(audit::note(transaction, &act, &[user.uuid()]).await?)
+                audit::note(transaction, &act, &[user.uuid()]).await
             })
         });
         Ok(remove.await?)

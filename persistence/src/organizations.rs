@@ -53,7 +53,7 @@ impl Organizations for Store {
             let (row, act) = (row.clone(), act.clone());
             Box::pin(async move {
                 organization::Entity::insert(row).exec_without_returning(transaction).await?;
-                Ok(audit::note(transaction, &act, &[id.uuid()]).await?)
+                audit::note(transaction, &act, &[id.uuid()]).await
             })
         });
         Ok(unless_taken(create.await)?)
@@ -95,7 +95,7 @@ impl Organizations for Store {
                 if deleted.rows_affected == 0 {
                     return Err(Failure::Refused(Error::NotFound));
                 }
-                Ok(audit::note(transaction, &act, &[organization.uuid()]).await?)
+                audit::note(transaction, &act, &[organization.uuid()]).await
             })
         });
         Ok(delete.await?)

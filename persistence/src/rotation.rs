@@ -1,5 +1,7 @@
 //! The secrets of a key that is being given a new one.
 
+use std::time::Duration;
+
 use domain::{
     Error,
     act::Act,
@@ -16,7 +18,7 @@ use sea_orm::{
 use crate::{
     Store,
     api_keys::{self, secrets},
-    audit, convert,
+    audit, convert, deletion,
     entity::{api_key, api_key_secret},
     outage::Failure,
     reach::in_reach,
@@ -79,6 +81,13 @@ impl Store {
     }
 }
 
+/// What has ended before its time has ended at the beginning of all times: an end that is "now" would come later where a clock
+/// is behind.
+const ENDED: i64 = 0;
+
+/// How long ended secrets are known after they were made.
+const KEPT: Duration = Duration::from_hours(400 * 24);
+
 /// The secrets of a key that are being replaced and still good.
 fn going_on(key: KeyId, now: Timestamp) -> Condition {
     Condition::all()
@@ -92,21 +101,27 @@ async fn replace<C: ConnectionTrait>(db: &C, key: KeyId, rotation: &Rotation, no
     if is_going_on && rotation.old_ends_at > now {
         return Err(Failure::Refused(Error::StillRotating));
     }
-    let of_key = api_key_secret::Column::ApiKeyId.eq(key.uuid());
-    if rotation.old_ends_at > now {
-        let is_current = api_key_secret::Column::ExpiresAt.is_null();
-        api_key_secret::Entity::update_many()
-            .col_expr(api_key_secret::Column::ExpiresAt, Expr::value(rotation.old_ends_at.millis()))
-            .col_expr(api_key_secret::Column::Start, Expr::value(rotation.old_start.clone()))
-            .filter(of_key.clone())
-            .filter(is_current)
-            .exec(db)
-            .await?;
+    let of_key = Condition::all().add(api_key_secret::Column::ApiKeyId.eq(key.uuid()));
+    let current = of_key.clone().add(api_key_secret::Column::ExpiresAt.is_null());
+    let goes_on = rotation.old_ends_at > now;
+    api_key_secret::Entity::update_many()
+        .col_expr(
+            api_key_secret::Column::ExpiresAt,
+            Expr::value(if goes_on { rotation.old_ends_at.millis() } else { ENDED }),
+        )
+        .col_expr(api_key_secret::Column::Start, Expr::value(rotation.old_start.clone()))
+        .filter(current)
+        .exec(db)
+        .await?;
+    if !goes_on {
+        end(db, key, now).await?;
     }
-    // What ends now is removed: an end that is a time would come later where a clock is behind.
-    let old = api_key_secret::Entity::delete_many().filter(of_key);
-    let has_ended = api_key_secret::Column::ExpiresAt.lte(now.millis());
-    if rotation.old_ends_at > now { old.filter(has_ended) } else { old }.exec(db).await?;
+    // Who shows one of these is told to those who keep the key; for ever would be too much.
+    let before = deletion::before(now, KEPT);
+    let long_gone = of_key
+        .add(api_key_secret::Column::ExpiresAt.lte(now.millis()))
+        .add(api_key_secret::Column::CreatedAt.lt(before));
+    api_key_secret::Entity::delete_many().filter(long_gone).exec(db).await?;
     let row = api_key_secret::ActiveModel {
         hash: Set(rotation.secret.bytes().to_vec()),
         api_key_id: Set(key.uuid()),
@@ -136,7 +151,11 @@ pub(crate) async fn previous<C: ConnectionTrait>(
 
 /// Ends it now. `false`: there is none.
 async fn end<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<bool, Failure> {
-    let ended = api_key_secret::Entity::delete_many().filter(going_on(key, now)).exec(db).await?;
+    let ended = api_key_secret::Entity::update_many()
+        .col_expr(api_key_secret::Column::ExpiresAt, Expr::value(ENDED))
+        .filter(going_on(key, now))
+        .exec(db)
+        .await?;
     Ok(ended.rows_affected > 0)
 }
 

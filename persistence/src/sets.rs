@@ -64,7 +64,7 @@ impl Sets for Store {
                 caps.require_room(&home, Capped::Sets, count)?;
                 let row = convert::named_set_row(&set);
                 permission_set::Entity::insert(row).exec_without_returning(transaction).await?;
-                Ok(audit::note(transaction, &act, &[set.id.uuid()]).await?)
+                audit::note(transaction, &act, &[set.id.uuid()]).await
             })
         });
         Ok(unless_taken(create.await)?)
@@ -142,7 +142,7 @@ impl Sets for Store {
                 let had_admin = has_admin(transaction, organization).await?;
                 permission_set::Entity::delete_by_id(set.uuid()).exec(transaction).await?;
                 keep_admin(transaction, organization, had_admin).await?;
-                Ok(audit::note(transaction, &act, &[set.uuid()]).await?)
+                audit::note(transaction, &act, &[set.uuid()]).await
             })
         });
         Ok(delete.await?)

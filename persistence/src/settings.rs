@@ -46,6 +46,8 @@ pub struct CacheSize {
 pub struct Retention {
     /// Keys that are deleted, before they are gone for good; zero: they are gone at once.
     pub deleted_keys: Duration,
+    /// Events of the log.
+    pub audit: Duration,
 }
 
 /// What the service allows every organization that has no cap of its own.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Outage, clock::Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Store, outage::Failure};
+use crate::Store;
 
 /// From one look to the next.
 const EVERY: Duration = Duration::from_mins(1);
@@ -33,9 +33,10 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn tidy(&self, now: Timestamp) -> Result<(), Outage> {
-        let removed = self.remove_deleted(now).await.map_err(|failure: Failure| Outage::from(failure))?;
-        if removed > 0 {
-            tracing::info!(target: "claviger", keys = removed, "deleted keys are gone for good");
+        let keys = self.remove_deleted(now).await?;
+        let events = self.remove_old_events(now).await?;
+        if keys + events > 0 {
+            tracing::info!(target: "claviger", keys, events, "removed: deleted keys and events that were kept long enough");
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 mod athena;
 mod athena_leniency;
 mod athena_rules;
+mod audit;
+mod audit_chain;
 mod authority;
 mod binary;
 mod bulk;

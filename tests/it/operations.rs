@@ -63,6 +63,9 @@ pub(crate) const PROTECTED: &[Operation] = &[
     operation("updateApiKey", "api_keys:write", TENANT, 200, |org_id, key_id| {
         ("PATCH", format!("/orgs/{org_id}/api_keys/{key_id}"), Some(json!({"name": "n"})))
     }),
+    operation("listAuditEvents", "audit:read", TENANT, 200, |org_id, _| {
+        ("GET", format!("/orgs/{org_id}/audit_events"), None)
+    }),
     operation("restoreApiKey", "api_keys:write", TENANT, 404, |org_id, key_id| {
         ("POST", format!("/orgs/{org_id}/api_keys/{key_id}/restore"), None)
     }),

@@ -143,13 +143,62 @@ impl TestApp {
             .collect()
     }
 
-    /// An identifier as the database writes it.
     fn id(&self, text: &str) -> String {
-        if self.database.is_postgres() { format!("'{text}'") } else { format!("X'{}'", text.replace('-', "")) }
+        self.database.id(text)
     }
 }
 
+/// What somebody with the database can do to a log.
+#[derive(Clone, Copy, Debug)]
+pub enum Tampering {
+    /// Another client has done it.
+    Change,
+    /// The second event never was.
+    Remove,
+    /// The second event was the third.
+    Reorder,
+    /// The last event never was.
+    Cut,
+    /// The same, and the chain says so.
+    CutWithHead,
+    /// The whole log never was.
+    RemoveAll,
+}
+
 impl TestDatabase {
+    /// An identifier as the database writes it.
+    fn id(&self, text: &str) -> String {
+        if self.is_postgres() { format!("'{text}'") } else { format!("X'{}'", text.replace('-', "")) }
+    }
+
+    /// Somebody with the database does this to the log of an organization.
+    pub async fn tamper(&self, org_id: &str, tampering: Tampering) {
+        let of = format!("organization_id = {}", self.id(org_id));
+        let last = format!("(SELECT max(seq) FROM audit_events WHERE {of})");
+        let cut = format!("DELETE FROM audit_events WHERE {of} AND seq = {last}");
+        let end = |column: &str| format!("(SELECT {column} FROM audit_events WHERE {of} AND seq = {last})");
+        let statements = match tampering {
+            Tampering::Change => {
+                vec![format!("UPDATE audit_events SET client = '203.0.113.66' WHERE {of} AND seq = 2")]
+            }
+            Tampering::Remove => vec![format!("DELETE FROM audit_events WHERE {of} AND seq = 2")],
+            Tampering::Reorder => [(-1, 2), (2, 3), (3, -1)]
+                .map(|(to, from)| format!("UPDATE audit_events SET seq = {to} WHERE {of} AND seq = {from}"))
+                .to_vec(),
+            Tampering::Cut => vec![cut],
+            Tampering::CutWithHead => {
+                let (seq, hash) = (end("seq"), end("hash"));
+                vec![cut, format!("UPDATE audit_chains SET end_seq = {seq}, end_hash = {hash} WHERE {of}")]
+            }
+            Tampering::RemoveAll => {
+                ["audit_events", "audit_chains"].map(|of_it| format!("DELETE FROM {of_it} WHERE {of}")).to_vec()
+            }
+        };
+        for statement in statements {
+            self.execute(&statement).await;
+        }
+    }
+
     /// Every transaction is serializable from now on, on PostgreSQL.
     pub async fn make_serializable(&self) {
         self.set_default("default_transaction_isolation", "serializable").await;

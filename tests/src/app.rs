@@ -91,6 +91,7 @@ pub fn test_config(database_url: &str) -> Config {
         most_members: 10_000,
         most_sets: 1_000,
         deleted_keys_kept: Duration::from_hours(30 * 24),
+        audit_kept: Duration::from_hours(400 * 24),
         sign_up: SignUp::Open,
         sign_up_rate: 1_000_000,
         auth_failure_rate: 1_000_000,

@@ -16,7 +16,7 @@ mod proxy;
 pub mod revocation;
 mod world;
 
-pub use aging::{AuditEvent, Holder};
+pub use aging::{AuditEvent, Holder, Tampering};
 pub use app::{KeySpec, Tenant, TestApp, signing_key, test_config};
 pub use caller::{Answer, Caller, Scheme};
 pub use database::TestDatabase;

@@ -49,6 +49,9 @@ pub struct Arguments {
     /// How long a deleted key can be restored; 0s: it is gone at once
     #[arg(long, env = "CLAVIGER_DELETED_KEYS_KEPT", global = true, value_name = "DURATION", default_value = "30days")]
     pub deleted_keys_kept: String,
+    /// How long the log of changes is kept
+    #[arg(long, env = "CLAVIGER_AUDIT_KEPT", global = true, value_name = "DURATION", default_value = "400days")]
+    pub audit_kept: String,
     /// Whether anyone may sign up: `open` or `closed`
     #[arg(long, env = "CLAVIGER_SIGNUP", global = true, value_name = "MODE", default_value = "open")]
     pub signup: String,

@@ -1,6 +1,7 @@
 //! Locktera's organization keys: `/orgs/{org_id}/api_keys`. Also the home of what goes beyond the three documents.
 
 mod all_keys;
+mod audit;
 mod bulk;
 mod cursor;
 mod dto;
@@ -28,6 +29,7 @@ mod written;
 
 pub use self::{
     all_keys::AllKeys,
+    audit::Audit,
     bulk::Bulk,
     key::OneKey,
     members::Members,

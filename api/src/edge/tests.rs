@@ -27,6 +27,7 @@ fn edge<E: Endpoint>(inner: E) -> TestClient<Edge<E>> {
         methods: Methods::default(),
         request_ids: RequestIds::new(&SystemEntropy),
         metrics: Metrics::new(),
+        refused: None,
         readiness: Arc::new(NoDatabase),
     })
 }

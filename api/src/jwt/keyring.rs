@@ -12,6 +12,7 @@ use std::{
 
 use domain::clock::{Entropy, Timestamp};
 use domain::{
+    audit::{ChainHash, Head},
     id::{FamilyId, SessionId},
     session::Session,
     token::Token,
@@ -48,6 +49,7 @@ const LIST_SECONDS: i64 = 10;
 const SESSION: &str = "session+jwt";
 const ACCESS_TOKEN: &str = "at+jwt";
 const REVOKED: &str = "revoked+jwt";
+const AUDIT_HEAD: &str = "audit-head+jwt";
 
 /// The keys.
 pub struct Keyring {
@@ -97,6 +99,15 @@ struct RevokedClaims<'a> {
     iat: i64,
     exp: i64,
     revoked: Vec<String>,
+}
+
+/// The end of an organization's log at some time.
+#[derive(Serialize, Deserialize)]
+struct HeadClaims {
+    org_id: String,
+    seq: u64,
+    hash: String,
+    iat: i64,
 }
 
 impl Keyring {
@@ -186,6 +197,31 @@ impl Keyring {
             revoked: revoked.iter().map(ToString::to_string).collect(),
         };
         sign(REVOKED, &pair.id, &claims, &pair.tokens)
+    }
+
+    /// A signed word about the end of an organization's log.
+    #[must_use]
+    pub fn sign_head(&self, head: &Head, now: Timestamp) -> String {
+        let pair = self.first();
+        let (org_id, hash) = (head.organization.to_string(), head.hash.to_string());
+        let claims = HeadClaims { org_id, seq: head.seq, hash, iat: seconds(now) };
+        sign(AUDIT_HEAD, &pair.id, &claims, &pair.tokens)
+    }
+
+    /// What such a word says, if we signed it.
+    #[must_use]
+    pub fn read_head(&self, text: &str) -> Option<Head> {
+        let header = decode_header(text).ok()?;
+        if header.typ.as_deref() != Some(AUDIT_HEAD) || header.crit.is_some() {
+            return None;
+        }
+        let pair = self.pairs.iter().find(|pair| header.kid.as_ref() == Some(&pair.id))?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        let public = DecodingKey::from_jwk(&pair.published).ok()?;
+        let claims: HeadClaims = decode(text, &public, &validation).ok()?.claims;
+        Some(Head { organization: claims.org_id.parse().ok()?, seq: claims.seq, hash: ChainHash::parse(&claims.hash)? })
     }
 
     /// The public keys, for those who check tokens.

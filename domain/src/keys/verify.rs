@@ -122,8 +122,11 @@ impl Keys {
             .check(now, question.from)
             .and_then(|()| if holds_all() { Ok(()) } else { Err(Refusal::InsufficientPermissions) });
         match good {
-            // Whose secret has ended is not told.
-            Err(Refusal::InvalidApiKey) => Step::Decided(Verdict::UNKNOWN),
+            // Whose secret has ended is not told, but to those who keep the key.
+            Err(Refusal::InvalidApiKey) => {
+                self.alarm(&key, Some(caller), question.from, now);
+                Step::Decided(Verdict::UNKNOWN)
+            }
             Err(refusal) => Step::Decided(Verdict::Refused { refusal, key: Some(key) }),
             Ok(()) if key.is_metered() => Step::Spend(key),
             Ok(()) => {

@@ -20,6 +20,15 @@ pub struct Model {
     pub request_id: Option<String>,
     /// Where it was done in one.
     pub session_id: Option<Uuid>,
+    /// Its place in the chain; an event of before there was one has neither this nor a hash.
+    pub seq: Option<i64>,
+    pub hash: Option<Vec<u8>>,
+    /// `key`, `user`, `operator` or `unknown`.
+    pub actor: Option<String>,
+    /// See `domain::audit::Outcome::code`; without one, it was done.
+    pub outcome: Option<String>,
+    pub reason: Option<String>,
+    pub count: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

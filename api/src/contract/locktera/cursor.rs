@@ -7,8 +7,9 @@ use domain::{
 };
 use poem_openapi::registry::MetaSchema;
 
+use super::page::wrong_cursor;
 use crate::{
-    failure::{Failure, Fields},
+    failure::Failure,
     wire::{ParameterSchema, Unread},
 };
 
@@ -33,8 +34,7 @@ impl Cursor {
     }
 
     pub(super) fn read(text: &Unread<Self>, order: Order, organization: OrganizationId) -> Result<Position, Failure> {
-        parse(text.text(), order, organization)
-            .ok_or_else(|| Failure::Invalid(Fields::one("cursor", "is not a cursor of this list")))
+        parse(text.text(), order, organization).ok_or_else(wrong_cursor)
     }
 }
 

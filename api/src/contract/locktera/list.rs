@@ -19,7 +19,11 @@ use poem_openapi::{
     types::{ToJSON, Type},
 };
 
-use super::{cursor::Cursor, dto::KeyView, page::link};
+use super::{
+    cursor::Cursor,
+    dto::KeyView,
+    page::{link, next},
+};
 use crate::key_stream::{self, elements};
 
 /// A JSON array of keys.
@@ -54,13 +58,11 @@ pub(super) async fn page(
     let is_last = page.len() <= size;
     page.truncate(size);
     let organization = authority.organization();
-    let next = page.last().filter(|_| !is_last).map(|last| {
-        let asked = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.starts_with("cursor="));
-        let asked = asked.collect::<Vec<_>>().join("&");
-        let cursor = Cursor::write(&listing.order.position(last), listing.order, organization);
-        format!("</orgs/{organization}/api_keys?{asked}&cursor={cursor}>; rel=\"next\"")
-    });
-    Ok(KeyList { body: Body::from_string(format!("[{}]", elements(&page, render))), next })
+    let rest = page
+        .last()
+        .filter(|_| !is_last)
+        .map(|last| next(uri, &Cursor::write(&listing.order.position(last), listing.order, organization)));
+    Ok(KeyList { body: Body::from_string(format!("[{}]", elements(&page, render))), next: rest })
 }
 
 fn render(key: &ApiKey) -> String {

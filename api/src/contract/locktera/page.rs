@@ -1,13 +1,16 @@
 //! One page of a list that is in the order of its identifiers: an array, and a link to the next page.
 
-use poem::{IntoResponse, Response, http::header::LINK};
+use poem::{
+    IntoResponse, Response,
+    http::{Uri, header::LINK},
+};
 use poem_openapi::{
     ApiResponse,
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::{ToJSON, Type},
 };
 
-use super::dto::PageSize;
+use super::{dto::PageSize, parameters::Serial};
 use crate::{
     failure::{Failure, Fields},
     wire::{Id, Unread},
@@ -27,8 +30,17 @@ pub(super) struct Asked<T> {
 impl<T: std::str::FromStr> Asked<T> {
     pub(super) fn read(limit: Option<&Unread<PageSize>>, cursor: Option<&Unread<Id>>) -> Result<Self, Failure> {
         let limit = limit.map(PageSize::read).transpose()?.unwrap_or(USUAL);
-        let wrong = || Failure::Invalid(Fields::one("cursor", "is not a cursor of this list"));
-        let after = cursor.map(|cursor| cursor.id().ok_or_else(wrong)).transpose()?;
+        let after = cursor.map(|cursor| cursor.id().ok_or_else(wrong_cursor)).transpose()?;
+        Ok(Self { limit, after })
+    }
+
+    /// The same, for a list that is numbered.
+    pub(super) fn read_serial(
+        limit: Option<&Unread<PageSize>>,
+        cursor: Option<&Unread<Serial>>,
+    ) -> Result<Self, Failure> {
+        let limit = limit.map(PageSize::read).transpose()?.unwrap_or(USUAL);
+        let after = cursor.map(|cursor| cursor.text().parse().map_err(|_| wrong_cursor())).transpose()?;
         Ok(Self { limit, after })
     }
 
@@ -36,6 +48,19 @@ impl<T: std::str::FromStr> Asked<T> {
     pub(super) fn look(&self) -> u64 {
         self.limit + 1
     }
+}
+
+pub(super) fn wrong_cursor() -> Failure {
+    Failure::Invalid(Fields::one("cursor", "is not a cursor of this list"))
+}
+
+/// What was asked for at this address, from another place on.
+pub(super) fn next(uri: &Uri, cursor: &str) -> String {
+    let asked =
+        uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    let pairs: Vec<&str> = asked.collect();
+    let pairs = [pairs.as_slice(), &[&format!("cursor={cursor}")]].concat().join("&");
+    format!("<{}?{pairs}>; rel=\"next\"", uri.path())
 }
 
 /// A page of `V`.
@@ -50,14 +75,30 @@ impl<V> Page<V> {
     where
         V: for<'a> From<&'a U>,
     {
+        let (views, last) = Self::cut(asked, &mut found, id);
+        let limit = asked.limit;
+        Self { views, next: last.map(|cursor| format!("<{path}limit={limit}&cursor={cursor}>; rel=\"next\"")) }
+    }
+
+    /// The page of the list at this address that `found` begins.
+    pub(super) fn going_on<T, U>(asked: &Asked<T>, uri: &Uri, mut found: Vec<U>, id: impl Fn(&U) -> String) -> Self
+    where
+        V: for<'a> From<&'a U>,
+    {
+        let (views, last) = Self::cut(asked, &mut found, id);
+        Self { views, next: last.map(|cursor| next(uri, &cursor)) }
+    }
+
+    /// As many as were asked for, and the last of them where it is not the last of all.
+    fn cut<T, U>(asked: &Asked<T>, found: &mut Vec<U>, id: impl Fn(&U) -> String) -> (Vec<V>, Option<String>)
+    where
+        V: for<'a> From<&'a U>,
+    {
         let size = usize::try_from(asked.limit).expect("at most a thousand");
         let is_last = found.len() <= size;
         found.truncate(size);
-        let next = found.last().filter(|_| !is_last).map(|last| {
-            let (limit, cursor) = (asked.limit, id(last));
-            format!("<{path}limit={limit}&cursor={cursor}>; rel=\"next\"")
-        });
-        Self { views: found.iter().map(V::from).collect(), next }
+        let last = found.last().filter(|_| !is_last).map(id);
+        (found.iter().map(V::from).collect(), last)
     }
 }
 

@@ -1,18 +1,20 @@
 //! Parameters of lists: text → domain. What is wrong is told by the parameter's name.
 
 use domain::{
+    audit::Outcome,
     clock::Timestamp,
     listing::{By, Holder, MemberName, Order},
     permission::Permission,
 };
 use poem_openapi::registry::MetaSchema;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     failure::Fields,
     json::{self, FromMember},
     time::Moment,
-    wire::{ParameterSchema, Unread},
+    wire::{Id, ParameterSchema, Unread},
 };
 
 /// `true` or `false`.
@@ -26,6 +28,14 @@ pub(super) struct Instant;
 /// A user, or `none`.
 #[derive(Debug)]
 pub(super) struct OfUser;
+
+/// What came of what was tried.
+#[derive(Debug)]
+pub(super) struct OfOutcome;
+
+/// A place in a list that is numbered.
+#[derive(Debug)]
+pub(super) struct Serial;
 
 /// What a list of keys is ordered by.
 #[derive(Debug)]
@@ -46,6 +56,21 @@ impl ParameterSchema for Instant {
         MetaSchema::new_with_format("string", "date-time")
     }
 }
+
+impl ParameterSchema for OfOutcome {
+    fn schema() -> MetaSchema {
+        let codes = OUTCOMES.map(|outcome| Value::from(outcome.code()));
+        MetaSchema { enum_items: codes.to_vec(), ..MetaSchema::new("string") }
+    }
+}
+
+impl ParameterSchema for Serial {
+    fn schema() -> MetaSchema {
+        MetaSchema::new("string")
+    }
+}
+
+const OUTCOMES: [Outcome; 3] = [Outcome::Done, Outcome::Refused, Outcome::Alarm];
 
 impl ParameterSchema for OfUser {
     fn schema() -> MetaSchema {
@@ -98,6 +123,16 @@ pub(super) fn holder(fields: &mut Fields, name: &str, text: Option<&Unread<OfUse
             Err(_) => wrong(fields, name, "must be the id of a user, or none"),
         },
     }
+}
+
+pub(super) fn outcome(fields: &mut Fields, name: &str, text: Option<&Unread<OfOutcome>>) -> Option<Outcome> {
+    let outcome = Outcome::parse(text?.text());
+    outcome.or_else(|| wrong(fields, name, "must be done, refused or alarm"))
+}
+
+pub(super) fn id(fields: &mut Fields, name: &str, text: Option<&Unread<Id>>) -> Option<Uuid> {
+    let id = Uuid::try_parse(text?.text()).ok();
+    id.or_else(|| wrong(fields, name, "must be an id"))
 }
 
 pub(super) fn permission(fields: &mut Fields, name: &str, text: Option<&str>) -> Option<Permission> {

@@ -1,0 +1,94 @@
+//! What the log of changes asks of the world. What is done is noted by those who do it, in the same transaction.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::{
+    act::Act,
+    audit::{ChainHash, Event, Head, Outcome},
+    clock::Timestamp,
+    error::Outage,
+    id::OrganizationId,
+};
+
+/// Something that was not done, or must not happen.
+#[derive(Clone, Debug)]
+pub struct Notable {
+    /// What somebody wanted to do.
+    pub act: Act,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: String,
+    /// To what.
+    pub target: Uuid,
+}
+
+/// Which events of a log are asked for: those for which all of this holds.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// What was done; with `.` at the end, everything that begins so.
+    pub action: Option<String>,
+    /// What came of it.
+    pub outcome: Option<Outcome>,
+    /// The key or user that did it.
+    pub actor: Option<Uuid>,
+    /// To what.
+    pub target: Option<Uuid>,
+    /// From this moment on.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
+}
+
+/// An event with its place in the store and its hash. Those of before there was a chain have none.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its place, which grows.
+    pub id: i64,
+    /// The event; without a chain its `seq` is 0.
+    pub event: Event,
+    /// What it and all before it come to.
+    pub hash: Option<ChainHash>,
+}
+
+/// A chain: where it begins, because what was before is removed, and where it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain {
+    /// After this one it begins.
+    pub begin: Head,
+    /// The end.
+    pub end: Head,
+}
+
+/// The log.
+#[async_trait]
+pub trait AuditLog: Send + Sync {
+    /// Takes what is to be noted. Those that are alike become one event a minute, alarms one an hour. Never waits and never
+    /// fails.
+    fn gather(&self, notable: Notable);
+
+    /// At most `limit` events of an organization before `before`, the newest first; what was gathered here is among them.
+    async fn list(
+        &self,
+        organization: OrganizationId,
+        filter: &EventFilter,
+        before: Option<i64>,
+        limit: u64,
+    ) -> Result<Vec<Stored>, Outage>;
+
+    /// Whether an organization has a log, even if it is gone itself.
+    async fn has_log(&self, organization: OrganizationId) -> Result<bool, Outage>;
+
+    /// The chain of an organization.
+    async fn chain(&self, organization: OrganizationId) -> Result<Option<Chain>, Outage>;
+
+    /// At most `limit` chains after that of `after`, in the order of the organizations.
+    async fn chains(&self, after: Option<OrganizationId>, limit: u64) -> Result<Vec<Chain>, Outage>;
+
+    /// At most `limit` events of a chain after its `seq`, in order.
+    async fn events(&self, organization: OrganizationId, seq: u64, limit: u64) -> Result<Vec<Stored>, Outage>;
+
+    /// The ends of all chains that have grown since a moment.
+    async fn grown(&self, since: Timestamp) -> Result<Vec<Head>, Outage>;
+}
