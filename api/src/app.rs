@@ -12,7 +12,7 @@ use crate::{
         athena::{self, Athena},
         livekit::{LiveKit, SignUp},
         locktera::{
-            self, AllKeys, Audit, Bulk, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens, Verify,
+            self, AllKeys, Audit, Bulk, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens, Usage, Verify,
         },
     },
     docs::{Document, Reference},
@@ -30,8 +30,22 @@ use crate::{
 };
 
 /// All operations.
-type Api =
-    (AllKeys, Audit, Bulk, OneKey, Rotations, Organizations, Members, Sets, Session, Tokens, Verify, LiveKit, Athena);
+type Api = (
+    AllKeys,
+    Audit,
+    Bulk,
+    OneKey,
+    Rotations,
+    Organizations,
+    Members,
+    Sets,
+    Session,
+    Tokens,
+    Usage,
+    Verify,
+    LiveKit,
+    Athena,
+);
 
 fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> Arc<Gate> {
     Arc::new(Gate {
@@ -50,6 +64,7 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
     let bulk = Bulk { gate: gate.clone(), keys: services.keys.clone() };
     let all_keys = AllKeys { gate: gate.clone(), keys: services.keys.clone() };
     let audit = Audit { gate: gate.clone(), log: services.audit.clone() };
+    let usage = Usage { gate: gate.clone(), keys: services.keys.clone() };
     let one_key = OneKey { gate: gate.clone(), keys: services.keys.clone() };
     let rotations = Rotations { gate: gate.clone(), keys: services.keys.clone() };
     let session = Session {
@@ -101,6 +116,7 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
         sets,
         session,
         tokens,
+        usage,
         verify,
         livekit,
         athena,

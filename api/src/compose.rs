@@ -123,7 +123,11 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         change_timeout: config.request_timeout,
         staleness_bound: config.staleness_bound,
         clock: world.clock.clone(),
-        retention: Retention { deleted_keys: config.deleted_keys_kept, audit: config.audit_kept },
+        retention: Retention {
+            deleted_keys: config.deleted_keys_kept,
+            audit: config.audit_kept,
+            usage: config.usage_kept,
+        },
         caps: DefaultCaps { keys: config.most_keys, members: config.most_members, sets: config.most_sets },
         cache: CacheSize { keys: config.cache_keys, bytes: config.cache_bytes },
         registry: metrics.registry().clone(),
@@ -141,6 +145,7 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         ledger: ports.clone(),
         log: ports.clone(),
         usage: ports.clone(),
+        usage_log: ports.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     }));

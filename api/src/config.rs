@@ -72,6 +72,8 @@ pub struct Config {
     pub deleted_keys_kept: Duration,
     /// How long events of the log are kept.
     pub audit_kept: Duration,
+    /// How long counts of verifies are kept.
+    pub usage_kept: Duration,
     /// Who may sign up.
     pub sign_up: SignUp,
     /// Attempts to sign up a minute and address.
@@ -153,6 +155,7 @@ impl Arguments {
         let most_sets = m.read("CLAVIGER_MAX_PERMISSION_SETS", most_sets, CAP);
         let deleted_keys_kept = m.read("CLAVIGER_DELETED_KEYS_KEPT", retention(&self.deleted_keys_kept), RETENTION);
         let audit_kept = m.read("CLAVIGER_AUDIT_KEPT", retention(&self.audit_kept), RETENTION);
+        let usage_kept = m.read("CLAVIGER_USAGE_KEPT", retention(&self.usage_kept), RETENTION);
         let sign_up = match self.signup.as_str() {
             "open" => Some(SignUp::Open),
             "closed" => Some(SignUp::Closed),
@@ -202,6 +205,7 @@ impl Arguments {
                 most_sets: most_sets?.into(),
                 deleted_keys_kept: deleted_keys_kept?,
                 audit_kept: audit_kept?,
+                usage_kept: usage_kept?,
                 sign_up: sign_up?,
                 sign_up_rate: sign_up_rate?,
                 auth_failure_rate: auth_failure_rate?,

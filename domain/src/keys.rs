@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     id::OrganizationId,
     permission::Permission,
-    ports::{Accounts, ApiKeys, AuditLog, Ledger, Sets, Snapshots, Usage},
+    ports::{Accounts, ApiKeys, AuditLog, Ledger, Sets, Snapshots, Usage, UsageLog},
     reach::Reach,
 };
 
@@ -42,6 +42,8 @@ pub struct Ports {
     pub log: Arc<dyn AuditLog>,
     /// Uses that are noted afterwards.
     pub usage: Arc<dyn Usage>,
+    /// How often keys were verified.
+    pub usage_log: Arc<dyn UsageLog>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -43,6 +43,7 @@ pub mod snapshot;
 pub mod text;
 pub mod token;
 pub mod tokens;
+pub mod usage;
 pub mod user;
 pub mod uses;
 pub mod verdict;

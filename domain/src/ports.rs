@@ -29,6 +29,7 @@ use crate::{
     reach::Reach,
     secret::SecretHash,
     snapshot::Snapshot,
+    usage::{Count, Outcome, Period},
     user::{Membership, User},
     verdict::Spent,
 };
@@ -187,6 +188,21 @@ pub trait Usage: Send + Sync {
     /// Takes a key with uses that are not stored yet; so far `stored` verifies are. In a moment it asks the key for the rest
     /// by [`crate::uses::Uses::store`].
     fn gather(&self, key: Arc<Snapshot>, stored: u64);
+
+    /// Counts a verify that the key does not count itself: of a metered key, or one that was refused.
+    fn count(&self, key: &Snapshot, outcome: Outcome, at: Timestamp);
+}
+
+/// How often keys were verified.
+#[async_trait]
+pub trait UsageLog: Send + Sync {
+    /// What was counted in these hours: of one key, or of a whole organization.
+    async fn counts(
+        &self,
+        organization: OrganizationId,
+        key: Option<KeyId>,
+        period: Period,
+    ) -> Result<Vec<Count>, Outage>;
 }
 
 /// A user with an organization of their own and its first key.

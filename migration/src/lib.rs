@@ -20,6 +20,7 @@ mod m20261121_000006_sessions;
 mod m20261121_000007_rotation;
 mod m20261121_000008_conditions;
 mod m20261121_000009_audit_chain;
+mod m20261121_000010_usage;
 
 /// Whether versions that do not know a step, by its name, may serve a database that has it.
 #[must_use]
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000007_rotation::Migration),
             Box::new(m20261121_000008_conditions::Migration),
             Box::new(m20261121_000009_audit_chain::Migration),
+            Box::new(m20261121_000010_usage::Migration),
         ]
     }
 }

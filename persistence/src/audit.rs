@@ -11,8 +11,11 @@ use domain::{
     id::{OrganizationId, SessionId, UserId},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, prelude::Uuid, sea_query::OnConflict,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
+    prelude::Uuid,
+    sea_query::{CommonTableExpression, OnConflict, Query, UpdateStatement, WithClause},
 };
 
 use crate::{
@@ -61,7 +64,8 @@ async fn append<C: ConnectionTrait>(
     let mut seq = convert::count(chain.end_seq).unwrap_or_default();
     let mut hash = chain_hash(&chain.end_hash, "audit_chains", organization.uuid())?;
     let mut at = chain.end_at;
-    for events in events.chunks_mut(ROWS) {
+    let last = events.len().div_ceil(ROWS);
+    for (place, events) in events.chunks_mut(ROWS).enumerate() {
         let mut rows = Vec::with_capacity(events.len());
         for event in events {
             seq += 1;
@@ -70,17 +74,29 @@ async fn append<C: ConnectionTrait>(
             at = at.max(event.at.millis());
             rows.push(row(event, &hash));
         }
-        audit_event::Entity::insert_many(rows).exec_without_returning(db).await?;
+        let insert = audit_event::Entity::insert_many(rows);
+        if place + 1 < last || db.get_database_backend() != DbBackend::Postgres {
+            insert.exec_without_returning(db).await?;
+            continue;
+        }
+        // In one round trip with the new end: all changes of the organization wait for each of them.
+        let inserted = CommonTableExpression::new().table_name("inserted").query(insert.into_query()).to_owned();
+        let with = WithClause::new().cte(inserted).to_owned();
+        db.execute(&new_end(organization, seq, &hash, at).with(with)).await?;
+        return Ok(());
     }
-    let end = audit_chain::ActiveModel {
-        organization_id: Set(organization.uuid()),
-        end_seq: Set(convert::number(seq)),
-        end_hash: Set(hash.bytes().to_vec()),
-        end_at: Set(at),
-        ..audit_chain::ActiveModel::default()
-    };
-    audit_chain::Entity::update(end).exec(db).await?;
+    db.execute(&new_end(organization, seq, &hash, at)).await?;
     Ok(())
+}
+
+fn new_end(organization: OrganizationId, seq: u64, hash: &ChainHash, at: i64) -> UpdateStatement {
+    Query::update()
+        .table(audit_chain::Entity)
+        .value(audit_chain::Column::EndSeq, convert::number(seq))
+        .value(audit_chain::Column::EndHash, hash.bytes().to_vec())
+        .value(audit_chain::Column::EndAt, at)
+        .and_where(audit_chain::Column::OrganizationId.eq(organization.uuid()))
+        .to_owned()
 }
 
 /// The chain's row, locked; a new one where there is none.

@@ -5,12 +5,14 @@
 pub(crate) mod api_key;
 pub(crate) mod api_key_permission_set;
 pub(crate) mod api_key_secret;
+pub(crate) mod api_key_usage;
 pub(crate) mod audit_chain;
 pub(crate) mod audit_event;
 pub(crate) mod identity;
 pub(crate) mod membership;
 pub(crate) mod membership_permission_set;
 pub(crate) mod organization;
+pub(crate) mod organization_usage;
 pub(crate) mod permission_set;
 pub(crate) mod session;
 pub(crate) mod token_family;

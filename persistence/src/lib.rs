@@ -45,10 +45,12 @@ pub use claim::{Claim, ClaimError, beside, claim};
 use domain::{
     Outage,
     clock::Clock,
+    clock::Timestamp,
     id::KeyId,
     ports::{self, Ledger, Recalled, Usage},
     secret::SecretHash,
     snapshot::Snapshot,
+    usage::Outcome,
     verdict::Spent,
 };
 pub use schema::SchemaError;
@@ -196,6 +198,10 @@ impl Ledger for Store {
 impl Usage for Store {
     fn gather(&self, key: Arc<Snapshot>, stored: u64) {
         self.usage.gather(key, stored);
+    }
+
+    fn count(&self, key: &Snapshot, outcome: Outcome, at: Timestamp) {
+        self.usage.count(key, outcome, at);
     }
 }
 

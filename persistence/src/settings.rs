@@ -48,6 +48,8 @@ pub struct Retention {
     pub deleted_keys: Duration,
     /// Events of the log.
     pub audit: Duration,
+    /// Counts of verifies.
+    pub usage: Duration,
 }
 
 /// What the service allows every organization that has no cap of its own.

@@ -35,8 +35,9 @@ impl Store {
     pub async fn tidy(&self, now: Timestamp) -> Result<(), Outage> {
         let keys = self.remove_deleted(now).await?;
         let events = self.remove_old_events(now).await?;
-        if keys + events > 0 {
-            tracing::info!(target: "claviger", keys, events, "removed: deleted keys and events that were kept long enough");
+        let usage = self.remove_old_usage(now).await?;
+        if keys + events + usage > 0 {
+            tracing::info!(target: "claviger", keys, events, usage, "removed what was kept long enough");
         }
         Ok(())
     }

@@ -2,18 +2,26 @@
 //! uses gather here and are written each second, when many have gathered, and at the end. What a crash loses is at most the
 //! last second.
 
+mod hours;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use domain::{Outage, clock::Timestamp, snapshot::Snapshot};
+use domain::{
+    Outage,
+    clock::Timestamp,
+    snapshot::Snapshot,
+    usage::{Hour, Outcome},
+};
 use sea_orm::{ConnectionTrait, prelude::Uuid};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{connect::Pools, convert, retry, rotation, set::Set};
+use self::hours::{Counts, Of};
+use crate::{connect::Pools, convert, outage::Failure, retry, rotation, set::Set};
 
 /// From one writing to the next; what is noted is in the database a second later at the latest.
 const EVERY: Duration = Duration::from_millis(700);
@@ -34,6 +42,9 @@ const CHUNK: usize = 500;
 const SLOW: Duration = Duration::from_millis(10);
 const FEW: usize = 25;
 
+/// Verifies by hour, key and outcome, each with the key's organization.
+type Counted = HashMap<(Hour, Uuid, Outcome), (Uuid, u64)>;
+
 /// Keys with uses that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
@@ -41,6 +52,8 @@ pub(crate) struct Book {
     gathered: Mutex<Vec<(Arc<Snapshot>, u64)>>,
     /// What could not be written.
     left: Mutex<BTreeMap<Uuid, Uses>>,
+    /// Verifies that keys do not count themselves.
+    counted: Mutex<Counted>,
     /// The last uses of secrets that are being replaced.
     ending: Mutex<BTreeMap<[u8; 32], Timestamp>>,
     many: Notify,
@@ -48,6 +61,7 @@ pub(crate) struct Book {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Uses {
+    organization: Uuid,
     count: u64,
     last: Timestamp,
 }
@@ -67,6 +81,15 @@ impl Book {
         gathered.push((key, written));
         if gathered.len() == MANY {
             self.many.notify_one();
+        }
+    }
+
+    /// Counts a verify that the key does not count itself.
+    pub(crate) fn count(&self, key: &Snapshot, outcome: Outcome, at: Timestamp) {
+        let mut counted = lock(&self.counted);
+        let place = (Hour::of(at), key.id().uuid(), outcome);
+        if counted.len() < MOST || counted.contains_key(&place) {
+            counted.entry(place).or_insert((key.organization().uuid(), 0)).1 += 1;
         }
     }
 
@@ -110,7 +133,34 @@ impl Book {
             size = if started.elapsed() > SLOW { (size / 2).max(FEW) } else { (size * 2).min(CHUNK) };
             rest = others;
         }
+        self.flush_counted(pools).await?;
         self.flush_ending(pools).await
+    }
+
+    /// Writes the verifies that keys do not count themselves, many in one transaction.
+    async fn flush_counted(&self, pools: &Pools) -> Result<(), Outage> {
+        let counted: Vec<_> = std::mem::take(&mut *lock(&self.counted)).into_iter().collect();
+        for (place, chunk) in counted.chunks(CHUNK).enumerate() {
+            let (mut keys, mut organizations) = (Counts::new(), Counts::new());
+            for ((hour, key, outcome), (organization, count)) in chunk {
+                keys.insert((*hour, *key, *outcome), *count);
+                *organizations.entry((*hour, *organization, *outcome)).or_default() += count;
+            }
+            let write = async || {
+                let transaction = pools.begin().await?;
+                hours::add(&transaction, Of::Keys, &keys).await?;
+                hours::add(&transaction, Of::Organizations, &organizations).await?;
+                Ok(transaction.commit().await?)
+            };
+            if let Err(failure) = retry::in_time(pools.timeout, retry::until_it_stands(pools.timeout, write)).await {
+                let mut left = lock(&self.counted);
+                for (key, (organization, count)) in &counted[place * CHUNK..] {
+                    left.entry(*key).or_insert((*organization, 0)).1 += count;
+                }
+                return Err(failure.into());
+            }
+        }
+        Ok(())
     }
 
     /// Writes when secrets that are being replaced were last used, many in one transaction.
@@ -156,7 +206,8 @@ impl Book {
                 let mut ending = lock(&self.ending);
                 ending.entry(*key.hash().bytes()).and_modify(|later| *later = (*later).max(last)).or_insert(last);
             }
-            Some((key.id().uuid(), Uses { count: count - written, last: last? }))
+            let organization = key.organization().uuid();
+            Some((key.id().uuid(), Uses { organization, count: count - written, last: last? }))
         }));
         uses.sort_unstable_by_key(|(key, _)| *key);
         uses.dedup_by(|(key, uses), (kept, all)| {
@@ -192,7 +243,21 @@ async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), Outage> {
         "",
         "",
     );
-    let write = async || Ok(pools.write.execute_raw(statement.clone()).await?);
+    let (mut keys, mut organizations) = (Counts::new(), Counts::new());
+    for (key, uses) in chunk.iter().filter(|(_, uses)| uses.count > 0) {
+        // A second's uses are counted in the hour of the last of them.
+        let hour = Hour::of(uses.last);
+        *keys.entry((hour, *key, Outcome::VALID)).or_default() += uses.count;
+        *organizations.entry((hour, uses.organization, Outcome::VALID)).or_default() += uses.count;
+    }
+    // Together, so that one is not counted without the other, nor twice.
+    let write = async || {
+        let transaction = pools.begin().await?;
+        transaction.execute_raw(statement.clone()).await?;
+        hours::add(&transaction, Of::Keys, &keys).await?;
+        hours::add(&transaction, Of::Organizations, &organizations).await?;
+        Ok::<_, Failure>(transaction.commit().await?)
+    };
     retry::in_time(pools.timeout, retry::until_it_stands(pools.timeout, write)).await?;
     Ok(())
 }
@@ -216,11 +281,12 @@ mod tests {
         note(&book, &one, 0, 9);
         note(&book, &one, 1, 7);
         note(&book, &twin, 1, 8);
-        let all = Uses { count: 3, last: Timestamp::from_millis(9) };
+        let organization = one.organization().uuid();
+        let all = Uses { organization, count: 3, last: Timestamp::from_millis(9) };
         assert_eq!(book.take(), [(one.id().uuid(), all)], "read twice, it is still one key");
         assert_eq!(book.take(), []);
         note(&book, &one, 1, 11);
-        assert_eq!(book.take(), [(one.id().uuid(), Uses { count: 1, last: Timestamp::from_millis(11) })]);
+        assert_eq!(book.take(), [(one.id().uuid(), Uses { organization, count: 1, last: Timestamp::from_millis(11) })]);
         for n in 0..u32::try_from(MANY).expect("small") {
             note(&book, &key(n), 1, 0);
         }

@@ -46,4 +46,5 @@ mod shutdown;
 mod signing_keys;
 mod token_matrix;
 mod tokens;
+mod usage;
 mod verify;

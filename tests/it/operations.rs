@@ -63,6 +63,10 @@ pub(crate) const PROTECTED: &[Operation] = &[
     operation("updateApiKey", "api_keys:write", TENANT, 200, |org_id, key_id| {
         ("PATCH", format!("/orgs/{org_id}/api_keys/{key_id}"), Some(json!({"name": "n"})))
     }),
+    operation("getApiKeyUsage", "api_keys:read", TENANT, 200, |org_id, key_id| {
+        ("GET", format!("/orgs/{org_id}/api_keys/{key_id}/usage"), None)
+    }),
+    operation("getUsage", "api_keys:read", TENANT, 200, |org_id, _| ("GET", format!("/orgs/{org_id}/usage"), None)),
     operation("listAuditEvents", "audit:read", TENANT, 200, |org_id, _| {
         ("GET", format!("/orgs/{org_id}/audit_events"), None)
     }),

@@ -201,7 +201,11 @@ fn settings(url: String, connections: u32) -> Settings {
         change_timeout: timeout,
         staleness_bound: Duration::from_secs(2),
         clock: Arc::new(SystemClock),
-        retention: Retention { deleted_keys: Duration::from_hours(30 * 24), audit: Duration::from_hours(400 * 24) },
+        retention: Retention {
+            deleted_keys: Duration::from_hours(30 * 24),
+            audit: Duration::from_hours(400 * 24),
+            usage: Duration::from_hours(90 * 24),
+        },
         caps: DefaultCaps { keys: 1_000_000, members: 10_000, sets: 1_000 },
         cache,
         registry: Registry::new(),

@@ -52,6 +52,9 @@ pub struct Arguments {
     /// How long the log of changes is kept
     #[arg(long, env = "CLAVIGER_AUDIT_KEPT", global = true, value_name = "DURATION", default_value = "400days")]
     pub audit_kept: String,
+    /// How long the counts of verifies by hour are kept
+    #[arg(long, env = "CLAVIGER_USAGE_KEPT", global = true, value_name = "DURATION", default_value = "90days")]
+    pub usage_kept: String,
     /// Whether anyone may sign up: `open` or `closed`
     #[arg(long, env = "CLAVIGER_SIGNUP", global = true, value_name = "MODE", default_value = "open")]
     pub signup: String,

@@ -23,6 +23,7 @@ mod session;
 mod sets;
 mod tokens;
 mod update;
+mod usage;
 mod verdict;
 mod verify;
 mod written;
@@ -38,6 +39,7 @@ pub use self::{
     session::{Session, needs_https},
     sets::Sets,
     tokens::Tokens,
+    usage::Usage,
     verify::{HOT, Verify},
 };
 use super::Shape;

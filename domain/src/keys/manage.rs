@@ -9,6 +9,7 @@ use crate::{
     id::KeyId,
     listing::{Listing, Start},
     ports::Profile,
+    usage::{self, Period, Point},
 };
 
 impl Keys {
@@ -60,6 +61,15 @@ impl Keys {
     pub async fn delete_expired(&self, authority: &Authority) -> Result<u64, Error> {
         let act = authority.act(Action::DeleteKey, self.now());
         Ok(self.ports.api_keys.delete_expired(authority.reach(), &act).await?)
+    }
+
+    /// How often a key (`None`: the whole organization) was verified, step by step.
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn usage(&self, authority: &Authority, key: Option<KeyId>, period: Period) -> Result<Vec<Point>, Error> {
+        let counts = self.ports.usage_log.counts(authority.organization(), key, period).await?;
+        Ok(usage::series(period, &counts))
     }
 
     /// The names behind the caller's key.

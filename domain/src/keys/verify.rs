@@ -8,6 +8,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::Keys;
 use crate::{
     caller::Caller,
+    clock::Timestamp,
     error::Outage,
     id::OrganizationId,
     permission::PermissionSet,
@@ -15,6 +16,7 @@ use crate::{
     refusal::Refusal,
     secret::SecretHash,
     snapshot::Snapshot,
+    usage::Outcome,
     verdict::{Spent, Valid, Verdict},
 };
 
@@ -97,6 +99,7 @@ impl Keys {
     async fn spend(&self, key: Arc<Snapshot>, cost: u64) -> Result<Step, Outage> {
         Ok(match self.ports.ledger.spend(key.id(), key.version(), cost).await? {
             Spent::Admitted { quota, request_count, at } => {
+                self.ports.usage.count(&key, Outcome::VALID, at);
                 if key.is_ending() {
                     // Counted it is; that it was by this secret is noted.
                     self.note(&key, 0, at);
@@ -104,12 +107,19 @@ impl Keys {
                 let last_request_at = key.uses().last().max(Some(at));
                 Step::Decided(Verdict::Valid(Valid { key, quota, request_count, last_request_at }))
             }
-            Spent::Refused(refusal) => Step::Decided(Verdict::Refused { refusal, key: Some(key) }),
+            Spent::Refused(refusal) => self.refuse(key, refusal, self.now()),
             Spent::Changed => {
                 self.ports.snapshots.forget(key.hash());
                 Step::Read(*key.hash())
             }
         })
+    }
+
+    fn refuse(&self, key: Arc<Snapshot>, refusal: Refusal, at: Timestamp) -> Step {
+        if let Some(outcome) = Outcome::of(refusal) {
+            self.ports.usage.count(&key, outcome, at);
+        }
+        Step::Decided(Verdict::Refused { refusal, key: Some(key) })
     }
 
     /// Everything but the limits.
@@ -127,7 +137,7 @@ impl Keys {
                 self.alarm(&key, Some(caller), question.from, now);
                 Step::Decided(Verdict::UNKNOWN)
             }
-            Err(refusal) => Step::Decided(Verdict::Refused { refusal, key: Some(key) }),
+            Err(refusal) => self.refuse(key, refusal, now),
             Ok(()) if key.is_metered() => Step::Spend(key),
             Ok(()) => {
                 self.note(&key, 1, now);

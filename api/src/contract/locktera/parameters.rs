@@ -5,6 +5,7 @@ use domain::{
     clock::Timestamp,
     listing::{By, Holder, MemberName, Order},
     permission::Permission,
+    usage::Step,
 };
 use poem_openapi::registry::MetaSchema;
 use serde_json::Value;
@@ -32,6 +33,10 @@ pub(super) struct OfUser;
 /// What came of what was tried.
 #[derive(Debug)]
 pub(super) struct OfOutcome;
+
+/// What a point of a series is about.
+#[derive(Debug)]
+pub(super) struct OfStep;
 
 /// A place in a list that is numbered.
 #[derive(Debug)]
@@ -61,6 +66,12 @@ impl ParameterSchema for OfOutcome {
     fn schema() -> MetaSchema {
         let codes = OUTCOMES.map(|outcome| Value::from(outcome.code()));
         MetaSchema { enum_items: codes.to_vec(), ..MetaSchema::new("string") }
+    }
+}
+
+impl ParameterSchema for OfStep {
+    fn schema() -> MetaSchema {
+        MetaSchema { enum_items: vec!["hour".into(), "day".into()], ..MetaSchema::new("string") }
     }
 }
 
@@ -128,6 +139,14 @@ pub(super) fn holder(fields: &mut Fields, name: &str, text: Option<&Unread<OfUse
 pub(super) fn outcome(fields: &mut Fields, name: &str, text: Option<&Unread<OfOutcome>>) -> Option<Outcome> {
     let outcome = Outcome::parse(text?.text());
     outcome.or_else(|| wrong(fields, name, "must be done, refused or alarm"))
+}
+
+pub(super) fn step(fields: &mut Fields, name: &str, text: Option<&Unread<OfStep>>) -> Step {
+    match text.map(Unread::text) {
+        None | Some("hour") => Step::Hour,
+        Some("day") => Step::Day,
+        Some(_) => wrong(fields, name, "must be hour or day").unwrap_or(Step::Hour),
+    }
 }
 
 pub(super) fn id(fields: &mut Fields, name: &str, text: Option<&Unread<Id>>) -> Option<Uuid> {
