@@ -12,7 +12,8 @@ use crate::{
         athena::{self, Athena},
         livekit::{LiveKit, SignUp},
         locktera::{
-            self, AllKeys, Audit, Bulk, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens, Usage, Verify,
+            self, AllKeys, Audit, Bulk, Import, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens,
+            Usage, Verify,
         },
     },
     docs::{Document, Reference},
@@ -34,6 +35,7 @@ type Api = (
     AllKeys,
     Audit,
     Bulk,
+    Import,
     OneKey,
     Rotations,
     Organizations,
@@ -65,6 +67,7 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
     let all_keys = AllKeys { gate: gate.clone(), keys: services.keys.clone() };
     let audit = Audit { gate: gate.clone(), log: services.audit.clone() };
     let usage = Usage { gate: gate.clone(), keys: services.keys.clone() };
+    let import = Import { gate: gate.clone(), keys: services.keys.clone() };
     let one_key = OneKey { gate: gate.clone(), keys: services.keys.clone() };
     let rotations = Rotations { gate: gate.clone(), keys: services.keys.clone() };
     let session = Session {
@@ -109,6 +112,7 @@ fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiServ
         all_keys,
         audit,
         bulk,
+        import,
         one_key,
         rotations,
         organizations,

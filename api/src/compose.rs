@@ -146,6 +146,7 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         log: ports.clone(),
         usage: ports.clone(),
         usage_log: ports.clone(),
+        imports: ports.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     }));
@@ -190,6 +191,13 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
 /// Claims the database for serving, where only one process may.
 pub fn claim(config: &Config) -> Result<Claim, DatabaseError> {
     persistence::claim(&config.database_url).map_err(|error| DatabaseError(error.to_string()))
+}
+
+/// The keys of a better-auth database, each a JSON object.
+pub async fn better_auth_keys(url: &str) -> Result<Vec<String>, DatabaseError> {
+    // The address may hold a password: it is not repeated.
+    let failed = |error: &dyn fmt::Display| DatabaseError(format!("of better-auth: {error}"));
+    persistence::better_auth_keys(url).await.map_err(|error| failed(&error))
 }
 
 /// Where the keys are that sessions and tokens are signed with. By default one is made beside the database; what several

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod app;
+pub mod better_auth;
 pub mod body;
 pub mod compose;
 pub mod config;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use api::{
-    app,
+    app, better_auth,
     compose::{self, World},
     config::{self, Arguments, Config},
     lifecycle, probe, proof, telemetry,
@@ -49,6 +49,27 @@ enum Command {
     /// What was changed by whom
     #[command(subcommand)]
     Audit(Audit),
+    /// Take over keys of another system
+    #[command(subcommand)]
+    Import(Import),
+}
+
+#[derive(Clone, Subcommand)]
+enum Import {
+    /// The keys of a better-auth database, for an organization that exists
+    BetterAuth {
+        /// Its database: `sqlite://path` or `postgres://user:password@host/database`
+        url: String,
+        /// The organization that the keys will belong to; the ids of their users become their external ids
+        #[arg(long, value_name = "ID")]
+        organization: OrganizationId,
+        /// How many letters a key has after its prefix, as `defaultKeyLength` of the plugin says
+        #[arg(long, value_name = "N", default_value = "64")]
+        key_length: u16,
+        /// Look only, and tell what would be imported
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Clone, Subcommand)]
@@ -117,6 +138,13 @@ async fn run(command: Command, config: &Config) -> Result<bool, Box<dyn std::err
             let proved = proof::prove(&services, config, organization, &head).await;
             services.close().await;
             proved
+        }
+        Command::Import(Import::BetterAuth { url, organization, key_length, dry_run }) => {
+            let services = compose::services(config, World::real()).await?;
+            let imported = better_auth::import(&services, &url, organization, key_length, dry_run).await;
+            services.close().await;
+            writeln!(stdout(), "{}", imported?)?;
+            Ok(true)
         }
         Command::Health => Ok(probe::is_ready(config.listen).await?),
     }

@@ -71,6 +71,7 @@ pub fn action(operation: &str) -> Option<Action> {
     Some(match operation {
         "createApiKey" | "createApiKeys" | "athenaCreateApiKey" => Action::CreateKey,
         "updateApiKey" | "setApiKeyPermissionSets" | "athenaUpdateApiKey" => Action::UpdateKey,
+        "importApiKeys" => Action::ImportKey,
         "rotateApiKey" => Action::RotateKey,
         "endPreviousSecret" => Action::EndSecret,
         "deleteApiKey" | "deleteApiKeys" | "athenaDeleteApiKey" | "athenaDeleteExpiredApiKeys" => Action::DeleteKey,

@@ -52,6 +52,10 @@ pub enum Action {
     DeleteKey,
     /// An ended key was brought back.
     RestoreKey,
+    /// Keys of another system were taken over.
+    ImportKey,
+    /// A secret was shown that two organizations have imported.
+    UseContestedSecret,
     /// A secret was shown after its end.
     UseEndedSecret,
     /// An organization was made.
@@ -91,6 +95,8 @@ impl Action {
             Self::EndSecret => "api_key.end_secret",
             Self::DeleteKey => "api_key.delete",
             Self::RestoreKey => "api_key.restore",
+            Self::ImportKey => "api_key.import",
+            Self::UseContestedSecret => "api_key.use_contested_secret",
             Self::UseEndedSecret => "api_key.use_ended_secret",
             Self::CreateOrganization => "organization.create",
             Self::UpdateOrganization => "organization.update",

@@ -92,13 +92,26 @@ impl ApiKey {
     /// limits until it is given them.
     #[must_use]
     pub fn new(id: KeyId, organization: OrganizationId, secret: &Secret, created_by: Creator, now: Timestamp) -> Self {
+        let (prefix, start) = (secret.prefix(), secret.start().to_owned());
+        Self::beginning_with(id, organization, (prefix, start), created_by, now)
+    }
+
+    /// The same, for a key whose secret begins like this.
+    #[must_use]
+    pub fn beginning_with(
+        id: KeyId,
+        organization: OrganizationId,
+        (prefix, start): (KeyPrefix, String),
+        created_by: Creator,
+        now: Timestamp,
+    ) -> Self {
         Self {
             id,
             organization,
             user: None,
             name: None,
-            prefix: secret.prefix(),
-            start: secret.start().to_owned(),
+            prefix,
+            start,
             enabled: true,
             not_before: None,
             expires_at: None,

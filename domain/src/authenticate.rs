@@ -22,7 +22,7 @@ impl Keys {
     /// [`Error::Unauthenticated`] with the first reason that holds; [`Error::Outage`].
     pub async fn authenticate(&self, text: &str, from: Option<IpAddr>) -> Result<Caller, Error> {
         let unknown = Error::Unauthenticated(Refusal::InvalidApiKey);
-        self.authenticate_by(&SecretHash::of(text).ok_or(unknown)?, from).await
+        self.authenticate_by(&self.hash_of(text).ok_or(unknown)?, from).await
     }
 
     /// The caller behind the secret with this hash.
@@ -41,11 +41,16 @@ impl Keys {
     /// The caller behind a shown text, where that takes no waiting: the key is remembered and good. `None` says nothing.
     #[must_use]
     pub fn recognize(&self, text: &str, from: Option<IpAddr>) -> Option<Caller> {
-        let Recalled::Key(key) = self.ports.snapshots.recall(&SecretHash::of(text)?) else { return None };
+        let Recalled::Key(key) = self.ports.snapshots.recall(&self.hash_of(text)?) else { return None };
         let now = self.now();
         key.check(now, from).ok()?;
         self.note(&key, 0, now);
         Some(Caller::holding(key))
+    }
+
+    /// What a text would be found by. `None`: it is neither one of ours nor one that was imported, so there is nothing to look up.
+    pub(crate) fn hash_of(&self, text: &str) -> Option<SecretHash> {
+        SecretHash::of(text).or_else(|| self.ports.imports.hash_of_imported(text))
     }
 
     /// The key with this secret, read only where it is not known by heart.

@@ -47,6 +47,8 @@ pub enum Error {
     CapReached(Capped),
     /// A refill needs both an amount and an interval; this one is missing.
     RefillWithout(RefillPart),
+    /// Secrets of very many different shapes were imported.
+    TooManyShapes,
     /// An older secret of the key goes on.
     StillRotating,
     /// The key has another version than the caller knows.
@@ -111,6 +113,7 @@ impl fmt::Display for Error {
             Self::InUse => f.write_str("keys or members have this permission set"),
             Self::CapReached(what) => write!(f, "the organization has as many {what:?} as it may have"),
             Self::RefillWithout(part) => write!(f, "a refill without its {part:?}"),
+            Self::TooManyShapes => f.write_str("secrets of too many shapes were imported"),
             Self::StillRotating => f.write_str("an older secret of the key goes on"),
             Self::VersionMismatch => f.write_str("the key has another version"),
             Self::NothingToChange => f.write_str("an update that changes nothing"),

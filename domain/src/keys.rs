@@ -2,6 +2,7 @@
 
 mod create;
 mod explain;
+mod import;
 mod manage;
 mod rotate;
 mod update;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 pub use create::{NewKey, Owner};
 pub use explain::{Check, Explanation, Subject};
+pub use import::{OldKey, Taken};
 pub use rotate::MOST_GRACE;
 pub use update::{KeyPatch, RateLimitPatch};
 pub use verify::{Question, Step};
@@ -21,7 +23,7 @@ use crate::{
     error::Error,
     id::OrganizationId,
     permission::Permission,
-    ports::{Accounts, ApiKeys, AuditLog, Ledger, Sets, Snapshots, Usage, UsageLog},
+    ports::{Accounts, ApiKeys, AuditLog, Imports, Ledger, Sets, Snapshots, Usage, UsageLog},
     reach::Reach,
 };
 
@@ -32,6 +34,8 @@ pub struct Ports {
     pub api_keys: Arc<dyn ApiKeys>,
     /// The keys as verify sees them.
     pub snapshots: Arc<dyn Snapshots>,
+    /// Keys that come from elsewhere.
+    pub imports: Arc<dyn Imports>,
     /// Organizations and users.
     pub accounts: Arc<dyn Accounts>,
     /// Permission sets with names.

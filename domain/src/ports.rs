@@ -3,6 +3,7 @@
 
 mod audit;
 mod credentials;
+mod imports;
 mod organizations;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 pub use self::{
     audit::{AuditLog, Chain, EventFilter, Notable, Stored},
     credentials::{Brought, Families, Known, People, Sessions},
+    imports::{Adopted, Imported, Imports},
     organizations::{Members, MembershipChanges, OrganizationChanges, Organizations, SetChanges, Sets},
 };
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
     permission::PermissionSet,
     quota::{RateLimit, Refill},
     reach::Reach,
-    secret::SecretHash,
+    secret::{KeyPrefix, SecretHash},
     snapshot::Snapshot,
     usage::{Count, Outcome, Period},
     user::{Membership, User},
@@ -137,7 +139,9 @@ pub trait ApiKeys: Send + Sync {
 pub struct Rotation {
     /// The new one.
     pub secret: SecretHash,
-    /// Its prefix and first characters.
+    /// What stands in front of it.
+    pub prefix: KeyPrefix,
+    /// That, and its first characters.
     pub start: String,
     /// Those of the old one.
     pub old_start: String,

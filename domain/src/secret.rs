@@ -4,6 +4,8 @@
 //! CRC-32/ISO-HDLC of the body in 6 base62 digits. The check costs nothing and turns typing errors and guesses away
 //! before any lookup; it protects nothing. The prefix says what a found secret belongs to, so that scanners can tell.
 
+mod imported;
+
 use std::{fmt, sync::LazyLock};
 
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
@@ -12,6 +14,8 @@ use crate::{
     clock::Entropy,
     text::{Invalid, text},
 };
+
+pub use imported::{Alphabet, OldHash, Shape};
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const BODY: usize = 43;
@@ -43,6 +47,17 @@ impl KeyPrefix {
     #[must_use]
     pub fn standard() -> Self {
         Self("cvg_".to_owned())
+    }
+
+    /// What stands in front of an imported secret: maybe nothing. As [`KeyPrefix::parse`], otherwise.
+    pub fn imported(text: &str) -> Result<Self, Invalid> {
+        if text.is_empty() { Ok(Self(String::new())) } else { Self::parse(text) }
+    }
+
+    /// The prefix of the secrets that a key is given from now on: an imported one may have none.
+    #[must_use]
+    pub fn or_standard(&self) -> Self {
+        if self.0.is_empty() { Self::standard() } else { self.clone() }
     }
 
     /// The prefix of a key made at sign-up: `lvk_`.

@@ -84,7 +84,8 @@ impl Snapshot {
             uses: Uses::new(key.request_count, key.last_request_at),
             name_len: u16::try_from(name.len()).expect("a name is at most 100 characters"),
             external_id_len: u16::try_from(external_id.len()).expect("an external id is at most 255 characters"),
-            prefix_len: short(key.prefix.as_str().len()),
+            // An imported secret may begin otherwise than those that its key is given now.
+            prefix_len: short(if key.start.starts_with(key.prefix.as_str()) { key.prefix.as_str().len() } else { 0 }),
             start_len: short(key.start.len()),
             enabled: key.enabled,
         }

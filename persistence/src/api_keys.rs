@@ -41,15 +41,9 @@ pub(crate) async fn insert<C: ConnectionTrait>(
     act: &Act,
     caps: DefaultCaps,
 ) -> Result<(), Failure> {
-    if keys.iter().any(|(key, _)| !key.sets.is_empty()) {
-        // As those who change sets do: else each would wait for the other.
-        organizations::lock(db, act.organization).await?;
-    }
-    let attached: BTreeSet<SetId> = keys.iter().flat_map(|(key, _)| &key.sets).copied().collect();
-    sets::require_all(db, act.organization, &attached.into_iter().collect::<Vec<_>>()).await?;
+    let plain: Vec<ApiKey> = keys.iter().map(|(key, _)| key.clone()).collect();
+    insert_without_secrets(db, &plain).await?;
     for keys in keys.chunks(ROWS) {
-        let rows = keys.iter().map(|(key, _)| convert::api_key_row(key));
-        api_key::Entity::insert_many(rows).exec_without_returning(db).await?;
         let secrets = keys.iter().map(|(key, hash)| api_key_secret::ActiveModel {
             hash: Set(hash.bytes().to_vec()),
             api_key_id: Set(key.id.uuid()),
@@ -59,10 +53,36 @@ pub(crate) async fn insert<C: ConnectionTrait>(
             last_request_at: Set(None),
         });
         api_key_secret::Entity::insert_many(secrets).exec_without_returning(db).await?;
-        for (key, _) in keys.iter().filter(|(key, _)| !key.sets.is_empty()) {
+    }
+    account_for(db, &plain, act, caps).await
+}
+
+/// Stores keys of one organization, which have no secrets yet.
+pub(crate) async fn insert_without_secrets<C: ConnectionTrait>(db: &C, keys: &[ApiKey]) -> Result<(), Failure> {
+    let Some(organization) = keys.first().map(|key| key.organization) else { return Ok(()) };
+    let attached: BTreeSet<SetId> = keys.iter().flat_map(|key| &key.sets).copied().collect();
+    if !attached.is_empty() {
+        // As those who change sets do: else each would wait for the other.
+        organizations::lock(db, organization).await?;
+        sets::require_all(db, organization, &attached.into_iter().collect::<Vec<_>>()).await?;
+    }
+    for keys in keys.chunks(ROWS) {
+        let rows = keys.iter().map(convert::api_key_row);
+        api_key::Entity::insert_many(rows).exec_without_returning(db).await?;
+        for key in keys.iter().filter(|key| !key.sets.is_empty()) {
             attach(db, key.id.uuid(), &key.sets).await?;
         }
     }
+    Ok(())
+}
+
+/// Counts new keys, if the organization may have them, and notes them in its log.
+pub(crate) async fn account_for<C: ConnectionTrait>(
+    db: &C,
+    keys: &[ApiKey],
+    act: &Act,
+    caps: DefaultCaps,
+) -> Result<(), Failure> {
     // Last, because these make other changes of the organization's keys wait for this one's end.
     if act.actor == Actor::Operator {
         // Who has the machine is not locked out by a number.
@@ -70,7 +90,7 @@ pub(crate) async fn insert<C: ConnectionTrait>(
     } else {
         organizations::add_keys(db, act.organization, keys.len(), caps).await?;
     }
-    let ids: Vec<Uuid> = keys.iter().map(|(key, _)| key.id.uuid()).collect();
+    let ids: Vec<Uuid> = keys.iter().map(|key| key.id.uuid()).collect();
     audit::note(db, act, &ids).await
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn api_key(model: api_key::Model, sets: Vec<SetId>) -> Result<ApiKey,
         }
     };
     let quota = quota(&model)?;
-    if !model.start.starts_with(&model.prefix) || model.start.len() > MAX_START {
+    if model.start.len() > MAX_START {
         return Err(BrokenRow { table: "api_keys", column: "start", row: model.id });
     }
     Ok(ApiKey {
@@ -103,7 +103,7 @@ pub(crate) fn api_key(model: api_key::Model, sets: Vec<SetId>) -> Result<ApiKey,
         organization: OrganizationId::from_uuid(model.organization_id),
         user: model.user_id.map(UserId::from_uuid),
         name: model.name.as_deref().map(KeyName::parse).transpose().map_err(broken("name"))?,
-        prefix: KeyPrefix::parse(&model.prefix).map_err(broken("prefix"))?,
+        prefix: KeyPrefix::imported(&model.prefix).map_err(broken("prefix"))?,
         start: model.start,
         enabled: model.enabled,
         not_before: model.not_before.map(Timestamp::from_millis),

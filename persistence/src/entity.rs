@@ -9,6 +9,8 @@ pub(crate) mod api_key_usage;
 pub(crate) mod audit_chain;
 pub(crate) mod audit_event;
 pub(crate) mod identity;
+pub(crate) mod imported_secret;
+pub(crate) mod imported_shape;
 pub(crate) mod membership;
 pub(crate) mod membership_permission_set;
 pub(crate) mod organization;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     connect::{Pools, require_primary},
     freshness::{Freshness, since_boot},
+    imports::Shapes,
     notice::{self, Changed, Notice},
     retry,
     snapshots::Snapshots,
@@ -60,9 +61,17 @@ pub(crate) struct Feed {
     pub(crate) pools: Pools,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) freshness: Arc<Freshness>,
+    pub(crate) shapes: Arc<Shapes>,
 }
 
 impl Feed {
+    /// Reads what imported secrets look like. Where that cannot be done, texts of new shapes stay unknown.
+    async fn load_shapes(&self) {
+        if let Err(failure) = self.shapes.load(&self.pools).await {
+            tracing::warn!(target: "claviger", error = %domain::Outage::from(failure), "imported keys may be unknown for a while");
+        }
+    }
+
     /// Hears of changes until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let hearing = async {
@@ -85,6 +94,7 @@ impl Feed {
                     pauses = retry::reconnecting();
                     // What was read while nobody listened may have changed unheard.
                     self.snapshots.forget_everything();
+                    self.load_shapes().await;
                     tracing::info!(target: "claviger", "listening for changes of other nodes");
                     tokio::select! {
                         error = self.hear(&mut listener, &node) => error,
@@ -118,8 +128,16 @@ impl Feed {
         loop {
             match listener.try_recv().await {
                 Ok(Some(notification)) => match Notice::read(notification.payload()) {
-                    Notice::Changed(changed) => self.snapshots.forget(&changed),
-                    Notice::Everything => self.snapshots.forget_everything(),
+                    Notice::Changed(changed) => {
+                        self.snapshots.forget(&changed);
+                        if changed.shapes {
+                            self.load_shapes().await;
+                        }
+                    }
+                    Notice::Everything => {
+                        self.snapshots.forget_everything();
+                        self.load_shapes().await;
+                    }
                     Notice::Beat(sender, sent) if sender == node => self.freshness.hear(sent),
                     Notice::Beat(..) => {}
                 },
@@ -164,6 +182,9 @@ impl Feed {
             let version: Option<i64> = version.and_then(|row| row.try_get_by_index(0).ok());
             if version.is_none() || known.is_some() && version != known {
                 self.snapshots.forget_everything();
+            }
+            if version != known {
+                self.load_shapes().await;
             }
             // What could not be asked leaves the last answer standing: a change in between shows next time.
             known = version.or(known);

@@ -7,6 +7,7 @@
 mod accounts;
 mod api_keys;
 mod audit;
+mod better_auth;
 mod claim;
 mod connect;
 mod convert;
@@ -16,6 +17,7 @@ mod families;
 mod feed;
 mod figures;
 mod freshness;
+mod imports;
 mod last_admin;
 mod ledger;
 mod listing;
@@ -41,6 +43,7 @@ mod usage;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+pub use better_auth::better_auth_keys;
 pub use claim::{Claim, ClaimError, beside, claim};
 use domain::{
     Outage,
@@ -81,6 +84,7 @@ pub struct Store {
     ledger: ledger::Queue,
     usage: Arc<usage::Book>,
     notables: Arc<audit::Book>,
+    shapes: Arc<imports::Shapes>,
     workers: TaskTracker,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -110,11 +114,13 @@ impl Store {
         for place in 0..READERS {
             watched(&workers, &ended, snapshots.clone().run(place, pools.clone(), stop.clone()));
         }
+        let shapes = Arc::new(imports::Shapes::default());
         let feed = Feed {
             url: settings.url.clone(),
             pools: pools.clone(),
             snapshots: snapshots.clone(),
             freshness: freshness.clone(),
+            shapes: shapes.clone(),
         };
         watched(&workers, &ended, feed.run(stop.clone()));
         watched(&workers, &ended, ledger.run(stop.clone()));
@@ -129,6 +135,7 @@ impl Store {
             ledger: queue,
             usage,
             notables: Arc::default(),
+            shapes,
             workers: workers.clone(),
             stop: stop.clone(),
             ended: ended.clone(),
@@ -144,7 +151,11 @@ impl Store {
     /// # Errors
     /// A statement failed, or the database is newer than this program.
     pub async fn migrate(&self) -> Result<(), SchemaError> {
-        schema::migrate(self.pools.begin().await?).await
+        schema::migrate(self.pools.begin().await?).await?;
+        match self.shapes.load(&self.pools).await {
+            Err(outage::Failure::Database(error)) => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The name of the newest schema that this program knows.

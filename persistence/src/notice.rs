@@ -27,6 +27,8 @@ pub(crate) struct Changed {
     pub(crate) members: Vec<(OrganizationId, UserId)>,
     /// Permission sets that change, for all who have them.
     pub(crate) sets: Vec<SetId>,
+    /// Whether there may be a new shape of imported secrets.
+    pub(crate) shapes: bool,
 }
 
 impl Changed {
@@ -48,6 +50,9 @@ impl Changed {
         tell(ORGANIZATIONS, self.organizations.iter().map(ToString::to_string).collect());
         tell(MEMBERS, self.members.iter().map(|(home, user)| format!("{home}/{user}")).collect());
         tell(SETS, self.sets.iter().map(ToString::to_string).collect());
+        if self.shapes {
+            payloads.push(SHAPES.to_owned());
+        }
         payloads
     }
 }
@@ -66,6 +71,7 @@ const KEYS: &str = "keys";
 const ORGANIZATIONS: &str = "organizations";
 const MEMBERS: &str = "members";
 const SETS: &str = "sets";
+const SHAPES: &str = "shapes";
 const BEAT: &str = "beat";
 
 /// A beat of this node, sent then.
@@ -89,6 +95,7 @@ impl Notice {
                 Changed { members: words.map(member).collect::<Option<_>>()?, ..Changed::default() }
             }
             SETS => Changed { sets: words.map(id).collect::<Option<_>>()?, ..Changed::default() },
+            SHAPES => Changed { shapes: true, ..Changed::default() },
             BEAT => return Some(Self::Beat(words.next()?.to_owned(), words.next()?.parse().ok()?)),
             _ => return None,
         };
@@ -124,6 +131,7 @@ mod tests {
             organizations: vec![organization],
             members: vec![(organization, UserId::from_uuid(uuid(2)))],
             sets: (3..200).map(|n| SetId::from_uuid(uuid(n))).collect(),
+            shapes: true,
         };
         let mut heard = Changed::default();
         for payload in changed.payloads() {
@@ -133,6 +141,7 @@ mod tests {
             heard.organizations.extend(part.organizations);
             heard.members.extend(part.members);
             heard.sets.extend(part.sets);
+            heard.shapes |= part.shapes;
         }
         assert_eq!(heard, changed);
         assert_eq!(Notice::read(&beat("a-b", 17)), Notice::Beat("a-b".to_owned(), 17));

@@ -35,6 +35,7 @@ impl Store {
         act: Act,
     ) -> Result<Option<ApiKey>, Failure> {
         let row = api_key::ActiveModel {
+            prefix: Set(rotation.prefix.as_str().to_owned()),
             start: Set(rotation.start.clone()),
             ..convert::changes_row(&KeyChanges::default(), version, act.at)
         };

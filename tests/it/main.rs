@@ -21,6 +21,7 @@ mod explain;
 mod filters;
 mod grants;
 mod house;
+mod import;
 mod isolation;
 mod key;
 mod limits;

@@ -3,10 +3,12 @@
 mod all_keys;
 mod audit;
 mod bulk;
+mod create;
 mod cursor;
 mod dto;
 mod error;
 mod explain;
+mod import;
 mod key;
 mod limits;
 mod list;
@@ -32,6 +34,7 @@ pub use self::{
     all_keys::AllKeys,
     audit::Audit,
     bulk::Bulk,
+    import::{Import, old_hash},
     key::OneKey,
     members::Members,
     organizations::Organizations,

@@ -84,8 +84,21 @@ impl Keys {
         Ok(made)
     }
 
-    /// A key that is not stored yet, by a caller with these grants.
+    /// A key that is not stored yet, with its secret, by a caller with these grants.
     async fn make(&self, authority: &Authority, held: &Grants, new: NewKey) -> Result<(ApiKey, Secret), Error> {
+        let secret = Secret::generate(&new.prefix, &*self.ports.entropy);
+        let start = secret.start().to_owned();
+        Ok((self.make_for(authority, held, new, start).await?, secret))
+    }
+
+    /// A key that is not stored yet, whose secret begins like this, by a caller with these grants.
+    pub(super) async fn make_for(
+        &self,
+        authority: &Authority,
+        held: &Grants,
+        new: NewKey,
+        start: String,
+    ) -> Result<ApiKey, Error> {
         let caller = authority.caller();
         let user = match new.owner {
             Owner::Organization => None,
@@ -124,10 +137,9 @@ impl Keys {
         if let (Some(refill), None) = (quota.refill, quota.remaining) {
             quota.remaining = Some(refill.amount);
         }
-        let secret = Secret::generate(&new.prefix, &*self.ports.entropy);
         let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
         let created_by = caller.creator();
-        let key = ApiKey {
+        Ok(ApiKey {
             user,
             name: new.name,
             not_before: new.not_before,
@@ -138,8 +150,7 @@ impl Keys {
             sets: new.sets,
             external_id: new.external_id,
             quota,
-            ..ApiKey::new(id, authority.organization(), &secret, created_by, self.now())
-        };
-        Ok((key, secret))
+            ..ApiKey::beginning_with(id, authority.organization(), (new.prefix, start), created_by, self.now())
+        })
     }
 }

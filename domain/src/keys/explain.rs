@@ -12,7 +12,6 @@ use crate::{
     quota::Quota,
     reach::Reach,
     refusal::Refusal,
-    secret::SecretHash,
     snapshot::Snapshot,
 };
 
@@ -104,7 +103,7 @@ impl Keys {
     /// # Errors
     /// [`Error::Outage`].
     pub async fn explain(&self, caller: &Caller, question: Question<'_>) -> Result<Explanation, Error> {
-        let found = match SecretHash::of(question.text) {
+        let found = match self.hash_of(question.text) {
             Some(hash) => self.ports.snapshots.read(&hash).await?,
             None => None,
         };

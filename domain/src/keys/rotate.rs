@@ -40,9 +40,10 @@ impl Keys {
             }
             let now = self.now();
             let end = now.plus_millis(i64::try_from(grace.min(MOST_GRACE)).unwrap_or(0));
-            let secret = Secret::generate(&current.prefix, &*self.ports.entropy);
+            let secret = Secret::generate(&current.prefix.or_standard(), &*self.ports.entropy);
             let rotation = Rotation {
                 secret: secret.hash(),
+                prefix: secret.prefix(),
                 start: secret.start().to_owned(),
                 old_start: current.start.clone(),
                 old_ends_at: end.no_later_than(current.expires_at),

@@ -54,6 +54,8 @@ pub enum Step {
     Decided(Verdict),
     /// The key has to be read.
     Read(SecretHash),
+    /// There is none, but it may be one that was imported and not shown yet.
+    Adopt(SecretHash),
     /// The key is good, but for its limits.
     Spend(Arc<Snapshot>),
 }
@@ -65,9 +67,10 @@ impl Keys {
     /// good; what is refused costs nothing.
     #[must_use]
     pub fn begin(&self, caller: &Caller, question: Question<'_>) -> Step {
-        let Some(hash) = SecretHash::of(question.text) else { return Step::Decided(Verdict::UNKNOWN) };
+        let Some(hash) = self.hash_of(question.text) else { return Step::Decided(Verdict::UNKNOWN) };
         match self.ports.snapshots.recall(&hash) {
             Recalled::Key(key) => self.decide(caller, question, Some(key)),
+            Recalled::NoKey if is_foreign(question.text) => Step::Adopt(hash),
             Recalled::NoKey => Step::Decided(Verdict::UNKNOWN),
             Recalled::Nothing => Step::Read(hash),
         }
@@ -78,11 +81,22 @@ impl Keys {
     /// # Errors
     /// The database is away, or the key changes all the time. That never means that the key is bad.
     pub async fn finish(&self, caller: &Caller, question: Question<'_>, mut step: Step) -> Result<Verdict, Outage> {
-        let mut attempts = 0;
+        let (mut attempts, mut was_adopted) = (0, false);
         loop {
             step = match step {
                 Step::Decided(verdict) => return Ok(verdict),
-                Step::Read(hash) => self.decide(caller, question, self.ports.snapshots.read(&hash).await?),
+                Step::Read(hash) => match self.ports.snapshots.read(&hash).await? {
+                    None if is_foreign(question.text) && !was_adopted => Step::Adopt(hash),
+                    found => self.decide(caller, question, found),
+                },
+                Step::Adopt(hash) => {
+                    was_adopted = true;
+                    if self.adopt(question.text, &hash).await? {
+                        Step::Read(hash)
+                    } else {
+                        Step::Decided(Verdict::UNKNOWN)
+                    }
+                }
                 Step::Spend(_) if attempts == ATTEMPTS => {
                     return Err(Outage::Unavailable(
                         "the key changed again and again while its use was counted".into(),
@@ -147,4 +161,9 @@ impl Keys {
             }
         }
     }
+}
+
+/// Whether a text, which may be that of a key, is not one of ours.
+fn is_foreign(text: &str) -> bool {
+    SecretHash::of(text).is_none()
 }

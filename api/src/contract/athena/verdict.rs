@@ -79,7 +79,9 @@ fn write_key(text: &mut JsonText, Valid { key, quota, request_count, last_reques
         text.string(name);
     });
     text.raw(r#","start":"#).string(key.start());
-    text.raw(r#","prefix":"#).string(key.prefix());
+    text.raw(r#","prefix":"#).nullable(Some(key.prefix()).filter(|prefix| !prefix.is_empty()), |text, prefix| {
+        text.string(prefix);
+    });
     text.raw(r#","userId":"#).id(owner);
     text.raw(r#","refillInterval":"#).nullable(refill.map(|refill| refill.interval), number);
     text.raw(r#","refillAmount":"#).nullable(refill.map(|refill| refill.amount), number);

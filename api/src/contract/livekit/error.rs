@@ -76,6 +76,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
             | Error::AlreadyMember
             | Error::LastAdmin
             | Error::InUse
+            | Error::TooManyShapes
             | Error::CapReached(_) => (StatusCode::CONFLICT, "The organization does not allow this"),
             Error::NeverValid => (StatusCode::BAD_REQUEST, "The key would never be valid"),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),

@@ -15,8 +15,9 @@ use poem_openapi::{
 };
 
 use super::{
+    create::CreateKey,
     cursor::Cursor,
-    dto::{CreateKey, CreatedKeyView, PageSize},
+    dto::{CreatedKeyView, PageSize},
     error::{Reading, Writing},
     list::{self, KeyList},
     parameters::{self, Flag, Instant, Members, OfUser, Sort},

@@ -11,10 +11,7 @@ use domain::{
 };
 use poem_openapi::{Object, OpenApi, param::Path};
 
-use super::{
-    dto::{CreateKey, CreatedKeyView},
-    error::Writing,
-};
+use super::{create::CreateKey, dto::CreatedKeyView, error::Writing};
 use crate::{
     body::{BULK_LIMIT, Deferred, Document},
     contract::{Failed, Success, Tag},

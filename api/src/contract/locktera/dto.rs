@@ -1,26 +1,16 @@
 //! JSON ↔ domain, in this contract's words: `snake_case`, permissions in flat form, times as RFC 3339 in UTC.
 
 use domain::{
-    api_key::{self, ApiKey, Creator, KeyName, Metadata},
-    caller::Caller,
-    clock::Timestamp,
+    api_key::{ApiKey, Creator},
     id::UserId,
-    keys::{NewKey, Owner},
-    organization::ExternalId,
-    secret::{KeyPrefix, Secret},
+    secret::Secret,
 };
 use poem_openapi::{Enum, Object, registry::MetaSchema};
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    limits::Limits,
-    written::{addresses, permissions, sets},
-};
 use crate::{
-    body::Document,
     failure::{Failure, Fields},
-    json::{Members, stored_object},
+    json::stored_object,
     time::{Moment, Seconds},
     wire::{JsonObject, Nullable, ParameterSchema, Unread},
 };
@@ -157,111 +147,6 @@ pub(super) struct CreatedKeyView {
 impl CreatedKeyView {
     pub(super) fn new(key: &ApiKey, secret: &Secret) -> Self {
         Self { view: key.into(), key: secret.expose().to_owned() }
-    }
-}
-
-/// A key to be made.
-#[derive(Object)]
-#[oai(rename = "CreateApiKey")]
-pub(super) struct CreateKey {
-    /// Its name: 1 to 100 characters after trimming.
-    #[oai(validator(min_length = 1, max_length = 100))]
-    name: String,
-    /// What it may do: `read` for that action on every resource, `files:read` for one, `*` for everything. May be empty.
-    #[oai(validator(max_items = 256))]
-    permissions: Vec<String>,
-    /// Permission sets that it has besides: at most 16.
-    #[oai(skip_serializing_if_is_none, validator(max_items = 16))]
-    permission_sets: Option<Vec<String>>,
-    /// What its maker's own system calls it, or whom it is for: at most 255 characters.
-    #[oai(skip_serializing_if_is_none)]
-    external_id: Option<String>,
-    /// Before when it is refused, at most ten years ahead.
-    #[oai(skip_serializing_if_is_none)]
-    not_before: Option<Moment>,
-    /// From where it may be used: 1 to 64 addresses or networks like `203.0.113.0/24`. Without it, from where the key that makes
-    /// it may.
-    #[oai(skip_serializing_if_is_none, validator(min_items = 1, max_items = 64))]
-    allowed_addresses: Option<Vec<String>>,
-    /// When it ends, at most ten years ahead; without it, when the key that makes it ends, if ever.
-    #[oai(skip_serializing_if_is_none)]
-    expires_at: Option<Moment>,
-    /// What to keep with it: an object of at most 8 KiB.
-    #[oai(skip_serializing_if_is_none)]
-    metadata: Option<JsonObject>,
-    /// What to put in front of its text; `cvg_` without it.
-    #[oai(skip_serializing_if_is_none, validator(pattern = "^[A-Za-z0-9_-]{1,32}$"))]
-    prefix: Option<String>,
-    #[oai(flatten)]
-    limits: Limits,
-}
-
-impl Document for CreateKey {
-    fn read(mut members: Members) -> Result<Self, Failure> {
-        let name = members.required("name");
-        let permissions = members.required("permissions");
-        let permission_sets = members.optional("permission_sets");
-        let external_id = members.optional("external_id");
-        let not_before = members.optional("not_before");
-        let expires_at = members.optional("expires_at");
-        let allowed_addresses = members.optional("allowed_addresses");
-        let metadata = members.optional("metadata");
-        let prefix = members.optional("prefix");
-        let limits = Limits::read(&mut members);
-        members.finish_strictly()?;
-        Ok(Self {
-            name: name.unwrap_or_default(),
-            permissions: permissions.unwrap_or_default(),
-            permission_sets,
-            external_id,
-            not_before,
-            expires_at,
-            allowed_addresses,
-            metadata,
-            prefix,
-            limits,
-        })
-    }
-}
-
-impl CreateKey {
-    pub(super) fn into_domain(self, caller: &Caller, now: Timestamp) -> Result<NewKey, Failure> {
-        self.limits.require_for_new(caller)?;
-        let mut fields = Fields::default();
-        let name = fields.check("name", KeyName::parse(&self.name));
-        let permissions = fields.check("permissions", permissions(&self.permissions));
-        let sets = sets(&mut fields, self.permission_sets);
-        let external_id = fields.check_optional("external_id", self.external_id.as_deref().map(ExternalId::parse));
-        let expires_at = self.expires_at.map(|Moment(at)| api_key::expiry(at, now));
-        let expires_at = fields.check_optional("expires_at", expires_at);
-        let not_before = self.not_before.map(|Moment(at)| api_key::beginning(at, now));
-        let not_before = fields.check_optional("not_before", not_before);
-        let addresses = self.allowed_addresses.as_deref().map(addresses);
-        let addresses = fields.check_optional("allowed_addresses", addresses);
-        let metadata = self.metadata.map(|JsonObject(map)| Metadata::parse(&Value::Object(map).to_string()));
-        let metadata = fields.check_optional("metadata", metadata);
-        let prefix = self.prefix.as_deref().map_or_else(|| Ok(KeyPrefix::standard()), KeyPrefix::parse);
-        let prefix = fields.check("prefix", prefix);
-        let quota = self.limits.quota(&mut fields, now);
-        match (permissions, prefix) {
-            (Some(permissions), Some(prefix)) if fields.is_empty() => {
-                let owner = Owner::Organization;
-                Ok(NewKey {
-                    owner,
-                    name,
-                    prefix,
-                    permissions,
-                    sets,
-                    external_id,
-                    not_before,
-                    expires_at,
-                    addresses,
-                    metadata,
-                    quota,
-                })
-            }
-            _ => Err(Failure::Invalid(fields)),
-        }
     }
 }
 

@@ -121,6 +121,7 @@ fn words(failure: &Failure) -> (StatusCode, String) {
                 (StatusCode::CONFLICT, "An older text of the key goes on; both end with a grace time of 0")
             }
             Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The key has another version by now"),
+            Error::TooManyShapes => (StatusCode::CONFLICT, "Keys of too many different shapes were imported"),
             Error::NothingToChange => (StatusCode::BAD_REQUEST, "There is nothing to change"),
             Error::EmailTaken => (StatusCode::CONFLICT, "A user with this email already exists"),
             Error::PlatformExists => (StatusCode::CONFLICT, "There is a platform organization already"),

@@ -1,0 +1,160 @@
+//! Taking over keys of another system, by the hashes that it kept: whoever has a key goes on with it and notices nothing.
+
+use std::collections::HashSet;
+
+use super::{Keys, NewKey};
+use crate::{
+    act::{Act, Action, Actor, Origin},
+    api_key::{ApiKey, Creator},
+    audit::Outcome,
+    caller::Authority,
+    clock::Timestamp,
+    error::{Error, Outage},
+    id::{KeyId, OrganizationId},
+    ports::{Adopted, Imported, Notable},
+    secret::{OldHash, SecretHash, Shape},
+};
+
+/// A key of another system.
+#[derive(Clone, Debug)]
+pub struct OldKey {
+    /// Its settings.
+    pub new: NewKey,
+    /// Whether it is in use.
+    pub enabled: bool,
+    /// What its secret begins with, to recognize it by.
+    pub start: String,
+    /// The hash of its secret.
+    pub hash: OldHash,
+    /// When it was made; `None`: now.
+    pub created_at: Option<Timestamp>,
+    /// Verifies that found it good.
+    pub request_count: u64,
+    /// The last of them.
+    pub last_request_at: Option<Timestamp>,
+    /// When it was last refilled.
+    pub last_refill_at: Option<Timestamp>,
+}
+
+/// What became of a key of another system, in the order in which they were given.
+#[derive(Clone, Debug)]
+pub enum Taken {
+    /// It is ours from now on, or would be.
+    Over(Box<ApiKey>),
+    /// It has been for a while.
+    Before,
+}
+
+impl Keys {
+    /// Takes over keys whose secrets have this shape: all or none, but for those that were taken over before. With `dry_run`
+    /// nothing is stored.
+    ///
+    /// # Errors
+    /// Those of [`Keys::create_many`]; [`Error::TooManyShapes`].
+    pub async fn import(
+        &self,
+        authority: &Authority,
+        shape: &Shape,
+        keys: Vec<OldKey>,
+        dry_run: bool,
+    ) -> Result<Vec<Taken>, Error> {
+        let held = authority.caller().grants();
+        let mut made = Vec::with_capacity(keys.len());
+        for old in keys {
+            let new = NewKey { prefix: shape.key_prefix(), ..old.new.clone() };
+            let key = self.make_for(authority, &held, new, old.start.clone()).await?;
+            made.push(Imported { key: of_old(key, &old), hash: old.hash });
+        }
+        self.take_over(authority.organization(), shape, made, dry_run, &authority.act(Action::ImportKey, self.now()))
+            .await
+    }
+
+    /// The same by the operator, on the machine itself. The keys belong to the organization.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: no such organization; [`Error::TooManyShapes`]; [`Error::Outage`].
+    pub async fn import_as_operator(
+        &self,
+        organization: OrganizationId,
+        shape: &Shape,
+        keys: Vec<OldKey>,
+        dry_run: bool,
+    ) -> Result<Vec<Taken>, Error> {
+        if !self.ports.accounts.has_organization(organization).await? {
+            return Err(Error::NotFound);
+        }
+        let now = self.now();
+        let made = keys.into_iter().map(|old| {
+            let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
+            let begin = (shape.key_prefix(), old.start.clone());
+            let NewKey { name, permissions, external_id, expires_at, metadata, quota, .. } = old.new.clone();
+            let key = ApiKey {
+                name,
+                expires_at,
+                metadata,
+                permissions,
+                external_id,
+                quota,
+                ..ApiKey::beginning_with(id, organization, begin, Creator::Operator, now)
+            };
+            Imported { key: of_old(key, &old), hash: old.hash }
+        });
+        let (actor, action, origin) = (Actor::Operator, Action::ImportKey, Origin::default());
+        let act = Act { organization, actor, action, permission: None, origin, at: now };
+        self.take_over(organization, shape, made.collect(), dry_run, &act).await
+    }
+
+    async fn take_over(
+        &self,
+        organization: OrganizationId,
+        shape: &Shape,
+        made: Vec<Imported>,
+        dry_run: bool,
+        act: &Act,
+    ) -> Result<Vec<Taken>, Error> {
+        let hashes: Vec<OldHash> = made.iter().map(|imported| imported.hash).collect();
+        // Given twice, the second one has been taken over before.
+        let mut known: HashSet<OldHash> = self.ports.imports.known(organization, &hashes).await?.into_iter().collect();
+        let mut taken = Vec::with_capacity(made.len());
+        let mut rest = Vec::new();
+        for imported in made {
+            if known.insert(imported.hash) {
+                taken.push(Taken::Over(Box::new(imported.key.clone())));
+                rest.push(imported);
+            } else {
+                taken.push(Taken::Before);
+            }
+        }
+        if !dry_run && !rest.is_empty() {
+            self.ports.imports.import(shape, rest, act).await?;
+        }
+        Ok(taken)
+    }
+
+    /// Whether a text is that of an imported key; from then on it is found like any other.
+    pub(super) async fn adopt(&self, text: &str, hash: &SecretHash) -> Result<bool, Outage> {
+        match self.ports.imports.adopt(&OldHash::of(text), hash, self.now()).await? {
+            Adopted::Yes => Ok(true),
+            Adopted::No => Ok(false),
+            Adopted::Contested(keys) => {
+                for (organization, key) in keys {
+                    let (actor, action, origin) = (Actor::Unknown, Action::UseContestedSecret, Origin::default());
+                    let act = Act { organization, actor, action, permission: None, origin, at: self.now() };
+                    let reason = "two organizations have imported it".to_owned();
+                    self.ports.log.gather(Notable { act, outcome: Outcome::Alarm, reason, target: key.uuid() });
+                }
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// What a key brings with it.
+fn of_old(mut key: ApiKey, old: &OldKey) -> ApiKey {
+    key.enabled = old.enabled;
+    key.created_at = old.created_at.unwrap_or(key.created_at);
+    key.request_count = old.request_count;
+    key.last_request_at = old.last_request_at;
+    key.quota.last_refill_at = old.last_refill_at;
+    key
+}

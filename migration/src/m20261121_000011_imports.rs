@@ -1,0 +1,58 @@
+//! Keys of other systems: the hashes that were kept there, and what their secrets look like.
+
+use sea_orm_migration::{
+    prelude::*,
+    schema::{big_integer, big_integer_null, binary_len, small_integer, string, uuid},
+};
+
+#[derive(DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager
+            .create_table(
+                Table::create()
+                    .table("imported_secrets")
+                    .col(uuid("organization_id"))
+                    // SHA-256.
+                    .col(binary_len("hash", 32))
+                    .col(uuid("api_key_id"))
+                    .col(big_integer("imported_at"))
+                    // Since when it is found by our own hash.
+                    .col(big_integer_null("adopted_at"))
+                    .primary_key(Index::create().col("organization_id").col("hash"))
+                    .foreign_key(
+                        ForeignKey::create()
+                            .from("imported_secrets", "api_key_id")
+                            .to("api_keys", "id")
+                            .on_delete(ForeignKeyAction::Cascade),
+                    )
+                    .to_owned(),
+            )
+            .await?;
+        for column in ["hash", "api_key_id"] {
+            let name = format!("imported_secrets_by_{column}");
+            manager.create_index(Index::create().name(name).table("imported_secrets").col(column).to_owned()).await?;
+        }
+        manager
+            .create_table(
+                Table::create()
+                    .table("imported_shapes")
+                    .col(string("prefix"))
+                    .col(small_integer("length"))
+                    .col(string("alphabet"))
+                    .primary_key(Index::create().col("prefix").col("length").col("alphabet"))
+                    .to_owned(),
+            )
+            .await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for table in ["imported_shapes", "imported_secrets"] {
+            manager.drop_table(Table::drop().table(table).to_owned()).await?;
+        }
+        Ok(())
+    }
+}

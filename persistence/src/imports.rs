@@ -1,0 +1,186 @@
+//! Keys that come from elsewhere: stored by the hashes that were kept there, found by our own from their first verify on.
+//!
+//! The shapes of their secrets are few and are held in memory, so that a text of none of them costs no lookup. Each node reads
+//! them when it hears of a change; one that has not heard yet calls such a text unknown, which is on the safe side.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use domain::{
+    Error, Outage,
+    act::Act,
+    api_key::ApiKey,
+    clock::Timestamp,
+    id::{KeyId, OrganizationId},
+    ports::{Adopted, Imported, Imports},
+    secret::{Alphabet, OldHash, SecretHash, Shape},
+};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    prelude::Uuid, sea_query::OnConflict,
+};
+
+use crate::{
+    Store, api_keys,
+    connect::Pools,
+    convert,
+    entity::{api_key, api_key_secret, imported_secret, imported_shape},
+    organizations::unless_taken,
+    outage::Failure,
+};
+
+/// Every text that is none of ours is held against all of them.
+const MOST_SHAPES: u64 = 100;
+
+/// What imported secrets look like.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes(RwLock<Arc<[Shape]>>);
+
+impl Shapes {
+    fn hash(&self, text: &str) -> Option<SecretHash> {
+        let shapes = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        shapes.iter().find_map(|shape| shape.hash(text))
+    }
+
+    /// Reads them anew.
+    pub(crate) async fn load(&self, pools: &Pools) -> Result<(), Failure> {
+        let rows = imported_shape::Entity::find().all(&pools.read).await?;
+        let shapes = rows.iter().map(|row| {
+            let alphabet = Alphabet::parse(&row.alphabet);
+            let length = u16::try_from(row.length).ok();
+            let shape =
+                alphabet.zip(length).and_then(|(alphabet, length)| Shape::new(&row.prefix, length, alphabet).ok());
+            shape.ok_or_else(|| convert::broken("imported_shapes", "alphabet", Uuid::nil()))
+        });
+        let shapes: Arc<[Shape]> = shapes.collect::<Result<_, _>>()?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = shapes;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Imports for Store {
+    fn hash_of_imported(&self, text: &str) -> Option<SecretHash> {
+        self.shapes.hash(text)
+    }
+
+    async fn known(&self, organization: OrganizationId, hashes: &[OldHash]) -> Result<Vec<OldHash>, Outage> {
+        let mut known = Vec::new();
+        for hashes in hashes.chunks(api_keys::ROWS) {
+            let rows: Vec<Vec<u8>> = imported_secret::Entity::find()
+                .select_only()
+                .column(imported_secret::Column::Hash)
+                .filter(imported_secret::Column::OrganizationId.eq(organization.uuid()))
+                .filter(imported_secret::Column::Hash.is_in(hashes.iter().map(|hash| hash.bytes().to_vec())))
+                .into_tuple()
+                .all(&self.pools.read)
+                .await
+                .map_err(Failure::from)?;
+            known.extend(rows.into_iter().filter_map(|row| row.try_into().ok()).map(OldHash::from_bytes));
+        }
+        Ok(known)
+    }
+
+    async fn import(&self, shape: &Shape, keys: Vec<Imported>, act: &Act) -> Result<(), Error> {
+        let hashes: Arc<[OldHash]> = keys.iter().map(|imported| imported.hash).collect();
+        let keys: Arc<[ApiKey]> = keys.into_iter().map(|imported| imported.key).collect();
+        let (shape, act, caps) = (shape.clone(), act.clone(), self.caps);
+        let import = self.transaction(move |transaction, changed| {
+            let (keys, hashes, shape, act) = (keys.clone(), hashes.clone(), shape.clone(), act.clone());
+            changed.shapes = true;
+            Box::pin(async move {
+                add_shape(transaction, &shape).await?;
+                api_keys::insert_without_secrets(transaction, &keys).await?;
+                for (keys, hashes) in keys.chunks(api_keys::ROWS).zip(hashes.chunks(api_keys::ROWS)) {
+                    let rows = keys.iter().zip(hashes).map(|(key, hash)| imported_secret::ActiveModel {
+                        organization_id: Set(key.organization.uuid()),
+                        hash: Set(hash.bytes().to_vec()),
+                        api_key_id: Set(key.id.uuid()),
+                        imported_at: Set(act.at.millis()),
+                        adopted_at: Set(None),
+                    });
+                    imported_secret::Entity::insert_many(rows).exec_without_returning(transaction).await?;
+                }
+                api_keys::account_for(transaction, &keys, &act, caps).await
+            })
+        });
+        unless_taken(import.await)?;
+        // Those that other nodes have stored are heard of with their notice.
+        Ok(self.shapes.load(&self.pools).await?)
+    }
+
+    async fn adopt(&self, old: &OldHash, hash: &SecretHash, now: Timestamp) -> Result<Adopted, Outage> {
+        // Most texts of a shape are no keys: those are not worth a transaction that writes.
+        let found = waiting(&self.pools.read, old).await.map_err(Outage::from)?;
+        match found.as_slice() {
+            [] => return Ok(Adopted::No),
+            [_] => {}
+            several => {
+                let keys = several
+                    .iter()
+                    .map(|row| (OrganizationId::from_uuid(row.organization_id), KeyId::from_uuid(row.api_key_id)));
+                return Ok(Adopted::Contested(keys.collect()));
+            }
+        }
+        let (old, hash) = (*old, *hash);
+        let adopt = self.transaction(move |transaction, changed| {
+            changed.keys.push(hash);
+            Box::pin(async move {
+                let rows = waiting(transaction, &old).await?;
+                let [row] = rows.as_slice() else { return Ok(()) };
+                let key = api_key::Entity::find_by_id(row.api_key_id).one(transaction).await?;
+                let secret = api_key_secret::ActiveModel {
+                    hash: Set(hash.bytes().to_vec()),
+                    api_key_id: Set(row.api_key_id),
+                    created_at: Set(row.imported_at),
+                    expires_at: Set(None),
+                    start: Set(key.map(|key| key.start)),
+                    last_request_at: Set(None),
+                };
+                // Two who show it at once make it known once.
+                let unless_there = OnConflict::column(api_key_secret::Column::Hash).do_nothing().to_owned();
+                api_key_secret::Entity::insert(secret)
+                    .on_conflict(unless_there)
+                    .exec_without_returning(transaction)
+                    .await?;
+                let adopted = imported_secret::ActiveModel {
+                    organization_id: Set(row.organization_id),
+                    hash: Set(row.hash.clone()),
+                    adopted_at: Set(Some(now.millis())),
+                    ..imported_secret::ActiveModel::default()
+                };
+                imported_secret::Entity::update(adopted).exec(transaction).await?;
+                Ok(())
+            })
+        });
+        adopt.await?;
+        Ok(Adopted::Yes)
+    }
+}
+
+/// Who has imported a secret with this hash that was not shown since.
+async fn waiting<C: ConnectionTrait>(db: &C, old: &OldHash) -> Result<Vec<imported_secret::Model>, Failure> {
+    let rows = imported_secret::Entity::find()
+        .filter(imported_secret::Column::Hash.eq(old.bytes().to_vec()))
+        .filter(imported_secret::Column::AdoptedAt.is_null())
+        .order_by_asc(imported_secret::Column::OrganizationId)
+        .all(db)
+        .await?;
+    Ok(rows)
+}
+
+async fn add_shape<C: ConnectionTrait>(db: &C, shape: &Shape) -> Result<(), Failure> {
+    let length = i16::try_from(shape.length()).unwrap_or(i16::MAX);
+    let row = imported_shape::ActiveModel {
+        prefix: Set(shape.prefix().to_owned()),
+        length: Set(length),
+        alphabet: Set(shape.alphabet().code().to_owned()),
+    };
+    let columns = [imported_shape::Column::Prefix, imported_shape::Column::Length, imported_shape::Column::Alphabet];
+    let unless_there = OnConflict::columns(columns).do_nothing().to_owned();
+    imported_shape::Entity::insert(row).on_conflict(unless_there).exec_without_returning(db).await?;
+    if imported_shape::Entity::find().count(db).await? > MOST_SHAPES {
+        return Err(Failure::Refused(Error::TooManyShapes));
+    }
+    Ok(())
+}
