@@ -25,6 +25,7 @@ use crate::{
     limiter::Limiter,
     methods::Methods,
     metrics::Page,
+    once::Repeats,
     refused::RefusedChanges,
     request_id::RequestIds,
     verifier::Outcomes,
@@ -57,6 +58,7 @@ fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> 
         sessions: services.sessions.clone(),
         keyring,
         clock: services.clock.clone(),
+        repeats: Repeats { stored: services.repeats.clone(), clock: services.clock.clone() },
         failures: Limiter::new(config.auth_failure_rate),
         own_origin: config.public_origin.clone(),
     })

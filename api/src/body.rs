@@ -50,6 +50,11 @@ pub struct Deferred<T> {
 impl<T: Document> Deferred<T> {
     /// Reads the body: content type, size, JSON, types, in this order.
     pub async fn read(self) -> Result<T, Failure> {
+        Ok(self.read_with_hash().await?.0)
+    }
+
+    /// The same, with the BLAKE3 hash of the body as it was sent.
+    pub async fn read_with_hash(self) -> Result<(T, [u8; 32]), Failure> {
         let is_json = self.content_type.is_none_or(|value| {
             value
                 .split(|byte| *byte == b';')
@@ -60,10 +65,11 @@ impl<T: Document> Deferred<T> {
             return Err(Failure::UnsupportedMediaType);
         }
         let bytes = bounded(self.body, T::LIMIT).await?;
-        match T::read_plain(&bytes) {
-            Some(document) => Ok(document),
-            None => T::read(Members::of(json::parse(&bytes)?)?),
-        }
+        let document = match T::read_plain(&bytes) {
+            Some(document) => document,
+            None => T::read(Members::of(json::parse(&bytes)?)?)?,
+        };
+        Ok((document, *blake3::hash(&bytes).as_bytes()))
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Services {
     pub tokens: Arc<Tokens>,
     /// The use cases on the log.
     pub audit: Arc<AuditLog>,
+    /// What was answered to requests that are done once.
+    pub repeats: Arc<dyn ports::Repeats>,
     /// Takes what was refused for the log.
     pub log: Arc<dyn ports::AuditLog>,
     /// Sign-up.
@@ -175,6 +177,7 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
             entropy: entropy.clone(),
         })),
         audit: Arc::new(AuditLog::new(ports.clone(), ports.clone())),
+        repeats: ports.clone(),
         log: ports.clone(),
         enroll: Arc::new(Enroll::new(ports.clone(), clock.clone(), entropy.clone())),
         bootstrap: Bootstrap::new(ports.clone(), ports, clock.clone(), entropy.clone()),

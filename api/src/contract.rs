@@ -232,6 +232,22 @@ pub mod when {
         DEFECT,
         UNAVAILABLE,
     ];
+    /// 422.
+    pub const OTHER_BODY: (u16, &str) = (422, "A request with the same `Idempotency-Key` had another body.");
+    /// What an operation may answer that is done once, if the client says so.
+    pub const CREATING: &[(u16, &str)] = &[
+        INVALID,
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        NOT_FOUND,
+        CONFLICT,
+        TOO_LARGE,
+        UNSUPPORTED,
+        OTHER_BODY,
+        TOO_MANY,
+        DEFECT,
+        UNAVAILABLE,
+    ];
     /// What an operation with a body may answer.
     pub const WRITING: &[(u16, &str)] = &[
         INVALID,

@@ -20,6 +20,7 @@ use crate::{
     failure::Failure,
     jwt::{keyring::Keyring, outside::Outside},
     limiter::{Limiter, RetryAfter},
+    once::Repeats,
 };
 
 /// Authenticates callers, and slows down those who guess.
@@ -36,6 +37,8 @@ pub struct Gate {
     pub keyring: Option<Arc<Keyring>>,
     /// For the attempts of a minute.
     pub clock: Arc<dyn Clock>,
+    /// What callers have had done before.
+    pub repeats: Repeats,
     /// How often an address may fail.
     pub failures: Limiter,
     /// Cookies are taken from pages of this origin.
@@ -53,8 +56,11 @@ impl Gate {
     pub async fn admit(&self, credential: &Credential) -> Result<Caller, Failure> {
         let too_many = |RetryAfter(retry_after)| Failure::TooManyAttempts { retry_after };
         self.failures.check(credential.address, self.clock.now()).map_err(too_many)?;
-        let origin =
-            Origin { client: Some(credential.address.0), request_id: credential.request_id.clone(), session: None };
+        let origin = Origin {
+            client: Some(credential.address.0),
+            request_id: credential.request_id.clone(),
+            ..Origin::default()
+        };
         let outcome = self.authenticate(credential, &origin).await;
         if matches!(outcome, Err(Failure::MalformedCredential | Failure::Refused(Error::Unauthenticated(_)))) {
             self.failures.count(credential.address, self.clock.now()).map_err(too_many)?;

@@ -26,6 +26,7 @@ pub mod lifecycle;
 pub mod limiter;
 pub mod methods;
 pub mod metrics;
+pub mod once;
 pub mod probe;
 pub mod proof;
 pub mod refused;

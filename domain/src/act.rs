@@ -18,6 +18,17 @@ pub struct Origin {
     pub request_id: Option<Box<str>>,
     /// The session that it was made in, if any.
     pub session: Option<SessionId>,
+    /// What tells it from its repetitions, if the client has said so.
+    pub once: Option<Once>,
+}
+
+/// A request that is to be done once, however often it is sent (draft-ietf-httpapi-idempotency-key-header).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// Who sends it where, and the client's own word for it: all of its repetitions have the same.
+    pub scope: [u8; 32],
+    /// What it says: another body is another request.
+    pub body: [u8; 32],
 }
 
 /// Who changed something.

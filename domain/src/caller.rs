@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    act::{Act, Action, Actor, Origin},
+    act::{Act, Action, Actor, Once, Origin},
     addresses::AddressList,
     api_key::Creator,
     clock::Timestamp,
@@ -40,6 +40,13 @@ impl Caller {
     #[must_use]
     pub fn holding(key: Arc<Snapshot>) -> Self {
         Self { who: Who::Key(key), origin: Origin::default() }
+    }
+
+    /// The same, with a request that is to be done once.
+    #[must_use]
+    pub fn once(mut self, once: Option<Once>) -> Self {
+        self.origin.once = once;
+        self
     }
 
     /// The key that was shown, by itself or by a session.
@@ -243,6 +250,12 @@ impl Authority {
     #[must_use]
     pub fn act(&self, action: Action, at: Timestamp) -> Act {
         self.caller.act(self.organization(), action, Some(self.permission.clone()), at)
+    }
+
+    /// The same, for a request that is to be done once.
+    #[must_use]
+    pub fn once(self, once: Option<Once>) -> Self {
+        Self { caller: self.caller.once(once), ..self }
     }
 
     /// Who it is.

@@ -47,6 +47,10 @@ pub enum Error {
     CapReached(Capped),
     /// A refill needs both an amount and an interval; this one is missing.
     RefillWithout(RefillPart),
+    /// The same request is being done, or was, and its answer is lost.
+    InFlight,
+    /// A request that is to be done once was sent before, saying something else.
+    OtherBody,
     /// Secrets of very many different shapes were imported.
     TooManyShapes,
     /// An older secret of the key goes on.
@@ -113,6 +117,8 @@ impl fmt::Display for Error {
             Self::InUse => f.write_str("keys or members have this permission set"),
             Self::CapReached(what) => write!(f, "the organization has as many {what:?} as it may have"),
             Self::RefillWithout(part) => write!(f, "a refill without its {part:?}"),
+            Self::InFlight => f.write_str("the same request is being done"),
+            Self::OtherBody => f.write_str("the same request said something else before"),
             Self::TooManyShapes => f.write_str("secrets of too many shapes were imported"),
             Self::StillRotating => f.write_str("an older secret of the key goes on"),
             Self::VersionMismatch => f.write_str("the key has another version"),

@@ -5,6 +5,7 @@ mod audit;
 mod credentials;
 mod imports;
 mod organizations;
+mod repeats;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ pub use self::{
     credentials::{Brought, Families, Known, People, Sessions},
     imports::{Adopted, Imported, Imports},
     organizations::{Members, MembershipChanges, OrganizationChanges, Organizations, SetChanges, Sets},
+    repeats::Repeats,
 };
 use crate::{
     act::Act,

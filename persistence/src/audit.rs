@@ -22,6 +22,7 @@ use crate::{
     Store, convert, deletion,
     entity::{audit_chain, audit_event},
     outage::Failure,
+    repeats,
 };
 
 /// Events in one statement: SQLite takes at most 32,766 parameters.
@@ -31,6 +32,9 @@ const ROWS: usize = 1_000;
 /// its end.
 pub(crate) async fn note<C: ConnectionTrait>(db: &C, act: &Act, targets: &[Uuid]) -> Result<(), Failure> {
     let events = targets.iter().map(|target| event(act, Outcome::Done, None, *target, 1)).collect();
+    if let Some(once) = act.origin.once.filter(|_| !targets.is_empty()) {
+        repeats::note(db, &once, act.at).await?;
+    }
     append(db, act.organization, events).await
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod membership_permission_set;
 pub(crate) mod organization;
 pub(crate) mod organization_usage;
 pub(crate) mod permission_set;
+pub(crate) mod request;
 pub(crate) mod session;
 pub(crate) mod token_family;
 pub(crate) mod user;

@@ -27,6 +27,7 @@ mod organizations;
 mod outage;
 mod people;
 mod reach;
+mod repeats;
 mod retry;
 mod rotation;
 mod schema;

@@ -36,6 +36,7 @@ impl Store {
         let keys = self.remove_deleted(now).await?;
         let events = self.remove_old_events(now).await?;
         let usage = self.remove_old_usage(now).await?;
+        self.forget_requests(now).await?;
         if keys + events + usage > 0 {
             tracing::info!(target: "claviger", keys, events, usage, "removed what was kept long enough");
         }

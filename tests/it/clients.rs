@@ -51,8 +51,8 @@ async fn the_generated_rust_client_goes_through_the_quick_start() {
         rate_limit_max: None,
         rate_limit_window: None,
     };
-    let created = admin.create_api_key(&data.org_id, &new).await.expect("created").into_inner();
-    let reader = client(&base, Some(&created.key));
+    let created = admin.create_api_key(&data.org_id, None, &new).await.expect("created").into_inner();
+    let reader = client(&base, created.key.as_deref());
     let listed = reader
         .list_api_keys(&data.org_id, None, None, None, None, None, None, None, None, None, None, None, None)
         .await

@@ -30,6 +30,7 @@ mod locktera;
 mod members;
 mod metrics;
 mod native_verify;
+mod once;
 mod operations;
 mod organizations;
 mod outage;

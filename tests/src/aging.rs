@@ -171,6 +171,17 @@ impl TestDatabase {
         if self.is_postgres() { format!("'{text}'") } else { format!("X'{}'", text.replace('-', "")) }
     }
 
+    /// Whether this text is anywhere in what is kept of requests.
+    pub async fn holds(&self, text: &str) -> bool {
+        let database = Database::connect(self.url()).await.expect("the database is there");
+        let sql = "SELECT answer FROM requests WHERE answer IS NOT NULL";
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let rows = database.query_all_raw(statement).await.expect("rows");
+        database.close().await.expect("the connection ends");
+        assert!(!rows.is_empty(), "something is kept");
+        rows.iter().any(|row| row.try_get::<String>("", "answer").expect("a text").contains(text))
+    }
+
     /// Somebody with the database does this to the log of an organization.
     pub async fn tamper(&self, org_id: &str, tampering: Tampering) {
         let of = format!("organization_id = {}", self.id(org_id));

@@ -95,7 +95,8 @@ impl LiveKit {
     async fn sign_up(&self, anyone: &Anyone, body: Deferred<SignUpBody>) -> Result<CreatedKeyReply, Failure> {
         self.admit(anyone)?;
         let sign_up = body.read().await?.into_domain()?;
-        let origin = Origin { client: Some(anyone.address.0), request_id: anyone.request_id.clone(), session: None };
+        let origin =
+            Origin { client: Some(anyone.address.0), request_id: anyone.request_id.clone(), ..Origin::default() };
         let (enrolment, secret) = self.enroll.enroll(sign_up, origin).await?;
         Ok(CreatedKeyReply::new(&enrolment, &secret))
     }

@@ -23,6 +23,7 @@ mod question;
 mod rotation;
 mod session;
 mod sets;
+mod shape;
 mod tokens;
 mod update;
 mod usage;

@@ -29,7 +29,7 @@ const created = await admin.POST("/orgs/{org_id}/api_keys", {
 });
 check(created.data !== undefined, "create");
 check(created.data.expires_at === null && created.data.metadata?.["team"] === "a", "nullable fields");
-const reader = as(created.data.key);
+const reader = as(created.data.key ?? "");
 
 const listed = await reader.GET("/orgs/{org_id}/api_keys", { params: { path, query: { limit: 10 } } });
 const keys: ApiKey[] = listed.data ?? [];

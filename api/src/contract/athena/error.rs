@@ -88,6 +88,8 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
             Error::NeverValid => (bad, "The key would be expired before it becomes valid", None),
             Error::StillRotating => (StatusCode::CONFLICT, "An older key goes on", None),
             Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The API Key has changed", None),
+            Error::InFlight => (StatusCode::CONFLICT, "The same request is being done", None),
+            Error::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "The request said something else before", None),
             Error::TooManyShapes => (StatusCode::CONFLICT, "Keys of too many different shapes were imported", None),
             Error::NothingToChange => (bad, "No values to update.", Some("NO_VALUES_TO_UPDATE")),
             Error::EmailTaken => (StatusCode::CONFLICT, "A user with this email already exists", None),

@@ -82,6 +82,8 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
             Error::StillRotating => (StatusCode::CONFLICT, "An older API key goes on"),
             Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The API key has changed"),
+            Error::InFlight => (StatusCode::CONFLICT, "The same request is being done"),
+            Error::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "The request said something else before"),
             Error::NothingToChange => (StatusCode::BAD_REQUEST, "There is nothing to change"),
             Error::EmailTaken => (StatusCode::BAD_REQUEST, "User with this email already exists"),
             Error::PlatformExists => (StatusCode::CONFLICT, "There is a platform organization already"),

@@ -18,16 +18,17 @@ use super::{
     create::CreateKey,
     cursor::Cursor,
     dto::{CreatedKeyView, PageSize},
-    error::{Reading, Writing},
+    error::{Creating, Reading},
     list::{self, KeyList},
     parameters::{self, Flag, Instant, Members, OfUser, Sort},
 };
 use crate::{
     body::Deferred,
-    contract::{Failed, Success, Tag},
+    contract::{Failed, Tag},
     credentials::Credential,
     failure::Fields,
     gate::Gate,
+    once::{OnceOnly, Repeatable, Turn, hide_key},
     wire::{Id, Unread},
 };
 
@@ -121,13 +122,23 @@ impl AllKeys {
         credential: Credential,
         /// The organization.
         org_id: Path<Unread<Id>>,
+        /// A word of the client's for this request: sent again within 12 hours, it is not done again, and gets the same answer
+        /// without its secret.
+        #[oai(name = "Idempotency-Key")]
+        repeatable: Repeatable,
         /// What the key will be.
         body: Deferred<CreateKey>,
-    ) -> Result<Success<CreatedKeyView>, Failed<Writing>> {
+    ) -> Result<OnceOnly<CreatedKeyView>, Failed<Creating>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
-        let new = body.read().await?.into_domain(authority.caller(), self.keys.now())?;
+        let (body, hash) = body.read_with_hash().await?;
+        let once = match self.gate.repeats.turn(&repeatable, authority.caller(), hash).await? {
+            Turn::First(once) => once,
+            Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
+        };
+        let authority = authority.once(once);
+        let new = body.into_domain(authority.caller(), self.keys.now())?;
         let (key, secret) = self.keys.create(&authority, new).await?;
-        Ok(Success(CreatedKeyView::new(&key, &secret)))
+        Ok(self.gate.repeats.done(once, CreatedKeyView::new(&key, &secret), hide_key).await)
     }
 }

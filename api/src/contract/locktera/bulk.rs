@@ -11,14 +11,15 @@ use domain::{
 };
 use poem_openapi::{Object, OpenApi, param::Path};
 
-use super::{create::CreateKey, dto::CreatedKeyView, error::Writing};
+use super::{create::CreateKey, dto::CreatedKeyView, error::Creating};
 use crate::{
     body::{BULK_LIMIT, Deferred, Document},
-    contract::{Failed, Success, Tag},
+    contract::{Failed, Tag},
     credentials::Credential,
     failure::{Failure, Fields},
     gate::Gate,
     json::{Members, each},
+    once::{OnceOnly, Repeatable, Turn, hide_keys, nothing_to_hide},
     wire::{Id, Unread},
 };
 
@@ -45,14 +46,25 @@ impl Bulk {
         credential: Credential,
         /// The organization.
         org_id: Path<Unread<Id>>,
+        /// A word of the client's for this request: sent again within 12 hours, it is not done again, and gets the same answer
+        /// without its secret.
+        #[oai(name = "Idempotency-Key")]
+        repeatable: Repeatable,
         /// What the keys will be.
         body: Deferred<CreateKeys>,
-    ) -> Result<Success<CreatedKeys>, Failed<Writing>> {
+    ) -> Result<OnceOnly<CreatedKeys>, Failed<Creating>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
-        let new = body.read().await?.into_domain(authority.caller(), self.keys.now())?;
+        let (body, hash) = body.read_with_hash().await?;
+        let once = match self.gate.repeats.turn(&repeatable, authority.caller(), hash).await? {
+            Turn::First(once) => once,
+            Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
+        };
+        let authority = authority.once(once);
+        let new = body.into_domain(authority.caller(), self.keys.now())?;
         let made = self.keys.create_many(&authority, new).await?;
-        Ok(Success(CreatedKeys { keys: made.iter().map(|(key, secret)| CreatedKeyView::new(key, secret)).collect() }))
+        let made = CreatedKeys { keys: made.iter().map(|(key, secret)| CreatedKeyView::new(key, secret)).collect() };
+        Ok(self.gate.repeats.done(once, made, hide_keys).await)
     }
 
     /// Delete up to 1,000 keys of an organization
@@ -65,17 +77,28 @@ impl Bulk {
         credential: Credential,
         /// The organization.
         org_id: Path<Unread<Id>>,
+        /// A word of the client's for this request: sent again within 12 hours, it is not done again, and gets the same answer
+        /// without its secret.
+        #[oai(name = "Idempotency-Key")]
+        repeatable: Repeatable,
         /// Which keys.
         body: Deferred<DeleteKeys>,
-    ) -> Result<Success<DeletedKeys>, Failed<Writing>> {
+    ) -> Result<OnceOnly<DeletedKeys>, Failed<Creating>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
-        let texts = body.read().await?.ids;
+        let (body, hash) = body.read_with_hash().await?;
+        let once = match self.gate.repeats.turn(&repeatable, authority.caller(), hash).await? {
+            Turn::First(once) => once,
+            Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
+        };
+        let authority = authority.once(once);
+        let texts = body.ids;
         let ids = texts.iter().filter_map(|text| text.parse().ok()).collect();
         let deleted: HashSet<KeyId> = self.keys.delete_many(&authority, ids).await?.into_iter().collect();
         let is_gone = |text: &String| text.parse().is_ok_and(|id| deleted.contains(&id));
         let not_found = texts.into_iter().filter(|text| !is_gone(text)).collect();
-        Ok(Success(DeletedKeys { deleted: deleted.len() as u64, not_found }))
+        let answer = DeletedKeys { deleted: deleted.len() as u64, not_found };
+        Ok(self.gate.repeats.done(once, answer, nothing_to_hide).await)
     }
 }
 

@@ -140,13 +140,13 @@ impl From<&ApiKey> for KeyView {
 pub(super) struct CreatedKeyView {
     #[oai(flatten)]
     view: KeyView,
-    /// The text that the key is used with. It is shown in this answer only.
-    key: String,
+    /// The text that the key is used with. It is shown in this answer only: null where the answer is sent again.
+    key: Nullable<String>,
 }
 
 impl CreatedKeyView {
     pub(super) fn new(key: &ApiKey, secret: &Secret) -> Self {
-        Self { view: key.into(), key: secret.expose().to_owned() }
+        Self { view: key.into(), key: Nullable(Some(secret.expose().to_owned())) }
     }
 }
 

@@ -43,6 +43,15 @@ impl Documented for Removing {
     const STATUSES: &'static [(u16, &'static str)] = when::REMOVING;
 }
 
+/// Operations that are done once, if the client says so.
+#[derive(Debug)]
+pub(super) struct Creating;
+
+impl Documented for Creating {
+    type Body = ErrorBody;
+    const STATUSES: &'static [(u16, &'static str)] = when::CREATING;
+}
+
 /// Operations with a body.
 #[derive(Debug)]
 pub(super) struct Writing;
@@ -121,6 +130,13 @@ fn words(failure: &Failure) -> (StatusCode, String) {
                 (StatusCode::CONFLICT, "An older text of the key goes on; both end with a grace time of 0")
             }
             Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The key has another version by now"),
+            Error::InFlight => {
+                (StatusCode::CONFLICT, "A request with this Idempotency-Key is being done, or its answer was lost")
+            }
+            Error::OtherBody => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "A request with this Idempotency-Key was sent before with another body",
+            ),
             Error::TooManyShapes => (StatusCode::CONFLICT, "Keys of too many different shapes were imported"),
             Error::NothingToChange => (StatusCode::BAD_REQUEST, "There is nothing to change"),
             Error::EmailTaken => (StatusCode::CONFLICT, "A user with this email already exists"),

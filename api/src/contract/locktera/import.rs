@@ -9,20 +9,21 @@ use domain::{
     clock::Timestamp,
     keys::{Keys, NewKey, OldKey, Owner, Taken},
     permission::Permission,
-    secret::{Alphabet, OldHash, Shape},
+    secret::{OldHash, Shape},
 };
 use poem_openapi::{Enum, Object, OpenApi, param::Path};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{create::Settings, error::Writing};
+use super::{create::Settings, error::Creating, shape::ShapeOfKeys};
 use crate::{
     body::{BULK_LIMIT, Deferred, Document},
-    contract::{Failed, Success, Tag},
+    contract::{Failed, Tag},
     credentials::Credential,
     failure::{Failure, Fields},
     gate::Gate,
     json::{Members, each},
+    once::{OnceOnly, Repeatable, Turn, nothing_to_hide},
     time::Moment,
     wire::{Id, Nullable, Unread},
 };
@@ -54,18 +55,27 @@ impl Import {
         credential: Credential,
         /// The organization.
         org_id: Path<Unread<Id>>,
+        /// A word of the client's for this request: sent again within 12 hours, it is not done again, and gets the same answer
+        /// without its secret.
+        #[oai(name = "Idempotency-Key")]
+        repeatable: Repeatable,
         /// The keys.
         body: Deferred<ImportKeys>,
-    ) -> Result<Success<ImportedKeys>, Failed<Writing>> {
+    ) -> Result<OnceOnly<ImportedKeys>, Failed<Creating>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::ORG_ADMIN, org_id.id()).await?;
-        let body = body.read().await?;
+        let (body, hash) = body.read_with_hash().await?;
+        let once = match self.gate.repeats.turn(&repeatable, authority.caller(), hash).await? {
+            Turn::First(once) => once,
+            Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
+        };
+        let authority = authority.once(once);
         let dry_run = body.dry_run.unwrap_or(false);
         let shape = body.shape.read()?;
         let now = self.keys.now();
         let old = each("keys", body.keys, |key| key.into_domain(authority.caller(), &shape, now))?;
         let taken = self.keys.import(&authority, &shape, old, dry_run).await?;
-        Ok(Success(ImportedKeys::new(&taken, dry_run)))
+        Ok(self.gate.repeats.done(once, ImportedKeys::new(&taken, dry_run), nothing_to_hide).await)
     }
 }
 
@@ -80,33 +90,6 @@ struct ImportKeys {
     /// 1 to 1,000 keys.
     #[oai(validator(min_items = 1, max_items = 1000))]
     keys: Vec<ImportKey>,
-}
-
-/// What the texts of the keys look like: only such texts are looked up by the old hash.
-#[derive(Object)]
-#[oai(rename = "ImportShape")]
-struct ShapeOfKeys {
-    /// What stands in front of each: at most 32 of `A-Z a-z 0-9 _ -`, or nothing.
-    #[oai(validator(pattern = "^[A-Za-z0-9_-]{0,32}$"))]
-    prefix: String,
-    /// How many characters follow: 16 to 256.
-    #[oai(validator(minimum(value = "16"), maximum(value = "256")))]
-    length: u64,
-    alphabet: AlphabetOfKeys,
-}
-
-/// Which characters these are.
-#[derive(Clone, Copy, Enum)]
-#[oai(rename = "ImportAlphabet", rename_all = "lowercase")]
-enum AlphabetOfKeys {
-    /// `A-Z a-z`.
-    Letters,
-    /// `A-Z a-z 0-9`.
-    Alphanumeric,
-    /// `A-Z a-z 0-9 _ -`.
-    Base64url,
-    /// `0-9 a-f`.
-    Hex,
 }
 
 /// A key of another system.
@@ -159,41 +142,6 @@ impl Document for ImportKeys {
         }
         let keys = each("keys", keys, |key| Members::of(Value::Object(key)).and_then(ImportKey::take))?;
         Ok(Self { shape, dry_run, keys })
-    }
-}
-
-impl ShapeOfKeys {
-    fn take(mut members: Members) -> Result<Self, Failure> {
-        let prefix = members.optional("prefix").unwrap_or_default();
-        let length = members.required("length").unwrap_or_default();
-        let alphabet: Option<String> = members.required("alphabet");
-        members.finish_strictly()?;
-        let alphabet = match alphabet.as_deref().and_then(Alphabet::parse) {
-            Some(Alphabet::Letters) => AlphabetOfKeys::Letters,
-            Some(Alphabet::Alphanumeric) => AlphabetOfKeys::Alphanumeric,
-            Some(Alphabet::Base64Url) => AlphabetOfKeys::Base64url,
-            Some(Alphabet::Hex) => AlphabetOfKeys::Hex,
-            None => {
-                let expected = "must be letters, alphanumeric, base64url or hex";
-                return Err(Failure::Invalid(Fields::one("alphabet", expected)));
-            }
-        };
-        Ok(Self { prefix, length, alphabet })
-    }
-
-    fn read(&self) -> Result<Shape, Failure> {
-        let alphabet = match self.alphabet {
-            AlphabetOfKeys::Letters => Alphabet::Letters,
-            AlphabetOfKeys::Alphanumeric => Alphabet::Alphanumeric,
-            AlphabetOfKeys::Base64url => Alphabet::Base64Url,
-            AlphabetOfKeys::Hex => Alphabet::Hex,
-        };
-        let wrong = |name: &str, invalid| Failure::Invalid(Fields::one(&format!("shape.{name}"), invalid));
-        let length = u16::try_from(self.length).unwrap_or(u16::MAX);
-        Shape::new(&self.prefix, length, alphabet).map_err(|invalid| match invalid {
-            invalid @ domain::text::Invalid::Prefix => wrong("prefix", invalid),
-            invalid => wrong("length", invalid),
-        })
     }
 }
 

@@ -13,7 +13,7 @@ use poem_openapi::{
 
 use super::{
     dto::{KeyView, Message},
-    error::{Reading, Removing, Revising},
+    error::{Creating, Reading, Revising},
     update::{UpdateKey, Versions},
 };
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     contract::{Failed, Success, Tag, header},
     credentials::Credential,
     gate::Gate,
+    once::{OnceOnly, Repeatable, Turn, nothing_to_hide},
     wire::{Id, Unread},
 };
 
@@ -111,11 +112,21 @@ impl OneKey {
         org_id: Path<Unread<Id>>,
         /// The key.
         key_id: Path<Unread<Id>>,
-    ) -> Result<Versioned<KeyView>, Failed<Removing>> {
+        /// A word of the client's for this request: sent again within 12 hours, it is not done again, and gets the same answer
+        /// without its secret.
+        #[oai(name = "Idempotency-Key")]
+        repeatable: Repeatable,
+    ) -> Result<OnceOnly<KeyView>, Failed<Creating>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
+        let hash = [0; 32];
+        let once = match self.gate.repeats.turn(&repeatable, authority.caller(), hash).await? {
+            Turn::First(once) => once,
+            Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
+        };
+        let authority = authority.once(once);
         let key = self.keys.restore(&authority, key_id.id()).await?;
-        Ok(Versioned { version: key.version, body: KeyView::from(&key) })
+        Ok(self.gate.repeats.done(once, KeyView::from(&key), nothing_to_hide).await)
     }
 }
 

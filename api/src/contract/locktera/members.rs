@@ -10,7 +10,7 @@ use poem_openapi::{
 
 use super::{
     dto::{Message, PageSize},
-    error::{Reading, Removing, Writing},
+    error::{Creating, Reading, Removing, Writing},
     page::{Asked, Page},
     people::{AddMember, MemberView, UpdateMember},
 };
@@ -19,6 +19,7 @@ use crate::{
     contract::{Failed, Success, Tag},
     credentials::Credential,
     gate::Gate,
+    once::{OnceOnly, Repeatable, Turn, nothing_to_hide},
     wire::{Id, Unread},
 };
 
@@ -68,13 +69,24 @@ impl Members {
         credential: Credential,
         /// The organization.
         org_id: Path<Unread<Id>>,
+        /// A word of the client's for this request: sent again within 12 hours, it is not done again, and gets the same answer
+        /// without its secret.
+        #[oai(name = "Idempotency-Key")]
+        repeatable: Repeatable,
         /// Who, and what they may do.
         body: Deferred<AddMember>,
-    ) -> Result<Success<MemberView>, Failed<Writing>> {
+    ) -> Result<OnceOnly<MemberView>, Failed<Creating>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::MEMBERS_ADMIN, org_id.id()).await?;
-        let new = body.read().await?.into_domain(&self.people)?;
-        Ok(Success(MemberView::from(&self.organizations.add_member(&authority, new).await?)))
+        let (body, hash) = body.read_with_hash().await?;
+        let once = match self.gate.repeats.turn(&repeatable, authority.caller(), hash).await? {
+            Turn::First(once) => once,
+            Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
+        };
+        let authority = authority.once(once);
+        let new = body.into_domain(&self.people)?;
+        let view = MemberView::from(&self.organizations.add_member(&authority, new).await?);
+        Ok(self.gate.repeats.done(once, view, nothing_to_hide).await)
     }
 
     /// Get a member of an organization

@@ -10,7 +10,7 @@ use poem_openapi::{
 
 use super::{
     dto::{Message, PageSize},
-    error::{Reading, Removing, Writing},
+    error::{Creating, Reading, Removing, Writing},
     organization::{CreateOrganization, OrganizationView, UpdateOrganization},
     page::{Asked, Page},
 };
@@ -20,6 +20,7 @@ use crate::{
     credentials::Credential,
     failure::{Failure, Fields},
     gate::Gate,
+    once::{OnceOnly, Repeatable, Turn, nothing_to_hide},
     wire::{Id, Unread},
 };
 
@@ -65,13 +66,24 @@ impl Organizations {
     async fn create_organization(
         &self,
         credential: Credential,
+        /// A word of the client's for this request: sent again within 12 hours, it is not done again, and gets the same answer
+        /// without its secret.
+        #[oai(name = "Idempotency-Key")]
+        repeatable: Repeatable,
         /// What it will be.
         body: Deferred<CreateOrganization>,
-    ) -> Result<Success<OrganizationView>, Failed<Writing>> {
+    ) -> Result<OnceOnly<OrganizationView>, Failed<Creating>> {
         let caller = self.gate.admit(&credential).await?;
         caller.require(&Permission::ORG_ADMIN)?;
-        let new = body.read().await?.into_domain()?;
-        Ok(Success(OrganizationView::from(&self.organizations.create(&caller, new).await?)))
+        let (body, hash) = body.read_with_hash().await?;
+        let once = match self.gate.repeats.turn(&repeatable, &caller, hash).await? {
+            Turn::First(once) => once,
+            Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
+        };
+        let caller = caller.once(once);
+        let new = body.into_domain()?;
+        let view = OrganizationView::from(&self.organizations.create(&caller, new).await?);
+        Ok(self.gate.repeats.done(once, view, nothing_to_hide).await)
     }
 
     /// Get an organization

@@ -11,7 +11,7 @@ use poem_openapi::{Object, OpenApi, param::Path};
 
 use super::{
     dto::{CreatedKeyView, Message},
-    error::{Reading, Writing},
+    error::{Creating, Reading},
 };
 use crate::{
     body::{Deferred, Document},
@@ -20,6 +20,7 @@ use crate::{
     failure::{Failure, Fields},
     gate::Gate,
     json::Members,
+    once::{OnceOnly, Repeatable, Turn, hide_key},
     time::Moment,
     wire::{Id, Nullable, Unread},
 };
@@ -48,14 +49,24 @@ impl Rotations {
         org_id: Path<Unread<Id>>,
         /// The key.
         key_id: Path<Unread<Id>>,
+        /// A word of the client's for this request: sent again within 12 hours, it is not done again, and gets the same answer
+        /// without its secret.
+        #[oai(name = "Idempotency-Key")]
+        repeatable: Repeatable,
         /// For how long the old text goes on.
         body: Deferred<RotateKey>,
-    ) -> Result<Success<CreatedKeyView>, Failed<Writing>> {
+    ) -> Result<OnceOnly<CreatedKeyView>, Failed<Creating>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_WRITE, org_id.id()).await?;
-        let grace = body.read().await?.grace()?;
+        let (body, hash) = body.read_with_hash().await?;
+        let once = match self.gate.repeats.turn(&repeatable, authority.caller(), hash).await? {
+            Turn::First(once) => once,
+            Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
+        };
+        let authority = authority.once(once);
+        let grace = body.grace()?;
         let (key, secret) = self.keys.rotate(&authority, key_id.id(), grace).await?;
-        Ok(Success(CreatedKeyView::new(&key, &secret)))
+        Ok(self.gate.repeats.done(once, CreatedKeyView::new(&key, &secret), hide_key).await)
     }
 
     /// Look at the old text of a key that goes on

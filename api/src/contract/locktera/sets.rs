@@ -14,7 +14,7 @@ use poem_openapi::{
 
 use super::{
     dto::{KeyView, Message, PageSize},
-    error::{Reading, Removing, Writing},
+    error::{Creating, Reading, Removing, Writing},
     page::{Asked, Page},
     parameters::{self, Flag},
     people::{AttachSets, CreateSet, SetView, UpdateSet},
@@ -25,6 +25,7 @@ use crate::{
     credentials::Credential,
     failure::Fields,
     gate::Gate,
+    once::{OnceOnly, Repeatable, Turn, nothing_to_hide},
     wire::{Id, Unread},
 };
 
@@ -71,13 +72,24 @@ impl Sets {
         credential: Credential,
         /// The organization.
         org_id: Path<Unread<Id>>,
+        /// A word of the client's for this request: sent again within 12 hours, it is not done again, and gets the same answer
+        /// without its secret.
+        #[oai(name = "Idempotency-Key")]
+        repeatable: Repeatable,
         /// What it will be.
         body: Deferred<CreateSet>,
-    ) -> Result<Success<SetView>, Failed<Writing>> {
+    ) -> Result<OnceOnly<SetView>, Failed<Creating>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::SETS_ADMIN, org_id.id()).await?;
-        let new = body.read().await?.into_domain()?;
-        Ok(Success(SetView::from(&self.organizations.create_set(&authority, new).await?)))
+        let (body, hash) = body.read_with_hash().await?;
+        let once = match self.gate.repeats.turn(&repeatable, authority.caller(), hash).await? {
+            Turn::First(once) => once,
+            Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
+        };
+        let authority = authority.once(once);
+        let new = body.into_domain()?;
+        let view = SetView::from(&self.organizations.create_set(&authority, new).await?);
+        Ok(self.gate.repeats.done(once, view, nothing_to_hide).await)
     }
 
     /// Get a permission set
