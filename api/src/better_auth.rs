@@ -73,7 +73,8 @@ pub async fn import(
     for row in &rows {
         let row: Row = serde_json::from_str(row)?;
         let (id, prefix) = (row.id.clone(), row.prefix.clone().unwrap_or_default());
-        match old_key(row, now) {
+        let key = shape(&prefix, length).and_then(|shape| old_key(row, &shape, now));
+        match key {
             Ok(key) => by_prefix.entry(prefix).or_default().push(key),
             Err(reason) => writeln!(wrong, "key {id}: {reason}")?,
         }
@@ -83,7 +84,7 @@ pub async fn import(
     }
     let (mut imported, mut existing) = (0, 0);
     for (prefix, keys) in by_prefix {
-        let shape = Shape::new(&prefix, length, Alphabet::Letters).map_err(|wrong| format!("{prefix:?} {wrong}"))?;
+        let shape = shape(&prefix, length)?;
         for keys in keys.chunks(MANY) {
             let taken = services.keys.import_as_operator(organization, &shape, keys.to_vec(), dry_run).await?;
             let before = taken.iter().filter(|taken| matches!(taken, Taken::Before)).count();
@@ -95,13 +96,21 @@ pub async fn import(
     Ok(format!("{} keys: {imported} {would}, {existing} imported before", rows.len()))
 }
 
-fn old_key(row: Row, now: Timestamp) -> Result<OldKey, String> {
+fn shape(prefix: &str, length: u16) -> Result<Shape, String> {
+    Shape::new(prefix, length, Alphabet::Letters).map_err(|wrong| format!("prefix or --key-length {wrong}"))
+}
+
+fn old_key(row: Row, shape: &Shape, now: Timestamp) -> Result<OldKey, String> {
     let said = |name: &str, wrong: &dyn std::fmt::Display| format!("{name} {wrong}");
     let moment =
         |name: &str, value: Option<Value>| value.map(|value| time(&value).ok_or(said(name, &"is no time"))).transpose();
     let name = row.name.as_deref().filter(|name| !name.trim().is_empty());
     let external_id = row.user_id.as_deref().map(ExternalId::parse).transpose();
-    let is_limited = row.rate_limit_enabled.as_ref().is_none_or(is_true);
+    let flag = |name: &str, value: Option<&Value>| {
+        value.map_or(Some(true), is_true).ok_or(said(name, &"is neither true nor false"))
+    };
+    let is_limited = flag("rateLimitEnabled", row.rate_limit_enabled.as_ref())?;
+    let enabled = flag("enabled", row.enabled.as_ref())?;
     let limit = row.rate_limit_max.zip(row.rate_limit_time_window).filter(|_| is_limited);
     let created_at = moment("createdAt", row.created_at)?;
     let refill = row.refill_amount.zip(row.refill_interval);
@@ -117,6 +126,15 @@ fn old_key(row: Row, now: Timestamp) -> Result<OldKey, String> {
     if numbers.into_iter().flatten().any(|number| number > MAX_INTEGER) {
         return Err("a limit is larger than 9007199254740991".to_owned());
     }
+    let parts = [
+        refill.map(|refill| refill.amount),
+        refill.map(|refill| refill.interval),
+        limit.map(|limit| limit.0),
+        limit.map(|limit| limit.1),
+    ];
+    if parts.into_iter().flatten().any(|part| part == 0) {
+        return Err("a refill or rate limit of 0 means nothing".to_owned());
+    }
     let new = NewKey {
         owner: Owner::Organization,
         name: name.map(KeyName::parse).transpose().map_err(|wrong| said("name", &wrong))?,
@@ -130,13 +148,10 @@ fn old_key(row: Row, now: Timestamp) -> Result<OldKey, String> {
         metadata: metadata(row.metadata.as_deref())?,
         quota,
     };
-    let start = row.start.or(row.prefix).unwrap_or_default();
-    if start.len() > 38 {
-        return Err("start is longer than 38 bytes".to_owned());
-    }
+    let start = row.start.as_deref().and_then(|start| shape.start(start)).unwrap_or(shape.prefix()).to_owned();
     Ok(OldKey {
         new,
-        enabled: row.enabled.as_ref().is_none_or(is_true),
+        enabled,
         start,
         hash: old_hash(&row.key).ok_or("its hash is not SHA-256 (a hasher of its own?)")?,
         created_at,
@@ -146,8 +161,13 @@ fn old_key(row: Row, now: Timestamp) -> Result<OldKey, String> {
     })
 }
 
-fn is_true(value: &Value) -> bool {
-    value.as_bool().unwrap_or_else(|| value.as_i64().is_none_or(|number| number != 0))
+fn is_true(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(value) => Some(*value),
+        value if *value == 1 || *value == "1" || *value == "true" => Some(true),
+        value if *value == 0 || *value == "0" || *value == "false" => Some(false),
+        _ => None,
+    }
 }
 
 /// A text as it is written in JSON or by PostgreSQL, or milliseconds.

@@ -176,7 +176,12 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
             clock: clock.clone(),
             entropy: entropy.clone(),
         })),
-        audit: Arc::new(AuditLog::new(ports.clone(), ports.clone())),
+        audit: Arc::new(AuditLog::new(
+            ports.clone(),
+            ports.clone(),
+            clock.clone(),
+            u64::try_from(config.audit_kept.as_millis()).unwrap_or(u64::MAX),
+        )),
         repeats: ports.clone(),
         log: ports.clone(),
         enroll: Arc::new(Enroll::new(ports.clone(), clock.clone(), entropy.clone())),

@@ -13,9 +13,12 @@ const EVERY: Duration = Duration::from_mins(1);
 /// What may have come since it was looked at last, because a transaction took long or a clock is behind, is looked at again.
 const AGAIN: i64 = 60_000;
 
+/// What has grown before we started may not have been told, because the process before ended without a word.
+const BEFORE: i64 = 24 * 60 * 60 * 1_000;
+
 /// Tells what has grown, until `stop`, and once more then.
 pub async fn tell(log: Arc<AuditLog>, keyring: Option<Arc<Keyring>>, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    let mut since = clock.now();
+    let mut since = clock.now().plus_millis(-BEFORE);
     loop {
         let is_last = tokio::select! {
             () = tokio::time::sleep(EVERY) => false,

@@ -27,16 +27,16 @@ pub async fn prove(
     let read = |text: &String| keyring.as_ref().and_then(|keyring| keyring.read_head(text));
     let told = heads.iter().map(read).collect::<Option<Vec<_>>>();
     let told = told.ok_or("a --head was not signed by a key in CLAVIGER_SIGNING_KEY_FILE, or was changed")?;
-    let (mut lines, mut all_hold) = (Vec::new(), true);
-    let report = |Proved { end, broken }: Proved| {
+    let (mut written, mut all_hold) = (Ok(()), true);
+    let report = |Proved { begin, end, broken }: Proved| {
         let verdict = broken.map_or_else(|| "holds".to_owned(), |broken| format!("BROKEN: {broken}"));
         all_hold &= broken.is_none();
-        lines.push(format!("{} {} {} {verdict}", end.organization, end.seq, end.hash));
+        let line = format!("{} {}..{} {} {verdict}", end.organization, begin.seq + 1, end.seq, end.hash);
+        if let Err(error) = writeln!(stdout(), "{line}") {
+            written = Err(error);
+        }
     };
     services.audit.prove(only, &told, report).await?;
-    let mut out = stdout().lock();
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
+    written?;
     Ok(all_hold)
 }

@@ -45,7 +45,9 @@ impl RefusedChanges {
         let ids: Vec<Uuid> = path.split('/').filter_map(|part| Uuid::try_parse(part).ok()).collect();
         let meant = ids.first().map(|id| OrganizationId::from_uuid(*id)).filter(|_| path.starts_with("/orgs/"));
         // In the log of those whom it is about, where they are the caller's to see.
-        let Some(organization) = meant.filter(|id| caller.sees(*id)).or(caller.organization().ok()) else { return };
+        let Some(organization) = meant.filter(|id| caller.is_known_at(*id)).or(caller.organization().ok()) else {
+            return;
+        };
         let act = caller.act(organization, action, permission, self.clock.now());
         let target = ids.last().copied().unwrap_or(organization.uuid());
         self.log.gather(Notable { act, outcome: Outcome::Refused, reason: reason.to_owned(), target });

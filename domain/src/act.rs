@@ -94,6 +94,39 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Self; 22] = [
+        Self::SignUp,
+        Self::Bootstrap,
+        Self::CreateKey,
+        Self::UpdateKey,
+        Self::RotateKey,
+        Self::EndSecret,
+        Self::DeleteKey,
+        Self::RestoreKey,
+        Self::ImportKey,
+        Self::UseContestedSecret,
+        Self::UseEndedSecret,
+        Self::CreateOrganization,
+        Self::UpdateOrganization,
+        Self::SuspendOrganization,
+        Self::ResumeOrganization,
+        Self::DeleteOrganization,
+        Self::AddMember,
+        Self::UpdateMember,
+        Self::RemoveMember,
+        Self::CreateSet,
+        Self::UpdateSet,
+        Self::DeleteSet,
+    ];
+
+    /// Those with this code; with `.` at the end, those whose code begins so.
+    #[must_use]
+    pub fn matching(text: &str) -> Vec<Self> {
+        let is_meant = |action: &Self| action.code() == text || text.ends_with('.') && action.code().starts_with(text);
+        Self::ALL.into_iter().filter(is_meant).collect()
+    }
+
     /// The word for programs: what it was done to, and what.
     #[must_use]
     pub const fn code(self) -> &'static str {

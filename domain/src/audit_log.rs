@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     audit::{Break, Head, Proof},
     caller::Caller,
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     error::{Error, Outage},
     id::OrganizationId,
     permission::Permission,
@@ -16,11 +16,25 @@ use crate::{
 pub struct AuditLog {
     stored: Arc<dyn ports::AuditLog>,
     accounts: Arc<dyn ports::Accounts>,
+    clock: Arc<dyn Clock>,
+    /// How long events are kept, in milliseconds.
+    kept: u64,
+}
+
+/// An end that was told before.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// The end.
+    pub head: Head,
+    /// When it was told.
+    pub at: Timestamp,
 }
 
 /// What came of proving a chain.
 #[derive(Clone, Copy, Debug)]
 pub struct Proved {
+    /// After this one it begins: what was before is too old.
+    pub begin: Head,
     /// Its end, as it is stored.
     pub end: Head,
     /// Where it does not hold.
@@ -33,8 +47,13 @@ const MANY: u64 = 1_000;
 impl AuditLog {
     /// The use cases over these ports.
     #[must_use]
-    pub fn new(stored: Arc<dyn ports::AuditLog>, accounts: Arc<dyn ports::Accounts>) -> Self {
-        Self { stored, accounts }
+    pub fn new(
+        stored: Arc<dyn ports::AuditLog>,
+        accounts: Arc<dyn ports::Accounts>,
+        clock: Arc<dyn Clock>,
+        kept: u64,
+    ) -> Self {
+        Self { stored, accounts, clock, kept }
     }
 
     /// At most `limit` events of an organization, the newest first.
@@ -83,12 +102,12 @@ impl AuditLog {
     pub async fn prove(
         &self,
         only: Option<OrganizationId>,
-        told: &[Head],
+        told: &[Told],
         mut report: impl FnMut(Proved),
     ) -> Result<(), Outage> {
-        let mut left: HashMap<OrganizationId, Vec<Head>> = HashMap::new();
-        for head in told.iter().filter(|head| only.is_none_or(|only| head.organization == only)) {
-            left.entry(head.organization).or_default().push(*head);
+        let mut left: HashMap<OrganizationId, Vec<Told>> = HashMap::new();
+        for told in told.iter().filter(|told| only.is_none_or(|only| told.head.organization == only)) {
+            left.entry(told.head.organization).or_default().push(*told);
         }
         let mut after = None;
         loop {
@@ -98,8 +117,7 @@ impl AuditLog {
             };
             for chain in &chains {
                 let told = left.remove(&chain.end.organization).unwrap_or_default();
-                let broken = self.prove_one(chain, &told).await?;
-                report(Proved { end: chain.end, broken });
+                report(self.prove_one(*chain, &told).await?);
             }
             after = chains.last().map(|chain| chain.end.organization);
             if only.is_some() || chains.is_empty() {
@@ -107,16 +125,34 @@ impl AuditLog {
             }
         }
         // Of a chain that is gone altogether.
-        for head in left.into_values().flatten() {
-            report(Proved { end: head, broken: Some(Break::Told(head.seq)) });
+        for Told { head, .. } in left.into_values().flatten() {
+            report(Proved { begin: head, end: head, broken: Some(Break::Told(head.seq)) });
         }
         Ok(())
     }
 
-    async fn prove_one(&self, chain: &Chain, told: &[Head]) -> Result<Option<Break>, Outage> {
+    /// Old events may be removed while we look: then what is left is proved.
+    async fn prove_one(&self, mut chain: Chain, told: &[Told]) -> Result<Proved, Outage> {
+        loop {
+            let broken = self.find_break(&chain, told).await?;
+            let Chain { begin, end } = chain;
+            match self.stored.chain(end.organization).await? {
+                Some(now) if broken.is_some() && now.begin.seq > begin.seq => chain = now,
+                _ => return Ok(Proved { begin, end, broken }),
+            }
+        }
+    }
+
+    async fn find_break(&self, chain: &Chain, told: &[Told]) -> Result<Option<Break>, Outage> {
+        // What was told of before the beginning was removed in its time, or it was cut off.
+        let is_kept =
+            |told: &&Told| told.head.seq < chain.begin.seq && self.clock.now().millis_since(told.at) < self.kept;
+        if let Some(told) = told.iter().find(is_kept) {
+            return Ok(Some(Break::Told(told.head.seq)));
+        }
+        let told: Vec<Head> = told.iter().map(|told| told.head).collect();
         let mut proof = Proof::after(&chain.begin);
         let mut seq = chain.begin.seq;
-        // What was told of before the beginning was removed in its time; the beginning itself may have been told.
         if let Err(broken) = told.iter().try_for_each(|told| proof.meets(told)) {
             return Ok(Some(broken));
         }
@@ -127,7 +163,7 @@ impl AuditLog {
                 if event.seq > chain.end.seq {
                     break;
                 }
-                let Some(hash) = hash else { return Ok(Some(Break::Missing(event.seq))) };
+                let Some(hash) = hash else { return Ok(Some(Break::Changed(event.seq))) };
                 let step = proof.step(event, hash).and_then(|()| told.iter().try_for_each(|told| proof.meets(told)));
                 if let Err(broken) = step {
                     return Ok(Some(broken));

@@ -100,6 +100,13 @@ impl Caller {
         self.is_platform() || self.is_at(organization)
     }
 
+    /// Whether the log of `organization` is one that what the caller does may be noted in.
+    #[must_use]
+    pub fn is_known_at(&self, organization: OrganizationId) -> bool {
+        let is_member = |person: &Person| person.places().iter().any(|place| place.organization.id == organization);
+        self.sees(organization) || matches!(&self.who, Who::Person(person) if is_member(person))
+    }
+
     /// What the caller may do where they act.
     #[must_use]
     pub fn grants(&self) -> Grants {

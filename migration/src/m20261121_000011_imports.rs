@@ -19,9 +19,13 @@ impl MigrationTrait for Migration {
                     // SHA-256.
                     .col(binary_len("hash", 32))
                     .col(uuid("api_key_id"))
+                    // What its text begins with.
+                    .col(string("start"))
                     .col(big_integer("imported_at"))
                     // Since when it is found by our own hash.
                     .col(big_integer_null("adopted_at"))
+                    // When it ends, where its key was rotated before it was shown.
+                    .col(big_integer_null("expires_at"))
                     .primary_key(Index::create().col("organization_id").col("hash"))
                     .foreign_key(
                         ForeignKey::create()
@@ -40,10 +44,17 @@ impl MigrationTrait for Migration {
             .create_table(
                 Table::create()
                     .table("imported_shapes")
+                    .col(uuid("organization_id"))
                     .col(string("prefix"))
                     .col(small_integer("length"))
                     .col(string("alphabet"))
-                    .primary_key(Index::create().col("prefix").col("length").col("alphabet"))
+                    .primary_key(Index::create().col("organization_id").col("prefix").col("length").col("alphabet"))
+                    .foreign_key(
+                        ForeignKey::create()
+                            .from("imported_shapes", "organization_id")
+                            .to("organizations", "id")
+                            .on_delete(ForeignKeyAction::Cascade),
+                    )
                     .to_owned(),
             )
             .await

@@ -15,7 +15,7 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait,
     prelude::Uuid,
-    sea_query::{CommonTableExpression, OnConflict, Query, UpdateStatement, WithClause},
+    sea_query::{CommonTableExpression, Expr, ExprTrait, OnConflict, Query, UpdateStatement, WithClause},
 };
 
 use crate::{
@@ -35,7 +35,7 @@ pub(crate) async fn note<C: ConnectionTrait>(db: &C, act: &Act, targets: &[Uuid]
     if let Some(once) = act.origin.once.filter(|_| !targets.is_empty()) {
         repeats::note(db, &once, act.at).await?;
     }
-    append(db, act.organization, events).await
+    append(db, act.organization, events, act.at).await
 }
 
 /// An event without its place.
@@ -57,17 +57,18 @@ fn event(act: &Act, outcome: Outcome, reason: Option<String>, target: Uuid, coun
     }
 }
 
-/// Puts events at the end of the chain, whose row is locked until the transaction ends.
+/// Puts events at the end of the chain at `now`; its row is locked until the transaction ends.
 async fn append<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
     mut events: Vec<Event>,
+    now: Timestamp,
 ) -> Result<(), Failure> {
     let Some(first) = events.first() else { return Ok(()) };
     let chain = end_of(db, organization, first.at).await?;
     let mut seq = convert::count(chain.end_seq).unwrap_or_default();
     let mut hash = chain_hash(&chain.end_hash, "audit_chains", organization.uuid())?;
-    let mut at = chain.end_at;
+    let at = Ord::max(chain.end_at, now.millis());
     let last = events.len().div_ceil(ROWS);
     for (place, events) in events.chunks_mut(ROWS).enumerate() {
         let mut rows = Vec::with_capacity(events.len());
@@ -75,7 +76,6 @@ async fn append<C: ConnectionTrait>(
             seq += 1;
             event.seq = seq;
             hash = event.hash(&hash);
-            at = at.max(event.at.millis());
             rows.push(row(event, &hash));
         }
         let insert = audit_event::Entity::insert_many(rows);
@@ -167,6 +167,9 @@ fn chain_hash(bytes: &[u8], table: &'static str, row: Uuid) -> Result<ChainHash,
     Ok(ChainHash::from_bytes(bytes))
 }
 
+/// Events that are removed in one transaction: other changes of the organization wait for it.
+const PIECE: u64 = 5_000;
+
 impl Store {
     /// Removes the events that are older than they are kept. What is left of a chain begins where it was cut, by the hash that is
     /// kept there. Answers how many those were.
@@ -174,18 +177,28 @@ impl Store {
         let before = deletion::before(now, self.retention.audit);
         let mut removed = 0;
         loop {
-            let old = audit_chain::Entity::find()
+            let old: Vec<Uuid> = audit_chain::Entity::find()
+                .select_only()
+                .column(audit_chain::Column::OrganizationId)
                 .filter(audit_chain::Column::BeginAt.lt(before))
+                .filter(Expr::col(audit_chain::Column::BeginSeq).lt(Expr::col(audit_chain::Column::EndSeq)))
                 .order_by_asc(audit_chain::Column::BeginAt)
                 .limit(ROWS as u64)
+                .into_tuple()
                 .all(&self.pools.read)
                 .await?;
-            for chain in &old {
-                let organization = chain.organization_id;
-                let cut = self.transaction(move |transaction, _| {
-                    Box::pin(async move { cut(transaction, organization, before).await })
-                });
-                removed += cut.await?;
+            for organization in &old {
+                let organization = *organization;
+                loop {
+                    let cut = self.transaction(move |transaction, _| {
+                        Box::pin(async move { cut(transaction, organization, before).await })
+                    });
+                    let count = cut.await?;
+                    removed += count;
+                    if count < PIECE {
+                        break;
+                    }
+                }
             }
             if old.len() < ROWS {
                 return Ok(removed);
@@ -194,34 +207,43 @@ impl Store {
     }
 }
 
-/// Removes the oldest events of a chain, as far as all of them are old.
+/// Removes the oldest events of a chain, as far as all of them are old, but not very many at a time.
 async fn cut<C: ConnectionTrait>(db: &C, organization: Uuid, before: i64) -> Result<u64, Failure> {
     let Some(chain) = audit_chain::Entity::find_by_id(organization).lock_exclusive().one(db).await? else {
         return Ok(0);
     };
     let of_it = audit_event::Column::OrganizationId.eq(organization);
-    let young = audit_event::Entity::find()
+    let oldest: Vec<(i64, i64)> = audit_event::Entity::find()
+        .select_only()
+        .column(audit_event::Column::Id)
+        .column(audit_event::Column::At)
         .filter(of_it.clone())
-        .filter(audit_event::Column::At.gte(before))
         .order_by_asc(audit_event::Column::Id)
-        .one(db)
+        .limit(PIECE + 1)
+        .into_tuple()
+        .all(db)
         .await?;
-    // What is after the last old one, in the order of the chain.
-    let end = young.as_ref().map_or(i64::MAX, |young| young.id);
-    let old = Condition::all().add(of_it).add(audit_event::Column::Id.lt(end));
-    let last = audit_event::Entity::find()
-        .filter(old.clone())
-        .filter(audit_event::Column::Seq.is_not_null())
-        .order_by_desc(audit_event::Column::Id)
-        .one(db)
-        .await?;
+    // In the order of the chain: what is after one that is young stays.
+    let piece = usize::try_from(PIECE).unwrap_or(usize::MAX);
+    let old = oldest.iter().take(piece).take_while(|(_, at)| *at < before).count();
+    let begin_at = oldest.get(old).map_or(before, |(_, at)| *at);
+    let Some((last, _)) = old.checked_sub(1).and_then(|last| oldest.get(last)) else {
+        let begin = audit_chain::ActiveModel {
+            organization_id: Set(organization),
+            begin_at: Set(begin_at),
+            ..audit_chain::ActiveModel::default()
+        };
+        audit_chain::Entity::update(begin).exec(db).await?;
+        return Ok(0);
+    };
+    let kept = audit_event::Entity::find_by_id(*last).one(db).await?;
+    let old = Condition::all().add(of_it).add(audit_event::Column::Id.lte(*last));
     let removed = audit_event::Entity::delete_many().filter(old).exec(db).await?.rows_affected;
-    let begin_at = young.map_or(chain.end_at.max(before), |young| young.at);
     let begin = audit_chain::ActiveModel {
         organization_id: Set(organization),
         begin_at: Set(begin_at),
-        begin_seq: Set(last.as_ref().and_then(|last| last.seq).unwrap_or(chain.begin_seq)),
-        begin_hash: Set(last.and_then(|last| last.hash).unwrap_or(chain.begin_hash)),
+        begin_seq: Set(kept.as_ref().and_then(|event| event.seq).unwrap_or(chain.begin_seq)),
+        begin_hash: Set(kept.and_then(|event| event.hash).unwrap_or(chain.begin_hash)),
         ..audit_chain::ActiveModel::default()
     };
     audit_chain::Entity::update(begin).exec(db).await?;

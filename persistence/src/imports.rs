@@ -13,11 +13,13 @@ use domain::{
     clock::Timestamp,
     id::{KeyId, OrganizationId},
     ports::{Adopted, Imported, Imports},
-    secret::{Alphabet, OldHash, SecretHash, Shape},
+    secret::{self, Alphabet, OldHash, SecretHash, Shape},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    prelude::Uuid, sea_query::OnConflict,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    prelude::Uuid,
+    sea_query::{Expr, OnConflict, Query, SelectStatement},
 };
 
 use crate::{
@@ -29,17 +31,17 @@ use crate::{
     outage::Failure,
 };
 
-/// Every text that is none of ours is held against all of them.
-const MOST_SHAPES: u64 = 100;
+/// Shapes that an organization may import: whoever needs more has keys of many systems.
+const MOST_SHAPES: u64 = 5;
 
 /// What imported secrets look like.
 #[derive(Debug, Default)]
-pub(crate) struct Shapes(RwLock<Arc<[Shape]>>);
+pub(crate) struct Shapes(RwLock<Arc<secret::Shapes>>);
 
 impl Shapes {
     fn hash(&self, text: &str) -> Option<SecretHash> {
         let shapes = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        shapes.iter().find_map(|shape| shape.hash(text))
+        shapes.hash(text)
     }
 
     /// Reads them anew.
@@ -52,8 +54,8 @@ impl Shapes {
                 alphabet.zip(length).and_then(|(alphabet, length)| Shape::new(&row.prefix, length, alphabet).ok());
             shape.ok_or_else(|| convert::broken("imported_shapes", "alphabet", Uuid::nil()))
         });
-        let shapes: Arc<[Shape]> = shapes.collect::<Result<_, _>>()?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = shapes;
+        let shapes = secret::Shapes::new(shapes.collect::<Result<Vec<_>, _>>()?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shapes);
         Ok(())
     }
 }
@@ -72,6 +74,7 @@ impl Imports for Store {
                 .column(imported_secret::Column::Hash)
                 .filter(imported_secret::Column::OrganizationId.eq(organization.uuid()))
                 .filter(imported_secret::Column::Hash.is_in(hashes.iter().map(|hash| hash.bytes().to_vec())))
+                .filter(imported_secret::Column::ApiKeyId.not_in_subquery(deleted_keys()))
                 .into_tuple()
                 .all(&self.pools.read)
                 .await
@@ -89,7 +92,8 @@ impl Imports for Store {
             let (keys, hashes, shape, act) = (keys.clone(), hashes.clone(), shape.clone(), act.clone());
             changed.shapes = true;
             Box::pin(async move {
-                add_shape(transaction, &shape).await?;
+                add_shape(transaction, act.organization, &shape).await?;
+                forget_deleted(transaction, act.organization, &hashes).await?;
                 api_keys::insert_without_secrets(transaction, &keys).await?;
                 for (keys, hashes) in keys.chunks(api_keys::ROWS).zip(hashes.chunks(api_keys::ROWS)) {
                     let rows = keys.iter().zip(hashes).map(|(key, hash)| imported_secret::ActiveModel {
@@ -98,6 +102,8 @@ impl Imports for Store {
                         api_key_id: Set(key.id.uuid()),
                         imported_at: Set(act.at.millis()),
                         adopted_at: Set(None),
+                        expires_at: Set(None),
+                        start: Set(key.start.clone()),
                     });
                     imported_secret::Entity::insert_many(rows).exec_without_returning(transaction).await?;
                 }
@@ -105,15 +111,20 @@ impl Imports for Store {
             })
         });
         unless_taken(import.await)?;
-        // Those that other nodes have stored are heard of with their notice.
-        Ok(self.shapes.load(&self.pools).await?)
+        // It is done, whatever comes of this.
+        if let Err(failure) = self.shapes.load(&self.pools).await {
+            tracing::warn!(target: "claviger", error = %Outage::from(failure), "imported keys may be unknown for a while");
+        }
+        Ok(())
     }
 
     async fn adopt(&self, old: &OldHash, hash: &SecretHash, now: Timestamp) -> Result<Adopted, Outage> {
         // Most texts of a shape are no keys: those are not worth a transaction that writes.
-        let found = waiting(&self.pools.read, old).await.map_err(Outage::from)?;
+        let found = claims(&self.pools.read, old).await.map_err(Outage::from)?;
         match found.as_slice() {
             [] => return Ok(Adopted::No),
+            // Somebody has just shown it, here or elsewhere: it is to be found.
+            rows if rows.iter().any(|row| row.adopted_at.is_some()) => return Ok(Adopted::Yes),
             [_] => {}
             several => {
                 let keys = several
@@ -126,15 +137,21 @@ impl Imports for Store {
         let adopt = self.transaction(move |transaction, changed| {
             changed.keys.push(hash);
             Box::pin(async move {
-                let rows = waiting(transaction, &old).await?;
+                let rows = claims(transaction, &old).await?;
                 let [row] = rows.as_slice() else { return Ok(()) };
-                let key = api_key::Entity::find_by_id(row.api_key_id).one(transaction).await?;
+                // Locked, so that who rotates it at this moment is before or after this.
+                api_key::Entity::find_by_id(row.api_key_id).lock_exclusive().one(transaction).await?;
+                let this = imported_secret::Entity::find_by_id((row.organization_id, row.hash.clone()));
+                let Some(row) = this.one(transaction).await?.filter(|row| row.adopted_at.is_none()) else {
+                    return Ok(());
+                };
+                forget_secret_of_deleted(transaction, &hash).await?;
                 let secret = api_key_secret::ActiveModel {
                     hash: Set(hash.bytes().to_vec()),
                     api_key_id: Set(row.api_key_id),
                     created_at: Set(row.imported_at),
-                    expires_at: Set(None),
-                    start: Set(key.map(|key| key.start)),
+                    expires_at: Set(row.expires_at),
+                    start: Set(Some(row.start)),
                     last_request_at: Set(None),
                 };
                 // Two who show it at once make it known once.
@@ -145,7 +162,7 @@ impl Imports for Store {
                     .await?;
                 let adopted = imported_secret::ActiveModel {
                     organization_id: Set(row.organization_id),
-                    hash: Set(row.hash.clone()),
+                    hash: Set(row.hash),
                     adopted_at: Set(Some(now.millis())),
                     ..imported_secret::ActiveModel::default()
                 };
@@ -158,28 +175,98 @@ impl Imports for Store {
     }
 }
 
-/// Who has imported a secret with this hash that was not shown since.
-async fn waiting<C: ConnectionTrait>(db: &C, old: &OldHash) -> Result<Vec<imported_secret::Model>, Failure> {
+/// Who has imported a secret with this hash, and has its key still.
+async fn claims<C: ConnectionTrait>(db: &C, old: &OldHash) -> Result<Vec<imported_secret::Model>, Failure> {
     let rows = imported_secret::Entity::find()
         .filter(imported_secret::Column::Hash.eq(old.bytes().to_vec()))
-        .filter(imported_secret::Column::AdoptedAt.is_null())
+        .filter(imported_secret::Column::ApiKeyId.not_in_subquery(deleted_keys()))
         .order_by_asc(imported_secret::Column::OrganizationId)
         .all(db)
         .await?;
     Ok(rows)
 }
 
-async fn add_shape<C: ConnectionTrait>(db: &C, shape: &Shape) -> Result<(), Failure> {
+/// Keys that are deleted and not gone yet.
+fn deleted_keys() -> SelectStatement {
+    Query::select()
+        .column(api_key::Column::Id)
+        .from(api_key::Entity)
+        .and_where(api_key::Column::DeletedAt.is_not_null())
+        .to_owned()
+}
+
+/// A key that was deleted may be imported anew.
+async fn forget_deleted<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    hashes: &[OldHash],
+) -> Result<(), Failure> {
+    for hashes in hashes.chunks(api_keys::ROWS) {
+        imported_secret::Entity::delete_many()
+            .filter(imported_secret::Column::OrganizationId.eq(organization.uuid()))
+            .filter(imported_secret::Column::Hash.is_in(hashes.iter().map(|hash| hash.bytes().to_vec())))
+            .filter(imported_secret::Column::ApiKeyId.in_subquery(deleted_keys()))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// And what was shown of it then finds the new one from now on.
+async fn forget_secret_of_deleted<C: ConnectionTrait>(db: &C, hash: &SecretHash) -> Result<(), Failure> {
+    api_key_secret::Entity::delete_many()
+        .filter(api_key_secret::Column::Hash.eq(hash.bytes().to_vec()))
+        .filter(api_key_secret::Column::ApiKeyId.in_subquery(deleted_keys()))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// The secrets of a key that were imported and not shown yet end at this moment, or sooner; part of its rotation. Answers how
+/// many those are.
+pub(crate) async fn end_waiting<C: ConnectionTrait>(db: &C, key: KeyId, end: i64) -> Result<u64, Failure> {
+    let later = Condition::any()
+        .add(imported_secret::Column::ExpiresAt.is_null())
+        .add(imported_secret::Column::ExpiresAt.gt(end));
+    let ended = imported_secret::Entity::update_many()
+        .col_expr(imported_secret::Column::ExpiresAt, Expr::value(end))
+        .filter(imported_secret::Column::ApiKeyId.eq(key.uuid()))
+        .filter(imported_secret::Column::AdoptedAt.is_null())
+        .filter(later)
+        .exec(db)
+        .await?;
+    Ok(ended.rows_affected)
+}
+
+/// Whether one of them goes on beside a newer secret.
+pub(crate) async fn is_one_ending<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<bool, Failure> {
+    let found = imported_secret::Entity::find()
+        .filter(imported_secret::Column::ApiKeyId.eq(key.uuid()))
+        .filter(imported_secret::Column::AdoptedAt.is_null())
+        .filter(imported_secret::Column::ExpiresAt.gt(now.millis()))
+        .one(db)
+        .await?;
+    Ok(found.is_some())
+}
+
+async fn add_shape<C: ConnectionTrait>(db: &C, organization: OrganizationId, shape: &Shape) -> Result<(), Failure> {
     let length = i16::try_from(shape.length()).unwrap_or(i16::MAX);
     let row = imported_shape::ActiveModel {
+        organization_id: Set(organization.uuid()),
         prefix: Set(shape.prefix().to_owned()),
         length: Set(length),
         alphabet: Set(shape.alphabet().code().to_owned()),
     };
-    let columns = [imported_shape::Column::Prefix, imported_shape::Column::Length, imported_shape::Column::Alphabet];
-    let unless_there = OnConflict::columns(columns).do_nothing().to_owned();
+    let key = [
+        imported_shape::Column::OrganizationId,
+        imported_shape::Column::Prefix,
+        imported_shape::Column::Length,
+        imported_shape::Column::Alphabet,
+    ];
+    let unless_there = OnConflict::columns(key).do_nothing().to_owned();
     imported_shape::Entity::insert(row).on_conflict(unless_there).exec_without_returning(db).await?;
-    if imported_shape::Entity::find().count(db).await? > MOST_SHAPES {
+    let own = imported_shape::Column::OrganizationId.eq(organization.uuid());
+    if imported_shape::Entity::find().filter(own).count(db).await? > MOST_SHAPES {
         return Err(Failure::Refused(Error::TooManyShapes));
     }
     Ok(())

@@ -20,6 +20,7 @@ use crate::{
     api_keys::{self, secrets},
     audit, convert, deletion,
     entity::{api_key, api_key_secret},
+    imports,
     outage::Failure,
     reach::in_reach,
 };
@@ -98,7 +99,8 @@ fn going_on(key: KeyId, now: Timestamp) -> Condition {
 
 /// Gives a key, whose row is locked, a new secret.
 async fn replace<C: ConnectionTrait>(db: &C, key: KeyId, rotation: &Rotation, now: Timestamp) -> Result<(), Failure> {
-    let is_going_on = api_key_secret::Entity::find().filter(going_on(key, now)).one(db).await?.is_some();
+    let is_going_on = api_key_secret::Entity::find().filter(going_on(key, now)).one(db).await?.is_some()
+        || imports::is_one_ending(db, key, now).await?;
     if is_going_on && rotation.old_ends_at > now {
         return Err(Failure::Refused(Error::StillRotating));
     }
@@ -114,8 +116,11 @@ async fn replace<C: ConnectionTrait>(db: &C, key: KeyId, rotation: &Rotation, no
         .filter(current)
         .exec(db)
         .await?;
-    if !goes_on {
+    if goes_on {
+        imports::end_waiting(db, key, rotation.old_ends_at.millis()).await?;
+    } else {
         end(db, key, now).await?;
+        imports::end_waiting(db, key, ENDED).await?;
     }
     // Who shows one of these is told to those who keep the key; for ever would be too much.
     let before = deletion::before(now, KEPT);
@@ -157,7 +162,9 @@ async fn end<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<b
         .filter(going_on(key, now))
         .exec(db)
         .await?;
-    Ok(ended.rows_affected > 0)
+    let waiting =
+        if imports::is_one_ending(db, key, now).await? { imports::end_waiting(db, key, ENDED).await? } else { 0 };
+    Ok(ended.rows_affected + waiting > 0)
 }
 
 /// Notes a use of a secret.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Outage, clock::Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::Store;
+use crate::{Store, outage::Failure};
 
 /// From one look to the next.
 const EVERY: Duration = Duration::from_mins(1);
@@ -33,10 +33,16 @@ impl Store {
     /// # Errors
     /// The database is away.
     pub async fn tidy(&self, now: Timestamp) -> Result<(), Outage> {
-        let keys = self.remove_deleted(now).await?;
-        let events = self.remove_old_events(now).await?;
-        let usage = self.remove_old_usage(now).await?;
-        self.forget_requests(now).await?;
+        Ok(self.tidy_or_fail(now).await?)
+    }
+
+    async fn tidy_or_fail(&self, now: Timestamp) -> Result<(), Failure> {
+        let keys = self.remove_deleted(now).await;
+        let events = self.remove_old_events(now).await;
+        let usage = self.remove_old_usage(now).await;
+        let requests = self.forget_requests(now).await;
+        // What fails does not keep the rest from it.
+        let (keys, events, usage, _) = (keys?, events?, usage?, requests?);
         if keys + events + usage > 0 {
             tracing::info!(target: "claviger", keys, events, usage, "removed what was kept long enough");
         }

@@ -54,7 +54,7 @@ async fn a_log_that_was_touched_does_not_hold() {
     let verify = |heads: &[&str]| Process::run(&[&["audit", "verify"], heads].concat(), &settings);
     let whole = verify(&heads);
     assert_eq!(whole.status.code(), Some(0), "{whole:?}");
-    assert_eq!(stdout(&whole).matches(" 4 ").count(), TOUCHED.len(), "{}", stdout(&whole));
+    assert_eq!(stdout(&whole).matches(" 1..4 ").count(), TOUCHED.len(), "{}", stdout(&whole));
     for (organization, (tampering, ..)) in organizations.iter().zip(TOUCHED) {
         if let Some(tampering) = tampering {
             database.tamper(organization, tampering).await;
@@ -92,7 +92,7 @@ async fn old_events_go_and_the_rest_still_holds() {
     let settings = [("CLAVIGER_DATABASE_URL", app.database.url())];
     let verify = Process::run(&["audit", "verify"], &settings);
     assert_eq!(verify.status.code(), Some(0), "{}", stdout(&verify));
-    assert!(stdout(&verify).contains(&format!("{} 4 ", tenant.org_id)), "{}", stdout(&verify));
+    assert!(stdout(&verify).contains(&format!("{} 3..4 ", tenant.org_id)), "{}", stdout(&verify));
     store.tidy(app.clock.now().plus_millis(500 * 24 * 60 * 60 * 1_000)).await.expect("tidied");
     assert_eq!(events(&tenant.admin, &log_of(&tenant)).await.len(), 0);
     create(&tenant.admin, &tenant, &[]).await;

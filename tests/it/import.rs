@@ -148,6 +148,78 @@ async fn what_was_taken_over_before_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_rotated_before_it_was_shown_ends_its_old_text() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let keys: Vec<Value> = (0..3).map(|n| key(&text(n), &json!({}))).collect();
+    let made = import(&tenant.admin, &tenant.org_id, &keys).await.json();
+    let path =
+        |n: usize| format!("/orgs/{}/api_keys/{}", tenant.org_id, made["keys"][n]["id"].as_str().expect("an id"));
+    let rotate = async |n: usize, grace: u64| {
+        tenant.admin.post(&format!("{}/rotate", path(n)), &json!({"grace_seconds": grace})).await.status
+    };
+    assert_eq!(rotate(0, 0).await, 200);
+    assert_eq!(code(&tenant.admin, &text(0)).await, "INVALID_API_KEY", "at once");
+    assert_eq!((rotate(1, 60).await, rotate(1, 60).await), (200, 409), "it goes on");
+    assert_eq!(rotate(2, 60).await, 200);
+    assert_eq!(tenant.admin.delete(&format!("{}/previous_secret", path(2))).await.status, 200);
+    assert_eq!(code(&tenant.admin, &text(2)).await, "INVALID_API_KEY", "ended before its time");
+    assert_eq!(code(&tenant.admin, &text(1)).await, "VALID");
+    app.clock.advance_seconds(60);
+    assert_eq!(code(&tenant.admin, &text(1)).await, "INVALID_API_KEY", "after its time");
+}
+
+#[tokio::test]
+async fn who_shows_it_first_may_be_many() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    for n in 0..5 {
+        // Called unknown a moment ago, and at once by many.
+        assert_eq!(code(&tenant.admin, &text(n)).await, "INVALID_API_KEY");
+        import(&tenant.admin, &tenant.org_id, &[key(&text(n), &json!({}))]).await;
+        let old = text(n);
+        let codes = futures_util::future::join_all((0..16).map(|_| code(&tenant.admin, &old))).await;
+        assert!(codes.iter().all(|code| code == "VALID"), "{codes:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_deleted_can_be_taken_over_anew() {
+    let app = TestApp::start().await;
+    let (tenant, other) = (app.tenant("Acme").await, app.tenant("Other").await);
+    for n in 0..2 {
+        let made = import(&tenant.admin, &tenant.org_id, &[key(&text(n), &json!({"name": "wrong"}))]).await.json();
+        if n == 1 {
+            assert_eq!(code(&tenant.admin, &text(n)).await, "VALID");
+        }
+        let path = format!("/orgs/{}/api_keys/{}", tenant.org_id, made["keys"][0]["id"].as_str().expect("an id"));
+        assert_eq!(tenant.admin.delete(&path).await.status, 200);
+        assert_eq!(code(&tenant.admin, &text(n)).await, "INVALID_API_KEY");
+        let owner = if n == 0 { &other } else { &tenant };
+        let again = import(&owner.admin, &owner.org_id, &[key(&text(n), &json!({"name": "right"}))]).await;
+        assert_eq!(again.json()["imported"], 1, "{}", again.text);
+        let verdict = owner.admin.post("/api_keys/verify", &json!({"key": text(n)})).await.json();
+        assert_eq!((&verdict["code"], &verdict["name"]), (&json!("VALID"), &json!("right")));
+    }
+}
+
+#[tokio::test]
+async fn shapes_are_few_for_each_organization() {
+    let app = TestApp::start().await;
+    let (tenant, other) = (app.tenant("Acme").await, app.tenant("Other").await);
+    let import = async |tenant: &Tenant, length: u64| {
+        let shape = json!({"length": length, "alphabet": "hex"});
+        let hash = format!("{length:064x}");
+        let body = json!({"shape": shape, "keys": [{"hash": hash, "permissions": []}]});
+        tenant.admin.post(&format!("/orgs/{}/api_keys/import", tenant.org_id), &body).await.status
+    };
+    for length in 20..25 {
+        assert_eq!(import(&tenant, length).await, 200);
+    }
+    assert_eq!((import(&tenant, 25).await, import(&other, 25).await), (409, 200));
+}
+
+#[tokio::test]
 async fn what_two_organizations_claim_is_nobodys() {
     let app = TestApp::start().await;
     let (one, two) = (app.tenant("One").await, app.tenant("Two").await);
@@ -214,7 +286,7 @@ async fn what_is_wrong_is_told_by_its_place() {
         (json!({"keys": [good]}), "shape"),
         (json!({"shape": shape(), "keys": [good, {"permissions": []}]}), "keys[1].hash"),
         (json!({"shape": shape(), "keys": [{"hash": "abc", "permissions": []}]}), "keys[0].hash"),
-        (json!({"shape": shape(), "keys": [key(&text(0), &json!({"start": "x".repeat(39)}))]}), "keys[0].start"),
+        (json!({"shape": shape(), "keys": [key(&text(0), &json!({"start": "sk_abcdefg"}))]}), "keys[0].start"),
         (json!({"shape": shape(), "keys": [key(&text(0), &json!({"key": text(0)}))]}), "keys[0].key"),
         (
             json!({"shape": shape(), "keys": [key(&text(0), &json!({"created_at": "2027-01-01T00:00:00Z"}))]}),

@@ -13,6 +13,7 @@ use std::{
 use domain::clock::{Entropy, Timestamp};
 use domain::{
     audit::{ChainHash, Head},
+    audit_log::Told,
     id::{FamilyId, SessionId},
     session::Session,
     token::Token,
@@ -210,7 +211,7 @@ impl Keyring {
 
     /// What such a word says, if we signed it.
     #[must_use]
-    pub fn read_head(&self, text: &str) -> Option<Head> {
+    pub fn read_head(&self, text: &str) -> Option<Told> {
         let header = decode_header(text).ok()?;
         if header.typ.as_deref() != Some(AUDIT_HEAD) || header.crit.is_some() {
             return None;
@@ -221,7 +222,9 @@ impl Keyring {
         validation.validate_exp = false;
         let public = DecodingKey::from_jwk(&pair.published).ok()?;
         let claims: HeadClaims = decode(text, &public, &validation).ok()?.claims;
-        Some(Head { organization: claims.org_id.parse().ok()?, seq: claims.seq, hash: ChainHash::parse(&claims.hash)? })
+        let head =
+            Head { organization: claims.org_id.parse().ok()?, seq: claims.seq, hash: ChainHash::parse(&claims.hash)? };
+        Some(Told { head, at: Timestamp::from_millis(claims.iat.saturating_mul(1_000)) })
     }
 
     /// The public keys, for those who check tokens.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
-    act::Act,
+    act::{Act, Action},
     audit::{ChainHash, Event, Head, Outcome},
     clock::Timestamp,
     error::Outage,
@@ -27,8 +27,8 @@ pub struct Notable {
 /// Which events of a log are asked for: those for which all of this holds.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// What was done; with `.` at the end, everything that begins so.
-    pub action: Option<String>,
+    /// What was done: one of these.
+    pub actions: Option<Vec<Action>>,
     /// What came of it.
     pub outcome: Option<Outcome>,
     /// The key or user that did it.
@@ -68,7 +68,8 @@ pub trait AuditLog: Send + Sync {
     /// fails.
     fn gather(&self, notable: Notable);
 
-    /// At most `limit` events of an organization before `before`, the newest first; what was gathered here is among them.
+    /// At most `limit` events of an organization before `before`, the newest first; what was gathered here and is due is among
+    /// them.
     async fn list(
         &self,
         organization: OrganizationId,

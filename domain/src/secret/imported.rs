@@ -1,5 +1,7 @@
 //! Secrets that another system has made: their shapes, by which junk is told from them, and their hashes, which that system kept.
 
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
 
 use super::{KeyPrefix, SecretHash};
@@ -79,6 +81,9 @@ impl Alphabet {
     }
 }
 
+/// The most characters that stand in front of a secret.
+const MOST_PREFIX: usize = 32;
+
 /// What all secrets of an import look like.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
@@ -127,12 +132,54 @@ impl Shape {
         self.alphabet
     }
 
+    /// The beginning of a secret of this shape that may be kept to recognize it by: of the prefix, and of at most 6 characters
+    /// after it. `None`: it is no such beginning, or more than that.
+    #[must_use]
+    pub fn start<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let is_short = match text.strip_prefix(&self.prefix) {
+            Some(rest) => rest.len() <= super::START && rest.bytes().all(|byte| self.alphabet.has(byte)),
+            None => self.prefix.starts_with(text),
+        };
+        is_short.then_some(text)
+    }
+
     /// What a text of this shape would be found by. `None`: it has another one.
     #[must_use]
     pub fn hash(&self, text: &str) -> Option<SecretHash> {
         let body = text.strip_prefix(&self.prefix)?;
         let fits = body.len() == usize::from(self.length) && body.bytes().all(|byte| self.alphabet.has(byte));
         fits.then(|| SecretHash::of_text(text))
+    }
+}
+
+/// All shapes that were imported, by what is looked at first: however many there are, a text is held against a few.
+#[derive(Debug, Default)]
+pub struct Shapes {
+    /// By the length of the whole text, and by the prefix.
+    by_length: HashMap<usize, HashMap<String, Vec<Shape>>>,
+}
+
+impl Shapes {
+    /// These.
+    #[must_use]
+    pub fn new(shapes: impl IntoIterator<Item = Shape>) -> Self {
+        let mut by_length: HashMap<usize, HashMap<String, Vec<Shape>>> = HashMap::new();
+        for shape in shapes {
+            let length = shape.prefix.len() + usize::from(shape.length);
+            let alike = by_length.entry(length).or_default().entry(shape.prefix.clone()).or_default();
+            if !alike.contains(&shape) {
+                alike.push(shape);
+            }
+        }
+        Self { by_length }
+    }
+
+    /// What a text of one of them would be found by. `None`: it has none of them.
+    #[must_use]
+    pub fn hash(&self, text: &str) -> Option<SecretHash> {
+        let by_prefix = self.by_length.get(&text.len())?;
+        let prefixes = (0..=MOST_PREFIX).filter_map(|length| text.get(..length));
+        prefixes.filter_map(|prefix| by_prefix.get(prefix)).flatten().find_map(|shape| shape.hash(text))
     }
 }
 
@@ -162,6 +209,28 @@ mod tests {
         assert_eq!(letters.hash("sk_AAAAAAAAAAzzzzzzzzzz"), letters.hash("sk_AAAAAAAAAAzzzzzzzzzz"));
         assert_eq!(Shape::new("sk_", 15, Alphabet::Hex), Err(Invalid::Range { min: 16, max: 256 }));
         assert_eq!(Shape::new("a b", 20, Alphabet::Hex), Err(Invalid::Prefix));
+    }
+
+    #[test]
+    fn a_text_is_found_among_many_shapes() {
+        let many = (0..1_000).map(|n| Shape::new(&format!("p{n}_"), 20, Alphabet::Hex).expect("a shape"));
+        let plain = Shape::new("", 24, Alphabet::Letters).expect("a shape");
+        let shapes = Shapes::new(many.chain([plain.clone(), plain]));
+        let hex = "0123456789abcdef0123";
+        assert!(shapes.hash(&format!("p7_{hex}")).is_some() && shapes.hash(&format!("p999_{hex}")).is_some());
+        assert!(shapes.hash(&format!("p1000_{hex}")).is_none() && shapes.hash(hex).is_none());
+        assert!(shapes.hash(&"a".repeat(24)).is_some() && shapes.hash(&"ä".repeat(12)).is_none());
+        assert!(Shapes::default().hash("").is_none());
+    }
+
+    #[test]
+    fn a_beginning_is_short() {
+        let shape = Shape::new("sk_live_", 20, Alphabet::Letters).expect("a shape");
+        assert_eq!(
+            ["sk_liv", "sk_live_", "sk_live_abcdef", ""].map(|text| shape.start(text)),
+            ["sk_liv", "sk_live_", "sk_live_abcdef", ""].map(Some)
+        );
+        assert_eq!(["sk_live_abcdefg", "pk_live_", "sk_live_12"].map(|text| shape.start(text)), [None; 3]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 
 use domain::{
     Outage,
-    act::{Act, Action, Actor},
+    act::{Act, Action, Actor, Origin},
     audit::{Event, Outcome},
     clock::Timestamp,
     id::{OrganizationId, SessionId},
@@ -27,17 +27,18 @@ const EVERY: Duration = Duration::from_secs(1);
 const REFUSALS: u64 = 60_000;
 const ALARMS: u64 = 3_600_000;
 
-/// Different ones that are kept in mind; further ones are counted with one line in the log of the service.
-const MOST: usize = 10_000;
+/// Different ones of an organization that are kept in mind, of refusals and of alarms each: further ones are told together.
+const MOST: usize = 100;
+
+/// The reason of what is told together.
+const OTHERS: &str = "others";
 
 /// What makes two alike.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Alike {
-    organization: OrganizationId,
     actor: Actor,
     session: Option<SessionId>,
     action: Action,
-    outcome: Outcome,
     reason: String,
     target: Uuid,
 }
@@ -53,7 +54,9 @@ struct Gathered {
 /// What is not written yet, and what was written a moment ago.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    all: Mutex<HashMap<Alike, Gathered>>,
+    all: Mutex<HashMap<(OrganizationId, Outcome), HashMap<Alike, Gathered>>>,
+    /// What could not be written.
+    left: Mutex<BTreeMap<OrganizationId, Vec<Event>>>,
     /// One writes at a time, so that what is being written is not told as absent.
     writing: tokio::sync::Mutex<()>,
 }
@@ -61,41 +64,49 @@ pub(crate) struct Book {
 impl Book {
     pub(crate) fn gather(&self, notable: Notable) {
         let Notable { act, outcome, reason, target } = notable;
-        let Act { organization, actor, action, .. } = act;
-        let alike = Alike { organization, actor, session: act.origin.session, action, outcome, reason, target };
+        let (organization, at) = (act.organization, act.at);
         let mut all = self.all();
-        if all.len() >= MOST && !all.contains_key(&alike) {
-            tracing::warn!(target: "claviger", action = action.code(), "too much is refused at once to be noted");
-            return;
+        let own = all.entry((organization, outcome)).or_default();
+        let mut alike = Alike { actor: act.actor, session: act.origin.session, action: act.action, reason, target };
+        let mut act = act;
+        if own.len() >= MOST && !own.contains_key(&alike) {
+            // Who tries everything does not push out what others did, and fills no log.
+            let (actor, action) = (Actor::Unknown, act.action);
+            let (reason, target) = (OTHERS.to_owned(), organization.uuid());
+            alike = Alike { actor, session: None, action, reason, target };
+            act = Act { organization, actor, action, permission: None, origin: Origin::default(), at };
         }
-        let gathered = all.entry(alike).or_insert_with(|| Gathered { act: act.clone(), count: 0, written_at: None });
+        let gathered = own.entry(alike).or_insert_with(|| Gathered { act: act.clone(), count: 0, written_at: None });
         if gathered.count == 0 {
             gathered.act = act;
         }
         gathered.count += 1;
     }
 
-    /// The events that are due; with `all`, whatever there is.
+    /// The events that are due; with `whole`, whatever there is.
     fn take(&self, now: Timestamp, whole: bool) -> BTreeMap<OrganizationId, Vec<Event>> {
         let mut due: BTreeMap<OrganizationId, Vec<Event>> = BTreeMap::new();
-        self.all().retain(|alike, gathered| {
-            let pause = if alike.outcome == Outcome::Alarm { ALARMS } else { REFUSALS };
-            let is_over = gathered.written_at.is_none_or(|written| now.millis_since(written) >= pause);
-            if gathered.count == 0 {
-                return !is_over;
-            }
-            if is_over || whole {
-                let reason = Some(alike.reason.clone());
-                let event = super::event(&gathered.act, alike.outcome, reason, alike.target, gathered.count);
-                due.entry(alike.organization).or_default().push(event);
-                (gathered.count, gathered.written_at) = (0, Some(now));
-            }
-            true
+        self.all().retain(|(organization, outcome), own| {
+            let pause = if *outcome == Outcome::Alarm { ALARMS } else { REFUSALS };
+            own.retain(|alike, gathered| {
+                let is_over = gathered.written_at.is_none_or(|written| now.millis_since(written) >= pause);
+                if gathered.count == 0 {
+                    return !is_over;
+                }
+                if is_over || whole {
+                    let reason = Some(alike.reason.clone());
+                    let event = super::event(&gathered.act, *outcome, reason, alike.target, gathered.count);
+                    due.entry(*organization).or_default().push(event);
+                    (gathered.count, gathered.written_at) = (0, Some(now));
+                }
+                true
+            });
+            !own.is_empty()
         });
         due
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Alike, Gathered>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<(OrganizationId, Outcome), HashMap<Alike, Gathered>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,24 +130,35 @@ impl Store {
         }
     }
 
-    /// Writes what is due, or with `whole` everything. What cannot be written is lost: it was refused all the same.
+    /// Writes what is due, or with `whole` everything. What cannot be written is tried again with the next.
     pub(crate) async fn write_notables(&self, whole: bool) -> Result<(), Outage> {
         let _turn = self.notables.writing.lock().await;
-        for (organization, events) in self.notables.take(self.clock.now(), whole) {
+        let now = self.clock.now();
+        let left = std::mem::take(&mut *self.notables.left.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut due = self.notables.take(now, whole);
+        for (organization, events) in left {
+            due.entry(organization).or_default().splice(0..0, events);
+        }
+        let mut failed = None;
+        for (organization, events) in due {
+            let kept = events.clone();
             let append = self.transaction(move |transaction, _| {
                 let events = events.clone();
-                Box::pin(async move { super::append(transaction, organization, events).await })
+                Box::pin(async move { super::append(transaction, organization, events, now).await })
             });
-            append.await?;
+            // One organization's log that cannot be written does not keep the others' from it.
+            if let Err(failure) = append.await {
+                failed = Some(failure);
+                let mut left = self.notables.left.lock().unwrap_or_else(PoisonError::into_inner);
+                left.entry(organization).or_default().extend(kept.into_iter().take(2 * MOST));
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), |failure| Err(failure.into()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::act::Origin;
-
     use super::*;
 
     fn notable(outcome: Outcome, n: u128) -> Notable {
@@ -145,6 +167,24 @@ mod tests {
         let at = Timestamp::from_millis(i64::try_from(n).expect("small"));
         let act = Act { organization, actor, action, permission: None, origin, at };
         Notable { act, outcome, reason: "r".to_owned(), target: Uuid::from_u128(2) }
+    }
+
+    #[test]
+    fn who_tries_everything_fills_no_log_and_pushes_nobody_out() {
+        let book = Book::default();
+        for n in 0..10_000 {
+            book.gather(Notable { target: Uuid::from_u128(n), ..notable(Outcome::Refused, 1) });
+        }
+        book.gather(notable(Outcome::Alarm, 1));
+        let other = OrganizationId::from_uuid(Uuid::from_u128(9));
+        let elsewhere = notable(Outcome::Refused, 1);
+        book.gather(Notable { act: Act { organization: other, ..elsewhere.act }, ..elsewhere });
+        let mut taken = book.take(Timestamp::from_millis(1), false);
+        let own = taken.remove(&OrganizationId::from_uuid(Uuid::from_u128(1))).expect("events");
+        let refused: Vec<&Event> = own.iter().filter(|event| event.outcome == Outcome::Refused).collect();
+        assert_eq!((refused.len(), own.len()), (MOST + 1, MOST + 2));
+        assert_eq!(refused.iter().map(|event| event.count).sum::<u64>(), 10_000, "all are counted");
+        assert_eq!(taken.get(&other).map(Vec::len), Some(1));
     }
 
     #[test]

@@ -31,7 +31,9 @@ impl ports::AuditLog for Store {
         before: Option<i64>,
         limit: u64,
     ) -> Result<Vec<Stored>, Outage> {
-        self.write_notables(false).await?;
+        if let Err(error) = self.write_notables(false).await {
+            tracing::warn!(target: "claviger", %error, "what was refused could not be noted");
+        }
         let rows = audit_event::Entity::find()
             .filter(condition(organization, filter, before))
             .order_by_desc(audit_event::Column::Id)
@@ -72,7 +74,9 @@ impl ports::AuditLog for Store {
             .all(&self.pools.read)
             .await
             .map_err(Failure::from)?;
-        Ok(rows.into_iter().map(stored).collect::<Result<_, _>>()?)
+        // One that no rule allows is one that somebody has changed: it is told as such, not as an outage.
+        let known = |row: audit_event::Model| stored(row.clone()).unwrap_or_else(|_| unreadable(row));
+        Ok(rows.into_iter().map(known).collect())
     }
 
     async fn grown(&self, since: Timestamp) -> Result<Vec<Head>, Outage> {
@@ -88,10 +92,10 @@ impl ports::AuditLog for Store {
 }
 
 fn condition(organization: OrganizationId, filter: &EventFilter, before: Option<i64>) -> Condition {
-    let action = filter.action.as_ref().map(|action| {
-        let column = audit_event::Column::Action;
-        if action.ends_with('.') { column.starts_with(action) } else { column.eq(action) }
-    });
+    let action = filter
+        .actions
+        .as_ref()
+        .map(|actions| audit_event::Column::Action.is_in(actions.iter().map(|action| action.code())));
     let outcome = filter.outcome.map(|outcome| {
         let column = audit_event::Column::Outcome;
         let own = Condition::any().add(column.eq(outcome.code()));
@@ -152,6 +156,26 @@ fn stored(row: audit_event::Model) -> Result<Stored, Failure> {
         request_id: row.request_id,
     };
     Ok(Stored { id: row.id, event, hash })
+}
+
+/// A row that no rule allows, without a hash.
+fn unreadable(row: audit_event::Model) -> Stored {
+    let event = Event {
+        organization: OrganizationId::from_uuid(row.organization_id),
+        seq: row.seq.and_then(convert::count).unwrap_or_default(),
+        at: Timestamp::from_millis(row.at),
+        action: row.action,
+        outcome: Outcome::Done,
+        reason: None,
+        target: row.target_id,
+        actor: Actor::Unknown,
+        session: None,
+        permission: None,
+        client: None,
+        request_id: None,
+        count: 0,
+    };
+    Stored { id: row.id, event, hash: None }
 }
 
 /// A row whose own number is no UUID is named by its organization.

@@ -7,6 +7,8 @@ use sea_orm::entity::prelude::*;
 #[sea_orm(table_name = "imported_shapes")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
+    pub organization_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub prefix: String,
     #[sea_orm(primary_key, auto_increment = false)]
     pub length: i16,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     keys::Keys,
-    listing::{Filter, Listing, Start},
+    listing::{By, Filter, Listing, Start},
     organization::ExternalId,
     permission::Permission,
 };
@@ -59,7 +59,8 @@ impl AllKeys {
         limit: Query<Option<Unread<PageSize>>>,
         /// Where to go on, from the `Link` of the page before.
         cursor: Query<Option<Unread<Cursor>>>,
-        /// What to order by, with `-` in front the other way around. Never used is before all times, never expiring after.
+        /// What to order by, with `-` in front the other way around; any but `created_at` with `limit` only. Never used is
+        /// before all times, never expiring after.
         sort: Query<Option<Unread<Sort>>>,
         /// In use, or not.
         enabled: Query<Option<Unread<Flag>>>,
@@ -90,7 +91,7 @@ impl AllKeys {
             is_deleted: parameters::flag(&mut fields, "deleted", deleted.0.as_ref()).unwrap_or(false),
             enabled: parameters::flag(&mut fields, "enabled", enabled.0.as_ref()),
             expired: expired.map(|expired| (expired, self.keys.now())),
-            name: name.0,
+            name: parameters::part(&mut fields, "name", name.0),
             holder: parameters::holder(&mut fields, "user", user.0.as_ref()),
             external_id: fields.check_optional("external_id", external_id),
             permission: parameters::permission(&mut fields, "permission", permission.0.as_deref()),
@@ -98,6 +99,10 @@ impl AllKeys {
             metadata: parameters::members(&mut fields, "metadata", metadata.0.as_ref().map(Unread::text)),
         };
         let order = parameters::order(&mut fields, "sort", sort.0.as_ref());
+        if order.by != By::CreatedAt && limit.is_none() {
+            // Only the order of their making is one that a million keys can be streamed in.
+            fields.add("limit", "is required with this sort");
+        }
         fields.into_result()?;
         let limit = limit.0.as_ref().map(PageSize::read).transpose()?;
         let start = match &cursor.0 {

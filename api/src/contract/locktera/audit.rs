@@ -76,7 +76,7 @@ impl Audit {
         let organization = self.log.authorize(caller, org_id.id()).await?;
         let mut fields = Fields::default();
         let filter = EventFilter {
-            action: action.0,
+            actions: parameters::actions(&mut fields, "action", action.0.as_deref()),
             outcome: parameters::outcome(&mut fields, "outcome", outcome.0.as_ref()),
             actor: parameters::id(&mut fields, "actor", actor.0.as_ref()),
             target: parameters::id(&mut fields, "target", target.0.as_ref()),

@@ -59,7 +59,7 @@ fn parse(text: &str, order: Order, organization: OrganizationId) -> Option<Posit
         return None;
     }
     let mark = match order.by {
-        By::Name => Mark::Text(String::from_utf8(mark.to_vec()).ok()?),
+        By::Name => Mark::Text(String::from_utf8(mark.to_vec()).ok().filter(|text| !text.contains('\0'))?),
         By::CreatedAt | By::LastUsedAt | By::ExpiresAt | By::RequestCount => {
             Mark::Number(i64::from_be_bytes(mark.try_into().ok()?))
         }

@@ -39,9 +39,6 @@ pub struct Import {
 /// Keys in one call.
 const MOST: usize = 1_000;
 
-/// The longest beginning of a secret that is kept, in bytes.
-const MOST_START: usize = 38;
-
 #[OpenApi(tag = "Tag::Organizations")]
 impl Import {
     /// Take over up to 1,000 keys of another system
@@ -98,7 +95,7 @@ struct ImportKeys {
 struct ImportKey {
     /// SHA-256 of its whole text: 64 hexadecimal digits, or base64url.
     hash: String,
-    /// What its text begins with, to recognize it by: at most 38 characters.
+    /// What its text begins with, to recognize it by: the prefix, or a part of it, and at most 6 characters more.
     #[oai(skip_serializing_if_is_none)]
     start: Option<String>,
     /// Its name: 1 to 100 characters after trimming.
@@ -171,8 +168,8 @@ impl ImportKey {
             fields.add("hash", "must be SHA-256 as 64 hexadecimal digits or in base64url");
         }
         let start = self.start.unwrap_or_else(|| shape.prefix().to_owned());
-        if start.len() > MOST_START || start.chars().any(char::is_control) {
-            fields.add("start", format_args!("must be at most {MOST_START} bytes without control characters"));
+        if shape.start(&start).is_none() {
+            fields.add("start", "must be the prefix, or a part of it, or at most 6 characters more");
         }
         let past = |fields: &mut Fields, name: &str, at: Option<Moment>| {
             let at = at.map(|Moment(at)| at);

@@ -83,7 +83,7 @@ impl ApiResponse for KeyList {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "The keys, oldest first.",
+                description: "The keys.",
                 status: Some(200),
                 status_range: None,
                 content: vec![MetaMediaType { content_type: "application/json", schema: Vec::<KeyView>::schema_ref() }],

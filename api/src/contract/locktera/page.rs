@@ -116,7 +116,7 @@ impl<V: Type + ToJSON> ApiResponse for Page<V> {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "A page, in the order of the identifiers.",
+                description: "A page of the list.",
                 status: Some(200),
                 status_range: None,
                 content: vec![MetaMediaType { content_type: "application/json", schema: Vec::<V>::schema_ref() }],

@@ -1,6 +1,7 @@
 //! Parameters of lists: text → domain. What is wrong is told by the parameter's name.
 
 use domain::{
+    act::Action,
     audit::Outcome,
     clock::Timestamp,
     listing::{By, Holder, MemberName, Order},
@@ -133,6 +134,24 @@ pub(super) fn holder(fields: &mut Fields, name: &str, text: Option<&Unread<OfUse
             Ok(user) => Some(Holder::User(user)),
             Err(_) => wrong(fields, name, "must be the id of a user, or none"),
         },
+    }
+}
+
+pub(super) fn actions(fields: &mut Fields, name: &str, text: Option<&str>) -> Option<Vec<Action>> {
+    let actions = Action::matching(text?);
+    Some(actions)
+        .filter(|actions| !actions.is_empty())
+        .or_else(|| wrong(fields, name, "is no word for what can be done"))
+}
+
+/// A part of a text, without characters that none has.
+pub(super) fn part(fields: &mut Fields, name: &str, text: Option<String>) -> Option<String> {
+    let is_plain = |text: &String| !text.chars().any(char::is_control) && text.chars().count() <= 100;
+    match text {
+        Some(text) if !is_plain(&text) => {
+            wrong(fields, name, "must be at most 100 characters, none a control character")
+        }
+        text => text,
     }
 }
 
