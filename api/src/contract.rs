@@ -20,6 +20,7 @@ use crate::{failure::Failure, json_text::JsonText};
 pub mod athena;
 pub mod livekit;
 pub mod locktera;
+pub mod once_only;
 
 /// How a contract says that something failed.
 pub struct Shape {

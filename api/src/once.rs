@@ -11,21 +11,16 @@ use domain::{
     clock::Clock,
     ports,
 };
-use poem::{IntoResponse, Request, RequestBody, Response, Result};
+use poem::{Request, RequestBody, Result};
 use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
-    registry::{MetaHeader, MetaParamIn, MetaResponses, MetaSchemaRef, Registry},
-    types::{ToJSON, Type},
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaParamIn, MetaSchemaRef},
+    types::Type,
 };
-use serde_json::Value;
 
-use crate::{
-    contract::{Success, header},
-    failure::{Failure, Fields},
-};
+use crate::failure::{Failure, Fields};
 
 const HEADER: &str = "Idempotency-Key";
-const REPLAYED: &str = "idempotent-replayed";
 
 /// The most characters of a client's word.
 const MOST: usize = 255;
@@ -129,66 +124,11 @@ impl Repeats {
         })
     }
 
-    /// The answer to a request that was done, which is kept for its repetitions after `hide` has taken the secrets out.
-    pub async fn done<T: ToJSON>(&self, once: Option<Once>, answer: T, hide: fn(&mut Value)) -> OnceOnly<T> {
-        if let Some(once) = once {
-            let mut kept = answer.to_json().unwrap_or_default();
-            hide(&mut kept);
-            if let Err(error) = self.stored.keep(&once, &kept.to_string()).await {
-                // It was done all the same; who repeats it is told that its answer is lost.
-                tracing::warn!(target: "claviger", %error, "the answer to a request could not be kept");
-            }
+    /// Keeps the answer to a request that was done, without its secrets.
+    pub async fn keep(&self, once: &Once, answer: &str) {
+        if let Err(error) = self.stored.keep(once, answer).await {
+            // It was done all the same; who repeats it is told that its answer is lost.
+            tracing::warn!(target: "claviger", %error, "the answer to a request could not be kept");
         }
-        OnceOnly::First(answer)
-    }
-}
-
-/// For answers without secrets.
-pub fn nothing_to_hide(_: &mut Value) {}
-
-/// For the answer about a key that was just made.
-pub fn hide_key(answer: &mut Value) {
-    if let Some(key) = answer.get_mut("key") {
-        *key = Value::Null;
-    }
-}
-
-/// For the answer about many of them.
-pub fn hide_keys(answer: &mut Value) {
-    answer.get_mut("keys").and_then(Value::as_array_mut).into_iter().flatten().for_each(hide_key);
-}
-
-/// An answer, or the one of before.
-pub enum OnceOnly<T> {
-    /// It was done now.
-    First(T),
-    /// It was done before.
-    Again(String),
-}
-
-impl<T: ToJSON> IntoResponse for OnceOnly<T> {
-    fn into_response(self) -> Response {
-        match self {
-            Self::First(answer) => Success(answer).into_response(),
-            Self::Again(text) => {
-                Response::builder().content_type("application/json").header(REPLAYED, "true").body(text)
-            }
-        }
-    }
-}
-
-impl<T: ToJSON> ApiResponse for OnceOnly<T> {
-    fn meta() -> MetaResponses {
-        const TAG: (&str, &str) =
-            ("Idempotent-Replayed", "`true`: this was done before, by a request with the same `Idempotency-Key`.");
-        let mut meta = Success::<T>::meta();
-        for response in &mut meta.responses {
-            response.headers.push(MetaHeader { required: false, ..header(TAG, "string") });
-        }
-        meta
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
     }
 }

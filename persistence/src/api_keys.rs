@@ -28,7 +28,7 @@ use crate::{
     organizations,
     outage::Failure,
     reach::{deleted_in_reach, in_reach},
-    rotation, sets,
+    sets,
 };
 
 /// Keys in one statement: SQLite and PostgreSQL take at most 32,766 and 65,535 parameters.
@@ -207,8 +207,7 @@ impl ApiKeys for Store {
         key: KeyId,
         now: Timestamp,
     ) -> Result<Option<PreviousSecret>, Outage> {
-        let db = &self.pools.read;
-        Ok(if find(db, reach, key).await?.is_some() { rotation::previous(db, key, now).await? } else { None })
+        Ok(self.previous_secret(reach, key, now).await?)
     }
 
     async fn end_previous_secret(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage> {

@@ -19,10 +19,10 @@ use sea_orm::{
 };
 
 use crate::{
-    Store, convert, deletion,
+    Store, convert,
     entity::{audit_chain, audit_event},
     outage::Failure,
-    repeats,
+    repeats, settings,
 };
 
 /// Events in one statement: SQLite takes at most 32,766 parameters.
@@ -174,7 +174,7 @@ impl Store {
     /// Removes the events that are older than they are kept. What is left of a chain begins where it was cut, by the hash that is
     /// kept there. Answers how many those were.
     pub(crate) async fn remove_old_events(&self, now: Timestamp) -> Result<u64, Failure> {
-        let before = deletion::before(now, self.retention.audit);
+        let before = settings::before(now, self.retention.audit);
         let mut removed = 0;
         loop {
             let old: Vec<Uuid> = audit_chain::Entity::find()

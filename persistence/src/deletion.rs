@@ -1,7 +1,5 @@
 //! The end of keys: deleted ones are unknown at once, kept for a while, and then gone.
 
-use std::time::Duration;
-
 use domain::{Outage, act::Act, api_key::ApiKey, clock::Timestamp, id::KeyId, reach::Reach};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
@@ -16,6 +14,7 @@ use crate::{
     organizations,
     outage::Failure,
     reach::deleted_in_reach,
+    settings,
 };
 
 impl Store {
@@ -92,7 +91,7 @@ impl Store {
 
     /// Removes for good what was deleted so long ago. Answers how many keys that were.
     pub(crate) async fn remove_deleted(&self, now: Timestamp) -> Result<u64, Failure> {
-        let before = before(now, self.retention.deleted_keys);
+        let before = settings::before(now, self.retention.deleted_keys);
         let mut count = 0;
         loop {
             let removed = self.transaction(move |transaction, _| {
@@ -118,11 +117,6 @@ impl Store {
             }
         }
     }
-}
-
-/// The moment before which something is over that is kept for so long.
-pub(crate) fn before(now: Timestamp, kept: Duration) -> i64 {
-    now.plus_millis(-i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)).millis()
 }
 
 /// Marks keys as deleted, and ends the sessions that were opened with them: they do not come back with the key.

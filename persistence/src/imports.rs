@@ -17,9 +17,9 @@ use domain::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     prelude::Uuid,
-    sea_query::{Expr, OnConflict, Query, SelectStatement},
+    sea_query::{OnConflict, Query, SelectStatement},
 };
 
 use crate::{
@@ -220,33 +220,6 @@ async fn forget_secret_of_deleted<C: ConnectionTrait>(db: &C, hash: &SecretHash)
         .exec(db)
         .await?;
     Ok(())
-}
-
-/// The secrets of a key that were imported and not shown yet end at this moment, or sooner; part of its rotation. Answers how
-/// many those are.
-pub(crate) async fn end_waiting<C: ConnectionTrait>(db: &C, key: KeyId, end: i64) -> Result<u64, Failure> {
-    let later = Condition::any()
-        .add(imported_secret::Column::ExpiresAt.is_null())
-        .add(imported_secret::Column::ExpiresAt.gt(end));
-    let ended = imported_secret::Entity::update_many()
-        .col_expr(imported_secret::Column::ExpiresAt, Expr::value(end))
-        .filter(imported_secret::Column::ApiKeyId.eq(key.uuid()))
-        .filter(imported_secret::Column::AdoptedAt.is_null())
-        .filter(later)
-        .exec(db)
-        .await?;
-    Ok(ended.rows_affected)
-}
-
-/// Whether one of them goes on beside a newer secret.
-pub(crate) async fn is_one_ending<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<bool, Failure> {
-    let found = imported_secret::Entity::find()
-        .filter(imported_secret::Column::ApiKeyId.eq(key.uuid()))
-        .filter(imported_secret::Column::AdoptedAt.is_null())
-        .filter(imported_secret::Column::ExpiresAt.gt(now.millis()))
-        .one(db)
-        .await?;
-    Ok(found.is_some())
 }
 
 async fn add_shape<C: ConnectionTrait>(db: &C, organization: OrganizationId, shape: &Shape) -> Result<(), Failure> {

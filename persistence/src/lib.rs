@@ -40,6 +40,7 @@ mod states;
 mod transaction;
 mod upkeep;
 mod usage;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 

@@ -18,11 +18,11 @@ use sea_orm::{
 use crate::{
     Store,
     api_keys::{self, secrets},
-    audit, convert, deletion,
+    audit, convert,
     entity::{api_key, api_key_secret},
-    imports,
     outage::Failure,
     reach::in_reach,
+    settings, waiting,
 };
 
 impl Store {
@@ -53,6 +53,17 @@ impl Store {
             })
         });
         replace.await
+    }
+
+    /// The old secret of a key that is being replaced.
+    pub(crate) async fn previous_secret(
+        &self,
+        reach: Reach,
+        key: KeyId,
+        now: Timestamp,
+    ) -> Result<Option<PreviousSecret>, Failure> {
+        let db = &self.pools.read;
+        if api_keys::find(db, reach, key).await?.is_some() { previous(db, key, now).await } else { Ok(None) }
     }
 
     /// Ends the old secret of a key. `false`: there is none, or no such key; nothing was changed.
@@ -100,7 +111,7 @@ fn going_on(key: KeyId, now: Timestamp) -> Condition {
 /// Gives a key, whose row is locked, a new secret.
 async fn replace<C: ConnectionTrait>(db: &C, key: KeyId, rotation: &Rotation, now: Timestamp) -> Result<(), Failure> {
     let is_going_on = api_key_secret::Entity::find().filter(going_on(key, now)).one(db).await?.is_some()
-        || imports::is_one_ending(db, key, now).await?;
+        || waiting::is_one_ending(db, key, now).await?;
     if is_going_on && rotation.old_ends_at > now {
         return Err(Failure::Refused(Error::StillRotating));
     }
@@ -117,13 +128,13 @@ async fn replace<C: ConnectionTrait>(db: &C, key: KeyId, rotation: &Rotation, no
         .exec(db)
         .await?;
     if goes_on {
-        imports::end_waiting(db, key, rotation.old_ends_at.millis()).await?;
+        waiting::end(db, key, rotation.old_ends_at.millis()).await?;
     } else {
         end(db, key, now).await?;
-        imports::end_waiting(db, key, ENDED).await?;
+        waiting::end(db, key, ENDED).await?;
     }
     // Who shows one of these is told to those who keep the key; for ever would be too much.
-    let before = deletion::before(now, KEPT);
+    let before = settings::before(now, KEPT);
     let long_gone = of_key
         .add(api_key_secret::Column::ExpiresAt.lte(now.millis()))
         .add(api_key_secret::Column::CreatedAt.lt(before));
@@ -141,11 +152,7 @@ async fn replace<C: ConnectionTrait>(db: &C, key: KeyId, rotation: &Rotation, no
 }
 
 /// The old secret of a key that is being replaced.
-pub(crate) async fn previous<C: ConnectionTrait>(
-    db: &C,
-    key: KeyId,
-    now: Timestamp,
-) -> Result<Option<PreviousSecret>, Failure> {
+async fn previous<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<Option<PreviousSecret>, Failure> {
     let row = api_key_secret::Entity::find().filter(going_on(key, now)).one(db).await?;
     Ok(row.map(|row| PreviousSecret {
         start: row.start.unwrap_or_default(),
@@ -162,8 +169,7 @@ async fn end<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<b
         .filter(going_on(key, now))
         .exec(db)
         .await?;
-    let waiting =
-        if imports::is_one_ending(db, key, now).await? { imports::end_waiting(db, key, ENDED).await? } else { 0 };
+    let waiting = if waiting::is_one_ending(db, key, now).await? { waiting::end(db, key, ENDED).await? } else { 0 };
     Ok(ended.rows_affected + waiting > 0)
 }
 

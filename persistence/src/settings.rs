@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::clock::Clock;
+use domain::clock::{Clock, Timestamp};
 use prometheus::Registry;
 
 /// Which database, and how to use it.
@@ -61,4 +61,9 @@ pub struct DefaultCaps {
     pub members: u64,
     /// Permission sets.
     pub sets: u64,
+}
+
+/// The moment before which something is over that is kept for so long.
+pub(crate) fn before(now: Timestamp, kept: Duration) -> i64 {
+    now.plus_millis(-i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)).millis()
 }

@@ -16,9 +16,10 @@ use sea_orm::{
 };
 
 use crate::{
-    Store, convert, deletion,
+    Store, convert,
     entity::{api_key_usage, organization_usage},
     outage::Failure,
+    settings,
 };
 
 /// So many verifies, by hour, key or organization, and outcome: in the order in which rows are locked.
@@ -120,7 +121,7 @@ impl Store {
     /// Removes what was counted longer ago than it is kept, a few thousand at a time. Answers how many rows that were.
     pub(crate) async fn remove_old_usage(&self, now: Timestamp) -> Result<u64, Failure> {
         const ROWS: u64 = 5_000;
-        let before = Hour::of(Timestamp::from_millis(deletion::before(now, self.retention.usage))).0;
+        let before = Hour::of(Timestamp::from_millis(settings::before(now, self.retention.usage))).0;
         let mut removed = 0;
         for of in [Of::Keys, Of::Organizations] {
             let (table, id) = of.table();

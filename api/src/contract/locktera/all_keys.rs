@@ -24,11 +24,14 @@ use super::{
 };
 use crate::{
     body::Deferred,
-    contract::{Failed, Tag},
+    contract::{
+        Failed, Tag,
+        once_only::{OnceOnly, hide_key},
+    },
     credentials::Credential,
     failure::Fields,
     gate::Gate,
-    once::{OnceOnly, Repeatable, Turn, hide_key},
+    once::{Repeatable, Turn},
     wire::{Id, Unread},
 };
 
@@ -144,6 +147,6 @@ impl AllKeys {
         let authority = authority.once(once);
         let new = body.into_domain(authority.caller(), self.keys.now())?;
         let (key, secret) = self.keys.create(&authority, new).await?;
-        Ok(self.gate.repeats.done(once, CreatedKeyView::new(&key, &secret), hide_key).await)
+        Ok(OnceOnly::done(&self.gate.repeats, once, CreatedKeyView::new(&key, &secret), hide_key).await)
     }
 }

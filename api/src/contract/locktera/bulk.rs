@@ -14,12 +14,15 @@ use poem_openapi::{Object, OpenApi, param::Path};
 use super::{create::CreateKey, dto::CreatedKeyView, error::Creating};
 use crate::{
     body::{BULK_LIMIT, Deferred, Document},
-    contract::{Failed, Tag},
+    contract::{
+        Failed, Tag,
+        once_only::{OnceOnly, hide_keys, nothing_to_hide},
+    },
     credentials::Credential,
     failure::{Failure, Fields},
     gate::Gate,
     json::{Members, each},
-    once::{OnceOnly, Repeatable, Turn, hide_keys, nothing_to_hide},
+    once::{Repeatable, Turn},
     wire::{Id, Unread},
 };
 
@@ -64,7 +67,7 @@ impl Bulk {
         let new = body.into_domain(authority.caller(), self.keys.now())?;
         let made = self.keys.create_many(&authority, new).await?;
         let made = CreatedKeys { keys: made.iter().map(|(key, secret)| CreatedKeyView::new(key, secret)).collect() };
-        Ok(self.gate.repeats.done(once, made, hide_keys).await)
+        Ok(OnceOnly::done(&self.gate.repeats, once, made, hide_keys).await)
     }
 
     /// Delete up to 1,000 keys of an organization
@@ -98,7 +101,7 @@ impl Bulk {
         let is_gone = |text: &String| text.parse().is_ok_and(|id| deleted.contains(&id));
         let not_found = texts.into_iter().filter(|text| !is_gone(text)).collect();
         let answer = DeletedKeys { deleted: deleted.len() as u64, not_found };
-        Ok(self.gate.repeats.done(once, answer, nothing_to_hide).await)
+        Ok(OnceOnly::done(&self.gate.repeats, once, answer, nothing_to_hide).await)
     }
 }
 

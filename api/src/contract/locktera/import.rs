@@ -18,12 +18,15 @@ use uuid::Uuid;
 use super::{create::Settings, error::Creating, shape::ShapeOfKeys};
 use crate::{
     body::{BULK_LIMIT, Deferred, Document},
-    contract::{Failed, Tag},
+    contract::{
+        Failed, Tag,
+        once_only::{OnceOnly, nothing_to_hide},
+    },
     credentials::Credential,
     failure::{Failure, Fields},
     gate::Gate,
     json::{Members, each},
-    once::{OnceOnly, Repeatable, Turn, nothing_to_hide},
+    once::{Repeatable, Turn},
     time::Moment,
     wire::{Id, Nullable, Unread},
 };
@@ -72,7 +75,7 @@ impl Import {
         let now = self.keys.now();
         let old = each("keys", body.keys, |key| key.into_domain(authority.caller(), &shape, now))?;
         let taken = self.keys.import(&authority, &shape, old, dry_run).await?;
-        Ok(self.gate.repeats.done(once, ImportedKeys::new(&taken, dry_run), nothing_to_hide).await)
+        Ok(OnceOnly::done(&self.gate.repeats, once, ImportedKeys::new(&taken, dry_run), nothing_to_hide).await)
     }
 }
 

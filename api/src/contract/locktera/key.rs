@@ -18,10 +18,13 @@ use super::{
 };
 use crate::{
     body::Deferred,
-    contract::{Failed, Success, Tag, header},
+    contract::{
+        Failed, Success, Tag, header,
+        once_only::{OnceOnly, nothing_to_hide},
+    },
     credentials::Credential,
     gate::Gate,
-    once::{OnceOnly, Repeatable, Turn, nothing_to_hide},
+    once::{Repeatable, Turn},
     wire::{Id, Unread},
 };
 
@@ -126,7 +129,7 @@ impl OneKey {
         };
         let authority = authority.once(once);
         let key = self.keys.restore(&authority, key_id.id()).await?;
-        Ok(self.gate.repeats.done(once, KeyView::from(&key), nothing_to_hide).await)
+        Ok(OnceOnly::done(&self.gate.repeats, once, KeyView::from(&key), nothing_to_hide).await)
     }
 }
 

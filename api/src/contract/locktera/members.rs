@@ -16,10 +16,13 @@ use super::{
 };
 use crate::{
     body::Deferred,
-    contract::{Failed, Success, Tag},
+    contract::{
+        Failed, Success, Tag,
+        once_only::{OnceOnly, nothing_to_hide},
+    },
     credentials::Credential,
     gate::Gate,
-    once::{OnceOnly, Repeatable, Turn, nothing_to_hide},
+    once::{Repeatable, Turn},
     wire::{Id, Unread},
 };
 
@@ -86,7 +89,7 @@ impl Members {
         let authority = authority.once(once);
         let new = body.into_domain(&self.people)?;
         let view = MemberView::from(&self.organizations.add_member(&authority, new).await?);
-        Ok(self.gate.repeats.done(once, view, nothing_to_hide).await)
+        Ok(OnceOnly::done(&self.gate.repeats, once, view, nothing_to_hide).await)
     }
 
     /// Get a member of an organization

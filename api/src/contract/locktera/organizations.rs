@@ -16,11 +16,14 @@ use super::{
 };
 use crate::{
     body::Deferred,
-    contract::{Failed, Success, Tag},
+    contract::{
+        Failed, Success, Tag,
+        once_only::{OnceOnly, nothing_to_hide},
+    },
     credentials::Credential,
     failure::{Failure, Fields},
     gate::Gate,
-    once::{OnceOnly, Repeatable, Turn, nothing_to_hide},
+    once::{Repeatable, Turn},
     wire::{Id, Unread},
 };
 
@@ -83,7 +86,7 @@ impl Organizations {
         let caller = caller.once(once);
         let new = body.into_domain()?;
         let view = OrganizationView::from(&self.organizations.create(&caller, new).await?);
-        Ok(self.gate.repeats.done(once, view, nothing_to_hide).await)
+        Ok(OnceOnly::done(&self.gate.repeats, once, view, nothing_to_hide).await)
     }
 
     /// Get an organization

@@ -15,12 +15,15 @@ use super::{
 };
 use crate::{
     body::{Deferred, Document},
-    contract::{Failed, Success, Tag},
+    contract::{
+        Failed, Success, Tag,
+        once_only::{OnceOnly, hide_key},
+    },
     credentials::Credential,
     failure::{Failure, Fields},
     gate::Gate,
     json::Members,
-    once::{OnceOnly, Repeatable, Turn, hide_key},
+    once::{Repeatable, Turn},
     time::Moment,
     wire::{Id, Nullable, Unread},
 };
@@ -66,7 +69,7 @@ impl Rotations {
         let authority = authority.once(once);
         let grace = body.grace()?;
         let (key, secret) = self.keys.rotate(&authority, key_id.id(), grace).await?;
-        Ok(self.gate.repeats.done(once, CreatedKeyView::new(&key, &secret), hide_key).await)
+        Ok(OnceOnly::done(&self.gate.repeats, once, CreatedKeyView::new(&key, &secret), hide_key).await)
     }
 
     /// Look at the old text of a key that goes on

@@ -21,11 +21,14 @@ use super::{
 };
 use crate::{
     body::Deferred,
-    contract::{Failed, Success, Tag},
+    contract::{
+        Failed, Success, Tag,
+        once_only::{OnceOnly, nothing_to_hide},
+    },
     credentials::Credential,
     failure::Fields,
     gate::Gate,
-    once::{OnceOnly, Repeatable, Turn, nothing_to_hide},
+    once::{Repeatable, Turn},
     wire::{Id, Unread},
 };
 
@@ -89,7 +92,7 @@ impl Sets {
         let authority = authority.once(once);
         let new = body.into_domain()?;
         let view = SetView::from(&self.organizations.create_set(&authority, new).await?);
-        Ok(self.gate.repeats.done(once, view, nothing_to_hide).await)
+        Ok(OnceOnly::done(&self.gate.repeats, once, view, nothing_to_hide).await)
     }
 
     /// Get a permission set
