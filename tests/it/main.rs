@@ -22,6 +22,7 @@ mod filters;
 mod grants;
 mod house;
 mod import;
+mod import_nodes;
 mod isolation;
 mod key;
 mod limits;

@@ -177,7 +177,7 @@ pub async fn cut(by: &Revoker, node: (&Caller, &Proxy), keys: usize, bound: Dura
             mark(key, None);
             mark(key, Some(by.revoke(id).await));
         });
-        stream::iter(revocations).buffer_unordered(32).for_each(|()| async {}).await;
+        stream::iter(revocations).buffer_unordered(8).for_each(|()| async {}).await;
         tokio::time::sleep(bound + bound / 4).await;
         is_over.store(true, Ordering::SeqCst);
     };

@@ -38,10 +38,46 @@ check(keys.some((key) => key.id === key_id) && keys.length === 2, "list");
 const refused = await reader.POST("/orgs/{org_id}/api_keys", { params: { path }, body: { name: "x", permissions: [] } });
 check(refused.response.status === 403 && refused.error?.code === 403, "a reader cannot create");
 
+const one = { path: { org_id, key_id: created.data.id } };
+const changed = await admin.PATCH("/orgs/{org_id}/api_keys/{key_id}", {
+  params: one,
+  body: { allowed_addresses: ["127.0.0.0/8", "::1"], not_before: "2026-01-01T00:00:00Z" },
+});
+check(changed.data?.allowed_addresses?.length === 2, "conditions");
+const rotated = await admin.POST("/orgs/{org_id}/api_keys/{key_id}/rotate", {
+  params: { ...one, header: { "Idempotency-Key": "rotate-1" } },
+  body: { grace_seconds: 60 },
+});
+check(rotated.data?.key?.startsWith("cvg_") === true, "rotate");
+const again = await admin.POST("/orgs/{org_id}/api_keys/{key_id}/rotate", {
+  params: { ...one, header: { "Idempotency-Key": "rotate-1" } },
+  body: { grace_seconds: 60 },
+});
+check(again.data?.id === created.data.id && again.data.key === null, "a repeated request");
+const found = await admin.GET("/orgs/{org_id}/api_keys", {
+  params: { path, query: { permission: "files:read", sort: "-request_count", enabled: true, limit: 10 } },
+});
+check(found.data?.some((key) => key.id === created.data.id) === true, "conditions and orders of a list");
+const usage = await admin.GET("/orgs/{org_id}/api_keys/{key_id}/usage", { params: { ...one, query: { by: "day" } } });
+check(usage.data?.series.length === 30, "usage");
+const events = await admin.GET("/orgs/{org_id}/audit_events", { params: { path, query: { action: "api_key.rotate" } } });
+check(events.data?.length === 1 && events.data[0]?.outcome === "done", "the log");
+const imported = await admin.POST("/orgs/{org_id}/api_keys/import", {
+  params: { path },
+  body: {
+    shape: { prefix: "old_", length: 32, alphabet: "hex" },
+    dry_run: true,
+    keys: [{ hash: "00".repeat(32), permissions: ["read"] }],
+  },
+});
+check(imported.data?.imported === 1, "import");
+
 const deleted = await admin.DELETE("/orgs/{org_id}/api_keys/{key_id}", {
   params: { path: { org_id, key_id: created.data.id } },
 });
 check(deleted.data?.message === "API key deleted successfully", "delete");
+const restored = await admin.POST("/orgs/{org_id}/api_keys/{key_id}/restore", { params: one });
+check(restored.data?.enabled === false, "restore");
 const gone = await reader.GET("/auth/check-key");
 check(gone.response.status === 401 && gone.error?.success === false, "the deleted key is refused");
 
