@@ -53,6 +53,8 @@ pub struct ApiKey {
     pub prefix: KeyPrefix,
     /// Prefix and first characters of the newest secret, to recognize it by.
     pub start: String,
+    /// When the secret that its newest one replaced ends, or has ended. `None`: none was replaced, or it ended at once.
+    pub previous_ends_at: Option<Timestamp>,
     /// Whether it is in use.
     pub enabled: bool,
     /// Before this moment it is not in use yet. `None`: it always was.
@@ -112,6 +114,7 @@ impl ApiKey {
             name: None,
             prefix,
             start,
+            previous_ends_at: None,
             enabled: true,
             not_before: None,
             expires_at: None,

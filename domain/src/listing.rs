@@ -36,6 +36,14 @@ pub struct Filter {
     pub permission: Option<Permission>,
     /// Before when it was used last, if ever.
     pub last_used_before: Option<Timestamp>,
+    /// Whether it was ever used.
+    pub used: Option<bool>,
+    /// Before when it expires.
+    pub expires_before: Option<Timestamp>,
+    /// Whether none of its uses remains. A refill may be due.
+    pub used_up: Option<bool>,
+    /// Whether an older secret of it goes on at this moment.
+    pub rotating: Option<(bool, Timestamp)>,
     /// Members of its metadata: a name, and a value as JSON text.
     pub metadata: Vec<(MemberName, String)>,
 }

@@ -18,8 +18,11 @@ use domain::{
     secret::SecretHash,
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, prelude::Uuid,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, Select,
+    prelude::Uuid,
+    sea_query::{Expr, Query, SimpleExpr},
 };
 
 use crate::{
@@ -28,7 +31,7 @@ use crate::{
     organizations,
     outage::Failure,
     reach::{deleted_in_reach, in_reach},
-    sets,
+    rotation, sets,
 };
 
 /// Keys in one statement: SQLite and PostgreSQL take at most 32,766 and 65,535 parameters.
@@ -102,12 +105,33 @@ async fn attach<C: ConnectionTrait>(db: &C, key: Uuid, sets: &[SetId]) -> Result
     Ok(())
 }
 
+/// A key's row, and what its secrets say about it.
+#[derive(FromQueryResult)]
+pub(crate) struct Row {
+    #[sea_orm(nested)]
+    key: api_key::Model,
+    previous_ends_at: Option<i64>,
+}
+
+/// Rows of keys, to be chosen among.
+pub(crate) fn rows() -> Select<api_key::Entity> {
+    let of_key = Expr::col((api_key_secret::Entity, api_key_secret::Column::ApiKeyId));
+    let previous_ends_at = Query::select()
+        .expr(Expr::col((api_key_secret::Entity, api_key_secret::Column::ExpiresAt)).max())
+        .from(api_key_secret::Entity)
+        .and_where(of_key.equals((api_key::Entity, api_key::Column::Id)))
+        .and_where(api_key_secret::Column::ExpiresAt.gt(rotation::ENDED))
+        .to_owned();
+    let previous_ends_at = SimpleExpr::SubQuery(None, Box::new(previous_ends_at.into()));
+    api_key::Entity::find().expr_as(previous_ends_at, "previous_ends_at")
+}
+
 /// These rows as keys, with their sets.
-pub(crate) async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<api_key::Model>) -> Result<Vec<ApiKey>, Failure> {
+pub(crate) async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<Row>) -> Result<Vec<ApiKey>, Failure> {
     let mut sets: HashMap<Uuid, Vec<SetId>> = HashMap::new();
     for rows in rows.chunks(ROWS) {
         let attached = api_key_permission_set::Entity::find()
-            .filter(api_key_permission_set::Column::ApiKeyId.is_in(rows.iter().map(|row| row.id)))
+            .filter(api_key_permission_set::Column::ApiKeyId.is_in(rows.iter().map(|row| row.key.id)))
             .order_by_asc(api_key_permission_set::Column::PermissionSetId)
             .all(db)
             .await?;
@@ -115,9 +139,10 @@ pub(crate) async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<api_key::Mode
             sets.entry(row.api_key_id).or_default().push(SetId::from_uuid(row.permission_set_id));
         }
     }
-    let complete = |row: api_key::Model| {
-        let sets = sets.remove(&row.id).unwrap_or_default();
-        Ok(convert::api_key(row, sets)?)
+    let complete = |row: Row| {
+        let sets = sets.remove(&row.key.id).unwrap_or_default();
+        let previous_ends_at = row.previous_ends_at.map(Timestamp::from_millis);
+        Ok(ApiKey { previous_ends_at, ..convert::api_key(row.key, sets)? })
     };
     rows.into_iter().map(complete).collect()
 }
@@ -255,6 +280,7 @@ pub(crate) async fn find<C: ConnectionTrait>(db: &C, reach: Reach, key: KeyId) -
 }
 
 pub(crate) async fn one<C: ConnectionTrait>(db: &C, among: Condition, key: KeyId) -> Result<Option<ApiKey>, Failure> {
-    let row = api_key::Entity::find_by_id(key.uuid()).filter(among).one(db).await?;
+    let this = api_key::Column::Id.eq(key.uuid());
+    let row = rows().filter(this).filter(among).into_model::<Row>().one(db).await?;
     Ok(complete(db, row.into_iter().collect()).await?.pop())
 }

@@ -83,7 +83,7 @@ fn addresses(text: &str) -> Result<AddressList, Invalid> {
     AddressList::parse(text.split_ascii_whitespace())
 }
 
-/// A key with the sets that it has.
+/// A key with the sets that it has. What only its secrets tell is not known yet.
 pub(crate) fn api_key(model: api_key::Model, sets: Vec<SetId>) -> Result<ApiKey, BrokenRow> {
     let broken = |column| move |_: Invalid| BrokenRow { table: "api_keys", column, row: model.id };
     let created_by = match (model.created_by_key, model.created_by_user) {
@@ -105,6 +105,7 @@ pub(crate) fn api_key(model: api_key::Model, sets: Vec<SetId>) -> Result<ApiKey,
         name: model.name.as_deref().map(KeyName::parse).transpose().map_err(broken("name"))?,
         prefix: KeyPrefix::imported(&model.prefix).map_err(broken("prefix"))?,
         start: model.start,
+        previous_ends_at: None,
         enabled: model.enabled,
         not_before: model.not_before.map(Timestamp::from_millis),
         expires_at: model.expires_at.map(Timestamp::from_millis),

@@ -2,19 +2,20 @@
 
 use domain::{
     api_key::ApiKey,
+    clock::Timestamp,
     listing::{By, Filter, Holder, Listing, Mark, Order, Start},
     permission::Permission,
     reach::Reach,
 };
 use sea_orm::{
-    ColumnTrait, Condition, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, Func, Query, SimpleExpr},
+    ColumnTrait, Condition, DbBackend, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, Func, IntoCondition, Query, SelectStatement, SimpleExpr},
 };
 
 use crate::{
     Store,
-    api_keys::complete,
-    entity::{api_key, api_key_permission_set, permission_set},
+    api_keys::{complete, rows},
+    entity::{api_key, api_key_permission_set, api_key_secret, permission_set},
     outage::Failure,
     reach::{deleted_in_reach, in_reach},
 };
@@ -31,7 +32,7 @@ impl Store {
         let Listing { filter, order } = listing;
         let mark = mark(*order, backend);
         let direction = if order.is_descending { sea_orm::Order::Desc } else { sea_orm::Order::Asc };
-        let keys = api_key::Entity::find()
+        let keys = rows()
             .filter(condition(reach, filter, backend))
             .order_by(mark.clone(), direction.clone())
             .order_by(api_key::Column::Id, direction)
@@ -48,7 +49,7 @@ impl Store {
                 keys.filter(if order.is_descending { place.lt(after) } else { place.gt(after) })
             }
         };
-        let rows = keys.all(&self.pools.read).await?;
+        let rows = keys.into_model().all(&self.pools.read).await?;
         complete(&self.pools.read, rows).await
     }
 }
@@ -93,6 +94,18 @@ fn condition(reach: Reach, filter: &Filter, backend: DbBackend) -> Condition {
         let last = api_key::Column::LastRequestAt;
         Condition::any().add(last.is_null()).add(last.lt(before.millis()))
     });
+    let was_used = filter.used.map(|is_used| {
+        let last = api_key::Column::LastRequestAt;
+        if is_used { last.is_not_null() } else { last.is_null() }
+    });
+    let used_up = filter.used_up.map(|is_used_up| {
+        let left = api_key::Column::Remaining;
+        if is_used_up { left.eq(0).into_condition() } else { Condition::any().add(left.is_null()).add(left.gt(0)) }
+    });
+    let rotating = filter.rotating.map(|(is_rotating, now)| {
+        let goes_on = Expr::exists(older_secret(now));
+        if is_rotating { goes_on } else { goes_on.not() }
+    });
     let metadata = filter.metadata.iter().fold(Condition::all(), |all, (name, value)| {
         all.add(match backend {
             // No text of PostgreSQL has a zero character; a stand-in is as good to find the others by.
@@ -111,7 +124,24 @@ fn condition(reach: Reach, filter: &Filter, backend: DbBackend) -> Condition {
         .add_option(filter.external_id.as_ref().map(|id| api_key::Column::ExternalId.eq(id.as_str())))
         .add_option(filter.permission.as_ref().map(|permission| gives(permission, backend)))
         .add_option(last_used)
+        .add_option(was_used)
+        .add_option(filter.expires_before.map(|before| api_key::Column::ExpiresAt.lt(before.millis())))
+        .add_option(used_up)
+        .add_option(rotating)
         .add(metadata)
+}
+
+/// A secret of a key that is being replaced and still good.
+fn older_secret(now: Timestamp) -> SelectStatement {
+    Query::select()
+        .expr(Expr::value(1))
+        .from(api_key_secret::Entity)
+        .and_where(
+            Expr::col((api_key_secret::Entity, api_key_secret::Column::ApiKeyId))
+                .equals((api_key::Entity, api_key::Column::Id)),
+        )
+        .and_where(Expr::col((api_key_secret::Entity, api_key_secret::Column::ExpiresAt)).gt(now.millis()))
+        .to_owned()
 }
 
 /// Whether a key was given a permission, by itself or by one of its sets.

@@ -96,7 +96,7 @@ impl Store {
 
 /// What has ended before its time has ended at the beginning of all times: an end that is "now" would come later where a clock
 /// is behind.
-const ENDED: i64 = 0;
+pub(crate) const ENDED: i64 = 0;
 
 /// How long ended secrets are known after they were made.
 const KEPT: Duration = Duration::from_hours(400 * 24);

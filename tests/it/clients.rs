@@ -54,7 +54,25 @@ async fn the_generated_rust_client_goes_through_the_quick_start() {
     let created = admin.create_api_key(&data.org_id, None, &new).await.expect("created").into_inner();
     let reader = client(&base, created.key.as_deref());
     let listed = reader
-        .list_api_keys(&data.org_id, None, None, None, None, None, None, None, None, None, None, None, None)
+        .list_api_keys(
+            &data.org_id,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+        )
         .await
         .expect("listed")
         .into_inner();

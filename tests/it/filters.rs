@@ -80,8 +80,15 @@ async fn each_condition_chooses() {
     let unused = async |before: &str| count(&format!("user=none&last_used_before=2026-11-21T{before}Z")).await;
     assert_eq!((unused("08:00:10").await, unused("08:00:11").await), (4, 5), "never used is used before");
     assert_eq!(count("user=none&last_used_before=1970-01-01T00:00:00Z").await, 4);
+    assert_eq!((count("used=true").await, count("user=none&used=false").await), (1, 4));
+    assert_eq!(count("expires_before=2026-11-21T08:00:05Z").await, 0);
+    assert_eq!(count("expires_before=2026-11-21T08:00:05.001Z").await, 1);
     for (query, name) in [
         ("enabled=yes", "enabled"),
+        ("used=yes", "used"),
+        ("used_up=0", "used_up"),
+        ("rotating=maybe", "rotating"),
+        ("expires_before=soon", "expires_before"),
         ("expired=1", "expired"),
         ("deleted=", "deleted"),
         ("user=nobody", "user"),
@@ -100,6 +107,36 @@ async fn each_condition_chooses() {
         let refused = tenant.admin.get(&format!("{path}?{query}")).await;
         assert_eq!((refused.status, refused.wrong_fields()), (400, vec![name.to_owned()]), "{query}: {}", refused.text);
     }
+}
+
+#[tokio::test]
+async fn keys_that_are_used_up_or_rotating_are_found() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let path = format!("/orgs/{}/api_keys", tenant.org_id);
+    let spent = make(&tenant, json!({"name": "spent", "remaining": 0})).await;
+    app.clock.advance_seconds(1);
+    make(&tenant, json!({"name": "one", "remaining": 1})).await;
+    app.clock.advance_seconds(1);
+    let rotated = make(&tenant, json!({"name": "rotated"})).await;
+    let list = async |query: &str| listed(&tenant.admin, &format!("{path}?{query}")).await;
+    assert_eq!(list("used_up=true").await, ["spent"]);
+    assert_eq!(list("used_up=false").await, ["one", "rotated"]);
+    assert_eq!(list("rotating=true").await, [""; 0]);
+    assert_eq!(list("rotating=false").await, ["spent", "one", "rotated"]);
+    let rotate = async |key: &str, grace: u64| {
+        let answer = tenant.admin.post(&format!("{path}/{key}/rotate"), &json!({"grace_seconds": grace})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()["previous_secret_expires_at"].clone()
+    };
+    assert_eq!(rotate(&rotated, 60).await, "2026-11-21T08:01:02.250Z");
+    assert_eq!(rotate(&spent, 0).await, Value::Null, "what ends at once was never beside it");
+    assert_eq!(list("rotating=true").await, ["rotated"]);
+    assert_eq!(list("rotating=false").await, ["spent", "one"]);
+    app.clock.advance_seconds(60);
+    assert_eq!(list("rotating=true").await, [""; 0], "its end has come");
+    let ended = tenant.admin.get(&format!("{path}/{rotated}")).await.json();
+    assert_eq!(ended["previous_secret_expires_at"], "2026-11-21T08:01:02.250Z");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ async fn both_texts_are_good_until_the_grace_time_ends() {
     assert!(new.starts_with("acme_") && new != key.text);
     assert_eq!(after["start"], new[..11]);
     let mut expected = before.clone();
-    for moved in ["start", "version", "updated_at"] {
+    for moved in ["start", "previous_secret_expires_at", "version", "updated_at"] {
         expected[moved] = after[moved].clone();
         assert_ne!(before[moved], after[moved], "{moved}");
     }

@@ -79,6 +79,15 @@ impl AllKeys {
         permission: Query<Option<String>>,
         /// Last used before this moment, or never.
         last_used_before: Query<Option<Unread<Instant>>>,
+        /// Used at least once, or never.
+        #[oai(name = "used")]
+        was_used: Query<Option<Unread<Flag>>>,
+        /// Expires before this moment.
+        expires_before: Query<Option<Unread<Instant>>>,
+        /// Nothing remains of its uses (a refill may be due), or something does.
+        used_up: Query<Option<Unread<Flag>>>,
+        /// The text before its newest one still goes on, or not.
+        rotating: Query<Option<Unread<Flag>>>,
         /// A JSON object like `{"plan":"pro"}`: members that its metadata has, with these values.
         metadata: Query<Option<Unread<Members>>>,
         /// With true, the keys that are deleted and can still be restored, instead of the others.
@@ -90,6 +99,7 @@ impl AllKeys {
         let mut fields = Fields::default();
         let external_id = external_id.0.as_deref().map(ExternalId::parse);
         let expired = parameters::flag(&mut fields, "expired", expired.0.as_ref());
+        let rotating = parameters::flag(&mut fields, "rotating", rotating.0.as_ref());
         let filter = Filter {
             is_deleted: parameters::flag(&mut fields, "deleted", deleted.0.as_ref()).unwrap_or(false),
             enabled: parameters::flag(&mut fields, "enabled", enabled.0.as_ref()),
@@ -99,6 +109,10 @@ impl AllKeys {
             external_id: fields.check_optional("external_id", external_id),
             permission: parameters::permission(&mut fields, "permission", permission.0.as_deref()),
             last_used_before: parameters::instant(&mut fields, "last_used_before", last_used_before.0.as_ref()),
+            used: parameters::flag(&mut fields, "used", was_used.0.as_ref()),
+            expires_before: parameters::instant(&mut fields, "expires_before", expires_before.0.as_ref()),
+            used_up: parameters::flag(&mut fields, "used_up", used_up.0.as_ref()),
+            rotating: rotating.map(|rotating| (rotating, self.keys.now())),
             metadata: parameters::members(&mut fields, "metadata", metadata.0.as_ref().map(Unread::text)),
         };
         let order = parameters::order(&mut fields, "sort", sort.0.as_ref());

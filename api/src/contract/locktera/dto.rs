@@ -39,6 +39,8 @@ pub(super) struct KeyView {
     prefix: String,
     /// The first characters of its text, to recognize it by.
     start: String,
+    /// When the text that the newest one replaced ends, or has ended; null: none was replaced, or it ended at once.
+    previous_secret_expires_at: Nullable<Moment>,
     /// Whether it is in use.
     enabled: bool,
     /// Before this moment it is refused; null: it never was.
@@ -113,6 +115,7 @@ impl From<&ApiKey> for KeyView {
             user_id: Nullable(key.user.map(UserId::uuid)),
             prefix: key.prefix.as_str().to_owned(),
             start: key.start.clone(),
+            previous_secret_expires_at: Nullable(key.previous_ends_at.map(Moment)),
             enabled: key.enabled,
             not_before: Nullable(key.not_before.map(Moment)),
             expires_at: Nullable(key.expires_at.map(Moment)),
