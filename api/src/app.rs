@@ -16,6 +16,7 @@ use crate::{
             Usage, Verify,
         },
     },
+    dashboard::{AtRoot, Dashboard},
     docs::{Document, Reference},
     edge::Edge,
     gate::Gate,
@@ -150,12 +151,15 @@ pub fn edge(
     let service = service(services, config, gate.clone());
     let document = Document(service.spec());
     let reference = Reference(service.swagger_ui_html().replacen("<title>Swagger UI", "<title>Claviger", 1));
+    let dashboard = config.dashboard.then(|| Arc::new(Dashboard::new()));
     let routes = Route::new()
         .at("/health/live", get(Live))
         .at("/health/ready", get(Ready(services.readiness.clone())))
         .at("/openapi.json", get(document))
         .at("/docs", get(reference))
-        .nest_no_strip("/", service.into_endpoint());
+        .nest_no_strip("/", AtRoot { page: dashboard.clone().map(get), inner: service.into_endpoint() });
+    let assets = dashboard.iter().flat_map(|dashboard| dashboard.paths().map(|path| (path, get(dashboard.clone()))));
+    let routes = assets.fold(routes, |routes, (path, asset)| routes.at(path, asset));
     let routes = if config.metrics == MetricsAt::Service {
         routes.at("/metrics", get(Page(services.metrics.clone())))
     } else {

@@ -16,7 +16,7 @@ use url::{Position, Url};
 pub use self::arguments::Arguments;
 use self::values::{
     BOUND, CAP, CAPS, DURATION, LEAST_BOUND, RATE, RATES, RETENTION, database_url, duration, networks, number, origin,
-    retention,
+    retention, switch,
 };
 use crate::{
     address::TrustedProxies,
@@ -74,6 +74,8 @@ pub struct Config {
     pub audit_kept: Duration,
     /// How long counts of verifies are kept.
     pub usage_kept: Duration,
+    /// Whether the dashboard is served.
+    pub dashboard: bool,
     /// Who may sign up.
     pub sign_up: SignUp,
     /// Attempts to sign up a minute and address.
@@ -156,6 +158,7 @@ impl Arguments {
         let deleted_keys_kept = m.read("CLAVIGER_DELETED_KEYS_KEPT", retention(&self.deleted_keys_kept), RETENTION);
         let audit_kept = m.read("CLAVIGER_AUDIT_KEPT", retention(&self.audit_kept), RETENTION);
         let usage_kept = m.read("CLAVIGER_USAGE_KEPT", retention(&self.usage_kept), RETENTION);
+        let dashboard = m.read("CLAVIGER_DASHBOARD", switch(&self.dashboard), "on or off");
         let sign_up = match self.signup.as_str() {
             "open" => Some(SignUp::Open),
             "closed" => Some(SignUp::Closed),
@@ -206,6 +209,7 @@ impl Arguments {
                 deleted_keys_kept: deleted_keys_kept?,
                 audit_kept: audit_kept?,
                 usage_kept: usage_kept?,
+                dashboard: dashboard?,
                 sign_up: sign_up?,
                 sign_up_rate: sign_up_rate?,
                 auth_failure_rate: auth_failure_rate?,

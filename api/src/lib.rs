@@ -11,6 +11,7 @@ pub mod compose;
 pub mod config;
 pub mod contract;
 pub mod credentials;
+pub mod dashboard;
 pub mod docs;
 pub mod edge;
 pub mod failure;

@@ -56,7 +56,9 @@ async fn a_request_id_is_taken_over_where_it_is_fit() {
 #[tokio::test]
 async fn failures_outside_of_operations_have_the_shape_of_their_prefix() {
     let app = TestApp::start().await;
-    for path in ["/", "/nothing", "/organ", "/orgs/x/y", "/orgs/x/api_keys/y/z", "/authentic"] {
+    for path in
+        ["/nothing", "/assets/nothing.js", "/index.html", "/organ", "/orgs/x/y", "/orgs/x/api_keys/y/z", "/authentic"]
+    {
         let answer = app.anyone().get(path).await;
         assert_eq!(
             (answer.status, answer.failure()),

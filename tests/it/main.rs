@@ -15,6 +15,7 @@ mod conditions;
 mod conflicts;
 mod credentials;
 mod crossing;
+mod dashboard;
 mod edge;
 mod escalation;
 mod explain;

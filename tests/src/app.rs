@@ -93,6 +93,7 @@ pub fn test_config(database_url: &str) -> Config {
         deleted_keys_kept: Duration::from_hours(30 * 24),
         audit_kept: Duration::from_hours(400 * 24),
         usage_kept: Duration::from_hours(90 * 24),
+        dashboard: true,
         sign_up: SignUp::Open,
         sign_up_rate: 1_000_000,
         auth_failure_rate: 1_000_000,

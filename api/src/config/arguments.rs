@@ -55,6 +55,9 @@ pub struct Arguments {
     /// How long the counts of verifies by hour are kept
     #[arg(long, env = "CLAVIGER_USAGE_KEPT", global = true, value_name = "DURATION", default_value = "90days")]
     pub usage_kept: String,
+    /// The dashboard at /: `on` or `off`
+    #[arg(long, env = "CLAVIGER_DASHBOARD", global = true, value_name = "MODE", default_value = "on")]
+    pub dashboard: String,
     /// Whether anyone may sign up: `open` or `closed`
     #[arg(long, env = "CLAVIGER_SIGNUP", global = true, value_name = "MODE", default_value = "open")]
     pub signup: String,

@@ -21,6 +21,10 @@ pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option
     text.parse().ok().filter(|number| range.contains(number))
 }
 
+pub(super) fn switch(text: &str) -> Option<bool> {
+    [("on", true), ("off", false)].iter().find(|(word, _)| *word == text).map(|(_, is_on)| *is_on)
+}
+
 pub(super) fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|duration| *duration >= Duration::from_millis(1))
 }

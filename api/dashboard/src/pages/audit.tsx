@@ -1,0 +1,149 @@
+// Who did what: filtered, and taken along as a file.
+
+import { Download } from "lucide-react";
+import { useRef, useState } from "react";
+import { useSearchParams } from "react-router";
+import type { AuditEvent } from "../api/client.ts";
+import { Failure, Head } from "../parts/basics.tsx";
+import { type EventFilters, EventTable, events } from "../parts/event-table.tsx";
+import { toCsv } from "../rules/csv.ts";
+import { DAY, fromField } from "../rules/time.ts";
+import { ACTIONS } from "../rules/words.ts";
+import { useOrganization } from "../session.tsx";
+
+const AT_ONCE = 1_000;
+
+const OUTCOMES = [
+  ["", "All"],
+  ["done", "Done"],
+  ["refused", "Refused"],
+  ["alarm", "Alarm"],
+] as const;
+
+const GROUPS = [
+  ["api_key.", "Everything about keys"],
+  ["member.", "Everything about members"],
+  ["permission_set.", "Everything about permission sets"],
+  ["organization.", "Everything about the organization"],
+] as const;
+
+export function Audit() {
+  const { org } = useOrganization();
+  const [search, setSearch] = useSearchParams();
+  const value = (name: string) => search.get(name) ?? "";
+  const ask = (name: string, text: string) => {
+    const next = new URLSearchParams(search);
+    next.delete("after");
+    if (text === "") next.delete(name);
+    else next.set(name, text);
+    setSearch(next, { replace: true });
+  };
+  const until = fromField(value("until"));
+  const filters: EventFilters = {
+    ...(value("action") !== "" && { action: value("action") }),
+    ...(value("outcome") !== "" && { outcome: value("outcome") as AuditEvent["outcome"] }),
+    ...(value("since") !== "" && { since: fromField(value("since")) ?? "" }),
+    // The whole of the last day.
+    ...(until !== null && { until: new Date(Date.parse(until) + DAY).toISOString() }),
+  };
+  return (
+    <>
+      <Head
+        title="Audit log"
+        about="Every change, every refused one, and every alarm; a chain that nobody can change unseen."
+      >
+        <Export org={org} filters={filters} />
+      </Head>
+      <search className="filters">
+        <label className="field">
+          What
+          <select value={value("action")} onChange={(event) => ask("action", event.target.value)}>
+            <option value="">Everything</option>
+            {[...GROUPS, ...Object.entries(ACTIONS)].map(([name, label]) => (
+              <option key={name} value={name}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label className="field">
+          Outcome
+          <select value={value("outcome")} onChange={(event) => ask("outcome", event.target.value)}>
+            {OUTCOMES.map(([name, label]) => (
+              <option key={name} value={name}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label className="field">
+          From
+          <input type="date" value={value("since")} onChange={(event) => ask("since", event.target.value)} />
+        </label>
+        <label className="field">
+          Until
+          <input type="date" value={value("until")} onChange={(event) => ask("until", event.target.value)} />
+        </label>
+      </search>
+      <EventTable org={org} filters={filters} empty="Nothing like that was done" />
+    </>
+  );
+}
+
+function Export({ org, filters }: { org: string; filters: EventFilters }) {
+  const [got, setGot] = useState<number | null>(null);
+  const [problem, setProblem] = useState<unknown>(null);
+  const stop = useRef<AbortController>(null);
+  const take = async (format: "csv" | "json") => {
+    const control = new AbortController();
+    stop.current = control;
+    setProblem(null);
+    setGot(0);
+    try {
+      const all: AuditEvent[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await events(org, filters, AT_ONCE, cursor, control.signal);
+        all.push(...page.items);
+        setGot(all.length);
+        cursor = page.next ?? undefined;
+      } while (cursor !== undefined);
+      if (format === "csv") save("audit-log.csv", "text/csv", toCsv(all));
+      else save("audit-log.json", "application/json", JSON.stringify(all, null, 1));
+    } catch (problem) {
+      if (!control.signal.aborted) setProblem(problem);
+    } finally {
+      setGot(null);
+    }
+  };
+  if (problem !== null) return <Failure of={problem} />;
+  if (got !== null) {
+    return (
+      <span className="row" role="status">
+        {got.toLocaleString("en")} events so far
+        <button type="button" onClick={() => stop.current?.abort()}>
+          Stop
+        </button>
+      </span>
+    );
+  }
+  return (
+    <>
+      <button type="button" onClick={() => take("csv")}>
+        <Download size={17} aria-hidden /> Export CSV
+      </button>
+      <button type="button" onClick={() => take("json")}>
+        <Download size={17} aria-hidden /> Export JSON
+      </button>
+    </>
+  );
+}
+
+function save(name: string, type: string, text: string): void {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(address);
+}

@@ -1,0 +1,192 @@
+// All keys of an organization: found by what is in the address, so that a list can be sent to somebody else.
+
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { Plus } from "lucide-react";
+import { type ReactNode, useState } from "react";
+import { Link, useSearchParams } from "react-router";
+import { client, type Key, paged } from "../api/client.ts";
+import { useSets } from "../api/lookups.ts";
+import { Empty, Failure, Head, Loading } from "../parts/basics.tsx";
+import { BulkBar } from "../parts/bulk.tsx";
+import { KeyTable } from "../parts/key-table.tsx";
+import { Pager } from "../parts/pager.tsx";
+import { parse } from "../rules/permissions.ts";
+import { CHOICES, conditions } from "../rules/status.ts";
+import { useMe, useOrganization } from "../session.tsx";
+
+const PAGE = 50;
+
+const SORTS = [
+  ["-created_at", "Newest first"],
+  ["created_at", "Oldest first"],
+  ["name", "Name"],
+  ["-last_used_at", "Last used first"],
+  ["last_used_at", "Longest unused first"],
+  ["-request_count", "Most used first"],
+  ["expires_at", "Expiring first"],
+] as const;
+
+type Sort = (typeof SORTS)[number][0];
+
+export function Keys() {
+  const { org, can, held } = useOrganization();
+  const me = useMe();
+  const [search, setSearch] = useSearchParams();
+  const [selected, setSelected] = useState<ReadonlyMap<string, Key>>(new Map());
+  const value = (name: string) => search.get(name) ?? "";
+  const sort = (SORTS.find(([name]) => name === value("sort"))?.[0] ?? "-created_at") satisfies Sort;
+  const filters = ["name", "status", "permission", "owner"].map((name) => [name, value(name)] as const);
+  const isFiltered = filters.some(([, text]) => text !== "");
+  const typed = value("permission").trim();
+  const permission = parse(typed) === null ? undefined : typed;
+
+  const { data, error, refetch, isPlaceholderData } = useQuery({
+    queryKey: ["keys", org, Object.fromEntries(filters), sort, value("after")],
+    queryFn: ({ signal }) => {
+      const query = {
+        ...conditions(value("status"), Date.now()),
+        name: value("name").trim() || undefined,
+        user: value("owner") || undefined,
+        permission,
+        sort,
+        limit: PAGE,
+        cursor: value("after") || undefined,
+      };
+      return paged(client.GET("/orgs/{org_id}/api_keys", { params: { path: { org_id: org }, query }, signal }));
+    },
+    placeholderData: keepPreviousData,
+  });
+  const sets = useSets(org, can("permission_sets:read"));
+
+  // Another question has another first page.
+  const ask = (name: string, text: string) => {
+    const next = new URLSearchParams(search);
+    next.delete("after");
+    if (text === "") next.delete(name);
+    else next.set(name, text);
+    setSearch(next, { replace: true });
+  };
+
+  const create = can("api_keys:write") && (
+    <Link to={`/orgs/${org}/keys/new`} className="button primary">
+      <Plus size={18} aria-hidden /> Create key
+    </Link>
+  );
+  const keys = data?.items;
+  return (
+    <>
+      <Head title="Keys" about="What calls your services, and what each may do.">
+        {create}
+      </Head>
+      <search className="filters">
+        <SearchField text={value("name")} onText={(text) => ask("name", text)} />
+        <label className="field">
+          Status
+          <select value={value("status")} onChange={(event) => ask("status", event.target.value)}>
+            {CHOICES.map(([name, label]) => (
+              <option key={name} value={name}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label className="field">
+          Owner
+          <select value={value("owner")} onChange={(event) => ask("owner", event.target.value)}>
+            <option value="">Anyone</option>
+            <option value="none">The organization</option>
+            {me.user !== null && <option value={me.user.id}>Me</option>}
+            {value("owner") !== "" && value("owner") !== "none" && value("owner") !== me.user?.id && (
+              <option value={value("owner")}>One user</option>
+            )}
+          </select>
+        </label>
+        <PermissionField held={held} text={value("permission")} onText={(text) => ask("permission", text)} />
+        <label className="field">
+          Sort
+          <select value={sort} onChange={(event) => ask("sort", event.target.value)}>
+            {SORTS.map(([name, label]) => (
+              <option key={name} value={name}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </label>
+      </search>
+      {error !== null && <Failure of={error} retry={refetch} />}
+      {selected.size > 0 && <BulkBar keys={[...selected.values()]} clear={() => setSelected(new Map())} />}
+      <div className="card table" aria-busy={isPlaceholderData}>
+        {keys === undefined && error === null && <Loading lines={8} what="Loading keys" />}
+        {keys?.length === 0 && (isFiltered ? <NothingFound clear={() => setSearch({})} /> : <NoKeys>{create}</NoKeys>)}
+        {keys !== undefined && keys.length > 0 && (
+          <KeyTable
+            org={org}
+            keys={keys}
+            sets={sets}
+            selected={can("api_keys:write") && value("status") !== "revoked" ? selected : null}
+            select={setSelected}
+          />
+        )}
+      </div>
+      {data !== undefined && <Pager next={data.next} />}
+    </>
+  );
+}
+
+function SearchField({ text, onText }: { text: string; onText: (text: string) => void }) {
+  return (
+    <label className="field">
+      Search by name
+      <input type="search" value={text} onChange={(event) => onText(event.target.value)} />
+    </label>
+  );
+}
+
+function PermissionField({
+  held,
+  text,
+  onText,
+}: {
+  held: string[] | null;
+  text: string;
+  onText: (text: string) => void;
+}) {
+  const isWrong = text.trim() !== "" && parse(text.trim()) === null;
+  return (
+    <label className="field">
+      May do
+      <input
+        value={text}
+        list="permissions-held"
+        placeholder="files:read"
+        aria-invalid={isWrong}
+        onChange={(event) => onText(event.target.value)}
+      />
+      <datalist id="permissions-held">
+        {(held ?? []).map((permission) => (
+          <option key={permission} value={permission} />
+        ))}
+      </datalist>
+    </label>
+  );
+}
+
+function NothingFound({ clear }: { clear: () => void }) {
+  return (
+    <Empty title="No key is like that">
+      <p>No key fits all that you asked for.</p>
+      <button type="button" onClick={clear}>
+        Show all keys
+      </button>
+    </Empty>
+  );
+}
+
+function NoKeys({ children }: { children: ReactNode }) {
+  return (
+    <Empty title="No keys yet">
+      <p>A key lets a program call your services. Begin with one, give it only what it needs, and hand it over once.</p>
+      {children}
+    </Empty>
+  );
+}

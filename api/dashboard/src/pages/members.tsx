@@ -1,0 +1,205 @@
+// Members: people, and what bounds the keys that belong to them.
+
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Plus } from "lucide-react";
+import { type FormEvent, useState } from "react";
+import { useSearchParams } from "react-router";
+import { client, done, type Member, once, type PermissionSet, paged } from "../api/client.ts";
+import { useSets } from "../api/lookups.ts";
+import { Chips, Failure, Head, Loading, Time } from "../parts/basics.tsx";
+import { Dialog } from "../parts/dialog.tsx";
+import { Field } from "../parts/key-form.tsx";
+import { Pager } from "../parts/pager.tsx";
+import { PermissionPicker } from "../parts/permission-picker.tsx";
+import { useSay } from "../parts/toast.tsx";
+import { useOrganization } from "../session.tsx";
+
+export function Members() {
+  const { org, can } = useOrganization();
+  const [search] = useSearchParams();
+  const after = search.get("after") ?? undefined;
+  const { data, error, refetch } = useQuery({
+    queryKey: ["members", org, after],
+    queryFn: () => {
+      const params = { path: { org_id: org }, query: { limit: 50, cursor: after } };
+      return paged(client.GET("/orgs/{org_id}/members", { params }));
+    },
+  });
+  const sets = useSets(org, can("permission_sets:read"));
+  const [edited, setEdited] = useState<Member | "new" | null>(null);
+  const [removed, setRemoved] = useState<Member | null>(null);
+  const mayChange = can("members:admin");
+  const setNames = (member: Member) =>
+    member.permission_sets.map((id) => sets.find((set) => set.id === id)?.name ?? "a permission set");
+  return (
+    <>
+      <Head
+        title="Members"
+        about="A member's keys can never do more than the member. Whoever goes takes their keys with them."
+      >
+        {mayChange && (
+          <button type="button" className="primary" onClick={() => setEdited("new")}>
+            <Plus size={18} aria-hidden /> Add member
+          </button>
+        )}
+      </Head>
+      {error !== null && <Failure of={error} retry={refetch} />}
+      <div className="card table">
+        {data === undefined && error === null && <Loading what="Loading members" />}
+        {data !== undefined && (
+          <div className="scroll">
+            <table className="cards">
+              <thead>
+                <tr>
+                  <th scope="col">Name</th>
+                  <th scope="col">Permissions</th>
+                  <th scope="col">Since</th>
+                  {mayChange && <th scope="col">Change</th>}
+                </tr>
+              </thead>
+              <tbody>
+                {data.items.map((member) => (
+                  <tr key={member.user_id}>
+                    <th scope="row">
+                      {member.user_name}
+                      <br />
+                      <span className="faint small">{member.user_email ?? "from an identity provider"}</span>
+                    </th>
+                    <td data-label="Permissions">
+                      <Chips of={member.permissions} sets={setNames(member)} most={12} />
+                    </td>
+                    <td data-label="Since">
+                      <Time at={member.created_at} />
+                    </td>
+                    {mayChange && (
+                      <td>
+                        <span className="row">
+                          <button
+                            type="button"
+                            className="small"
+                            aria-label={`Edit ${member.user_name}`}
+                            onClick={() => setEdited(member)}
+                          >
+                            Edit
+                          </button>
+                          <button
+                            type="button"
+                            className="small danger"
+                            aria-label={`Remove ${member.user_name}`}
+                            onClick={() => setRemoved(member)}
+                          >
+                            Remove
+                          </button>
+                        </span>
+                      </td>
+                    )}
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        )}
+      </div>
+      {data !== undefined && <Pager next={data.next} />}
+      {edited !== null && <Edit of={edited === "new" ? null : edited} sets={sets} onClose={() => setEdited(null)} />}
+      {removed !== null && <Remove of={removed} onClose={() => setRemoved(null)} />}
+    </>
+  );
+}
+
+function Edit({ of, sets, onClose }: { of: Member | null; sets: PermissionSet[]; onClose: () => void }) {
+  const { org, held } = useOrganization();
+  const queries = useQueryClient();
+  const say = useSay();
+  const [name, setName] = useState("");
+  const [email, setEmail] = useState("");
+  const [permissions, setPermissions] = useState(of?.permissions ?? []);
+  const [chosen, setChosen] = useState(of?.permission_sets ?? []);
+  const [problem, setProblem] = useState<unknown>(null);
+  const [header] = useState(once);
+  const save = async (event: FormEvent) => {
+    event.preventDefault();
+    const grants = { permissions, permission_sets: chosen };
+    try {
+      if (of === null) {
+        const body = { user_name: name.trim(), user_email: email.trim(), ...grants };
+        await done(client.POST("/orgs/{org_id}/members", { params: { path: { org_id: org }, header }, body }));
+      } else {
+        const path = { org_id: org, user_id: of.user_id };
+        await done(client.PATCH("/orgs/{org_id}/members/{user_id}", { params: { path }, body: grants }));
+      }
+      say(of === null ? `${name} is a member now.` : `What ${of.user_name} may do is changed.`);
+      await queries.invalidateQueries({ queryKey: ["members", org] });
+      onClose();
+    } catch (problem) {
+      setProblem(problem);
+    }
+  };
+  return (
+    <Dialog title={of === null ? "Add a member" : `What ${of.user_name} may do`} onClose={onClose}>
+      <form className="stack" onSubmit={save}>
+        {of === null && (
+          <div className="pair">
+            <Field label="Name">
+              <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
+            </Field>
+            <Field label="E-mail address" hint="Whoever has it already is taken.">
+              <input type="email" value={email} required onChange={(event) => setEmail(event.target.value)} />
+            </Field>
+          </div>
+        )}
+        <PermissionPicker
+          held={held}
+          sets={sets}
+          permissions={permissions}
+          chosenSets={chosen}
+          onChange={(permissions, sets) => {
+            setPermissions(permissions);
+            setChosen(sets);
+          }}
+        />
+        {problem !== null && <Failure of={problem} />}
+        <div className="row end">
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" className="primary">
+            {of === null ? "Add member" : "Save"}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+function Remove({ of, onClose }: { of: Member; onClose: () => void }) {
+  const { org } = useOrganization();
+  const queries = useQueryClient();
+  const say = useSay();
+  const [problem, setProblem] = useState<unknown>(null);
+  const remove = async () => {
+    try {
+      const path = { org_id: org, user_id: of.user_id };
+      await done(client.DELETE("/orgs/{org_id}/members/{user_id}", { params: { path } }));
+      say(`${of.user_name} is no member any more.`);
+      await queries.invalidateQueries({ queryKey: ["members", org] });
+      onClose();
+    } catch (problem) {
+      setProblem(problem);
+    }
+  };
+  return (
+    <Dialog title={`Remove ${of.user_name}?`} onClose={onClose}>
+      <p>All keys that belong to them here are refused from now on, everywhere.</p>
+      {problem !== null && <Failure of={problem} />}
+      <div className="row end">
+        <button type="button" onClick={onClose}>
+          Cancel
+        </button>
+        <button type="button" className="danger primary" onClick={remove}>
+          Remove member
+        </button>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,100 @@
+// A new text for a key, while the old one goes on for a time.
+
+import { type FormEvent, useEffect, useState } from "react";
+import { client, done, type Key, once, type Schemas } from "../api/client.ts";
+import { isRotating } from "../rules/status.ts";
+import { DAY, HOUR, SECOND } from "../rules/time.ts";
+import { Failure, Notice, useNow } from "./basics.tsx";
+import { Consequences } from "./consequences.tsx";
+import { Dialog } from "./dialog.tsx";
+import { Secret } from "./secret.tsx";
+
+const GRACES: [string, number][] = [
+  ["1 hour", HOUR],
+  ["1 day", DAY],
+  ["7 days", 7 * DAY],
+  ["30 days", 30 * DAY],
+  ["It ends at once", 0],
+];
+
+interface Props {
+  org: string;
+  of: Key;
+  onClose: () => void;
+  onChanged: () => Promise<void>;
+}
+
+export function Rotate({ org, of, onClose, onChanged }: Props) {
+  const now = useNow();
+  const mustEnd = isRotating(of, now);
+  const [grace, setGrace] = useState(mustEnd ? 0 : DAY);
+  const [problem, setProblem] = useState<unknown>(null);
+  const [isBusy, setBusy] = useState(false);
+  const [made, setMade] = useState<Schemas["CreatedApiKey"] | null>(null);
+  const [header] = useState(once);
+  useEffect(() => (made === null ? undefined : () => setMade(null)), [made]);
+
+  const rotate = async (event: FormEvent) => {
+    event.preventDefault();
+    setBusy(true);
+    setProblem(null);
+    try {
+      const params = { path: { org_id: org, key_id: of.id }, header };
+      const body = { grace_seconds: grace / SECOND };
+      setMade(await done(client.POST("/orgs/{org_id}/api_keys/{key_id}/rotate", { params, body })));
+    } catch (problem) {
+      setProblem(problem);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const close = async () => {
+    onClose();
+    if (made !== null) await onChanged();
+  };
+
+  if (made !== null && made.key !== null) {
+    return (
+      <Dialog title={`The new secret of ${of.name || of.start}`} onClose={close}>
+        <Secret secret={made.key} permission={of.permissions[0]} onDone={close} done="I have stored it" />
+      </Dialog>
+    );
+  }
+  return (
+    <Dialog title={`Rotate ${of.name || of.start}`} onClose={onClose}>
+      <form className="stack" onSubmit={rotate}>
+        <p>The key gets a new secret. Its permissions, limits and history stay.</p>
+        <fieldset className="stack tight">
+          <legend>The old secret goes on for</legend>
+          {GRACES.map(([label, length]) => (
+            <label key={label} className="check">
+              <input
+                type="radio"
+                name="grace"
+                checked={grace === length}
+                disabled={mustEnd && length > 0}
+                onChange={() => setGrace(length)}
+              />
+              {label}
+            </label>
+          ))}
+        </fieldset>
+        {mustEnd && (
+          <Notice tone="info">
+            <span>An older secret still goes on. A key has two at most, so rotating now ends both at once.</span>
+          </Notice>
+        )}
+        {grace === 0 && <Consequences keys={[of]} />}
+        {problem !== null && <Failure of={problem} />}
+        <div className="row end">
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" className="primary" disabled={isBusy}>
+            Rotate key
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

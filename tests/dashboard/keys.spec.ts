@@ -1,0 +1,146 @@
+// The list of keys: found, filtered, sorted, paged, and changed many at once.
+
+import type { Page } from "@playwright/test";
+import { expect, isAccessible, picture, settled, signIn, test, visit } from "./browser.ts";
+import { lively, signUp } from "./service.ts";
+
+const names = async (page: Page) => {
+  await settled(page);
+  return page.locator("tbody .keyname").allTextContents();
+};
+
+test("every status has its word, and a filter of its own", async ({ page }) => {
+  const admin = await lively();
+  await signIn(page, admin);
+  await settled(page);
+  const row = (name: string) => page.getByRole("row").filter({ hasText: name });
+  for (const [name, word] of [
+    ["Mobile app", "Active"],
+    ["Partner: Initech", "Expiring soon"],
+    ["Old importer", "Disabled"],
+    ["Trial of Globex", "Used up"],
+    ["Next year's batch", "Not yet valid"],
+    ["Web shop", "Rotating"],
+  ] as const) {
+    await expect(row(name).getByText(word)).toBeVisible();
+  }
+  await expect(row("Billing worker")).toContainText("4,991 of 5,000 every day");
+  await expect(row("Billing worker")).toContainText("readers");
+  await expect(row("Mobile app")).toContainText("just now");
+  await expect(row("Mobile app").locator("time")).toHaveAttribute("title", /Europe\/Berlin/);
+  for (const [status, expected] of [
+    ["Expiring within 30 days", ["Partner: Initech"]],
+    ["Disabled", ["Old importer"]],
+    ["Used up", ["Trial of Globex"]],
+    ["Rotating", ["Web shop"]],
+    ["Expired", []],
+    ["Never used", ["Root for scripts", "Next year's batch", "Old importer", "Partner: Initech"]],
+  ] as const) {
+    await page.getByLabel("Status").selectOption(status);
+    await expect.poll(() => names(page), status).toEqual(expected);
+  }
+  await page.getByRole("button", { name: "Show all keys" }).or(page.getByLabel("Status")).first().focus();
+  await page.getByLabel("Status").selectOption("All");
+  await page.getByLabel("Search by name").fill("WORKER");
+  await expect.poll(() => names(page)).toEqual(["Billing worker"]);
+  await page.getByLabel("Search by name").fill("");
+  await page.getByLabel("May do").fill("orders:write");
+  await expect.poll(() => names(page)).toEqual(["Root for scripts", "Web shop", "Old importer", "Unnamed key"]);
+  await page.getByLabel("Owner").selectOption("Me");
+  await expect.poll(() => names(page)).toEqual(["Unnamed key"]);
+  await page.getByLabel("Search by name").fill("no such name");
+  await page.getByRole("button", { name: "Show all keys" }).click();
+  await expect(page.getByLabel("Search by name")).toHaveValue("");
+  await page.getByLabel("Sort").selectOption("Most used first");
+  await expect.poll(async () => (await names(page)).slice(0, 2)).toEqual(["Mobile app", "Billing worker"]);
+  expect(page.url(), "what was asked for is in the address").toContain("sort=-request_count");
+});
+
+test("paging goes through all keys and back", async ({ page }) => {
+  const admin = await signUp();
+  await admin.makeAll(
+    Array.from({ length: 120 }, (_, n) => ({ name: `key ${String(n).padStart(3, "0")}`, permissions: [] })),
+  );
+  await signIn(page, admin);
+  await page.getByLabel("Sort").selectOption("Name");
+  const seen: string[] = [];
+  for (const size of [50, 50, 21]) {
+    await expect.poll(async () => (await names(page)).length).toBe(size);
+    seen.push(...(await names(page)));
+    const next = page.getByRole("button", { name: "Next" });
+    if (await next.isEnabled()) {
+      const first = seen.at(-50);
+      await next.click();
+      await expect(page.getByRole("link", { name: first, exact: true })).toHaveCount(0);
+    }
+  }
+  expect(seen.toSorted()).toEqual(seen.filter((name, place) => seen.indexOf(name) === place).toSorted());
+  expect(seen).toHaveLength(121);
+  await page.getByRole("button", { name: "Previous" }).click();
+  await expect.poll(async () => (await names(page))[0]).toBe("key 049");
+  await page.reload();
+  await expect.poll(async () => (await names(page))[0], "the address names the page").toBe("key 049");
+  await page.getByRole("button", { name: "Previous" }).click();
+  await expect(page.getByText("Page 1")).toBeVisible();
+});
+
+test("many keys are disabled and revoked at once, after one has seen what breaks", async ({ page }) => {
+  const admin = await signUp();
+  const made = await admin.makeAll(["a", "b", "c", "d"].map((name) => ({ name: `batch ${name}`, permissions: [] })));
+  for (const { key } of made.slice(0, 2)) await admin.verify(key);
+  await signIn(page, admin);
+  await expect(page.getByRole("link", { name: "batch a" })).toBeVisible();
+  await expect
+    .poll(async () => {
+      await page.reload();
+      await settled(page);
+      return page.getByRole("row").filter({ hasText: "just now" }).count();
+    })
+    .toBe(3);
+  for (const name of ["batch a", "batch b", "batch c"]) await page.getByLabel(`Select ${name}`).check();
+  const bar = page.getByRole("region", { name: "Selected keys" });
+  await expect(bar).toContainText("3 keys selected");
+  await bar.getByRole("button", { name: "Disable" }).click();
+  await expect(page.getByRole("dialog")).toContainText("2 of them were used in the last day:");
+  await isAccessible(page);
+  await picture(page, "bulk-disable");
+  await page.getByRole("button", { name: "Disable 3 keys" }).click();
+  await expect(page.getByText("3 keys disabled.")).toBeVisible();
+  await expect(page.getByRole("row").filter({ hasText: "Disabled" })).toHaveCount(3);
+  expect(await admin.verify(made[0]?.key ?? "")).toBe("KEY_DISABLED");
+  for (const name of ["batch c", "batch d"]) await page.getByLabel(`Select ${name}`).check();
+  await bar.getByRole("button", { name: "Revoke" }).click();
+  await expect(page.getByRole("dialog")).toContainText("None of them was used in the last day.");
+  await page.getByRole("button", { name: "Revoke 2 keys" }).click();
+  await expect(page.getByText("2 keys revoked.")).toBeVisible();
+  await expect(page.getByRole("link", { name: "batch c" })).toHaveCount(0);
+  expect(await admin.verify(made[3]?.key ?? "")).toBe("INVALID_API_KEY");
+});
+
+test("a revoked key is found and comes back, disabled", async ({ page }) => {
+  const admin = await signUp();
+  const { id, key } = await admin.make({ name: "lost and found" });
+  await admin.call("DELETE", `/orgs/${admin.org}/api_keys/${id}`);
+  await signIn(page, admin);
+  await page.goto(admin.path(`keys/${id}`));
+  await page.getByRole("link", { name: "Look among revoked keys" }).click();
+  await expect(page.getByText("Revoked", { exact: true }).last()).toBeVisible();
+  await page.getByRole("button", { name: "Restore lost and found" }).click();
+  await expect(page.getByRole("heading", { name: "lost and found" })).toBeVisible();
+  await expect(page.getByText("Disabled", { exact: true })).toBeVisible();
+  await page.getByRole("button", { name: "Enable" }).click();
+  await page.getByRole("button", { name: "Enable key" }).click();
+  await expect(page.getByText("Active", { exact: true })).toBeVisible();
+  expect(await admin.verify(key)).toBe("VALID");
+});
+
+test("who has no keys is told what to do first", async ({ page }) => {
+  const admin = await signUp();
+  const { key } = await admin.make({ name: "reader", permissions: ["api_keys:read"] });
+  await signIn(page, { ...admin, key } as typeof admin);
+  await expect(page.getByRole("link", { name: "Create key" }), "who may not create is not offered it").toHaveCount(0);
+  await expect(page.getByLabel("Select reader")).toHaveCount(0);
+  await visit(page, admin, "keys?owner=none&name=x", "Keys");
+  await expect(page.getByRole("heading", { name: "No key is like that" })).toBeVisible();
+  await isAccessible(page);
+});

@@ -1,0 +1,41 @@
+// 100,000 keys: the list shows a page of them, whatever it is asked for, and finds one among all.
+
+import { expect, settled, signIn, test } from "./browser.ts";
+import { signUp } from "./service.ts";
+
+test.setTimeout(180_000);
+
+test("the list holds at 100,000 keys", async ({ page }) => {
+  const admin = await signUp("Many");
+  for (let batch = 0; batch < 100; batch++) {
+    const number = (n: number) => String(batch * 1_000 + n).padStart(6, "0");
+    await admin.makeAll(Array.from({ length: 1_000 }, (_, n) => ({ name: `key ${number(n)}`, permissions: [] })));
+  }
+  await signIn(page, admin);
+  const names = async () => {
+    await settled(page);
+    return page.locator("tbody .keyname").allTextContents();
+  };
+  await expect.poll(async () => (await names()).length).toBe(50);
+  for (const [sort, first] of [
+    ["Newest first", /^key 099/],
+    ["Name", /^Unnamed key$/],
+    ["Oldest first", /^Unnamed key$/],
+    ["Expiring first", /^Unnamed key$/],
+    ["Most used first", /^key 099/],
+  ] as const) {
+    await page.getByLabel("Sort").selectOption(sort);
+    await expect.poll(async () => (await names())[0], { message: sort, timeout: 20_000 }).toMatch(first);
+    expect(await names(), sort).toHaveLength(50);
+  }
+  await page.getByLabel("Sort").selectOption("Name");
+  for (const first of ["key 000049", "key 000099", "key 000149"]) {
+    await page.getByRole("button", { name: "Next" }).click();
+    await expect.poll(async () => (await names())[0], { timeout: 20_000 }).toBe(first);
+  }
+  await page.getByLabel("Search by name").fill("key 0777");
+  await expect.poll(async () => (await names())[0], { timeout: 20_000 }).toBe("key 077700");
+  await page.getByRole("button", { name: "Next" }).click();
+  await expect.poll(async () => (await names()).at(-1), { timeout: 20_000 }).toBe("key 077799");
+  await expect(page.getByRole("button", { name: "Next" })).toBeDisabled();
+});
