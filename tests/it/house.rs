@@ -16,14 +16,20 @@ fn read(path: &Path) -> String {
 
 /// All Rust files below a folder of the workspace, with their path from its root.
 fn sources(folder: &str) -> Vec<(String, String)> {
+    files(folder, &["rs"])
+}
+
+/// All files below a folder that end like this.
+fn files(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
     let mut folders = vec![root().join(folder)];
     let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
+            let is_ours = |path: &Path| !["node_modules", "dist"].iter().any(|name| path.ends_with(name));
             if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                folders.extend(Some(path).filter(|path| is_ours(path)));
+            } else if extensions.iter().any(|extension| path.extension().is_some_and(|own| own == *extension)) {
                 let name = path.strip_prefix(root()).expect("below").display().to_string();
                 sources.push((name, read(&path)));
             }
@@ -77,6 +83,22 @@ fn files_are_short_and_say_what_they_are() {
         let lines = text.lines().count();
         assert!(lines <= 320, "{name} has {lines} lines: it is two files");
         assert!(text.starts_with("//!"), "{name} does not begin by saying what it is");
+    }
+}
+
+#[test]
+fn the_dashboard_is_short_files_without_markup_from_texts() {
+    let is_source = |(name, _): &(String, String)| !name.ends_with("schema.d.ts");
+    let sources = files("api/dashboard", &["ts", "tsx", "css"]);
+    for (name, text) in sources.into_iter().chain(files("tests/dashboard", &["ts"])).filter(is_source) {
+        let lines = text.lines().count();
+        assert!(lines <= 320, "{name} has {lines} lines: it is two files");
+        let is_configuration = name.ends_with(".config.ts");
+        let begins = text.starts_with("// ") || text.starts_with("/* ") || is_configuration;
+        assert!(begins, "{name} does not begin by saying what it is");
+        for word in ["innerHTML", "dangerouslySetInnerHTML", "eval(", "sessionStorage", "@import"] {
+            assert!(!text.contains(word) || name == "tests/dashboard/secrets.spec.ts", "{name}: {word}");
+        }
     }
 }
 
