@@ -14,7 +14,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     // Those whose work is in the page are named in it.
-    license: { fileName: "assets/licenses.md" },
+    license: { fileName: "licenses.md" },
   },
   server: { proxy: Object.fromEntries(API.map((path) => [path, SERVICE])) },
 });

@@ -53,7 +53,7 @@ pub struct ApiKey {
     pub prefix: KeyPrefix,
     /// Prefix and first characters of the newest secret, to recognize it by.
     pub start: String,
-    /// When the secret that its newest one replaced ends, or has ended. `None`: none was replaced, or it ended at once.
+    /// When the last of its older secrets ends, or has ended. `None`: none went on beside a newer one.
     pub previous_ends_at: Option<Timestamp>,
     /// Whether it is in use.
     pub enabled: bool,

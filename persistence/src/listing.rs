@@ -103,7 +103,9 @@ fn condition(reach: Reach, filter: &Filter, backend: DbBackend) -> Condition {
         if is_used_up { left.eq(0).into_condition() } else { Condition::any().add(left.is_null()).add(left.gt(0)) }
     });
     let rotating = filter.rotating.map(|(is_rotating, now)| {
-        let goes_on = Expr::exists(older_secret(now));
+        // No secret outlives its key.
+        let end = Expr::col((api_key::Entity, api_key::Column::ExpiresAt)).if_null(i64::MAX);
+        let goes_on = Expr::exists(older_secret(now)).and(end.gt(now.millis()));
         if is_rotating { goes_on } else { goes_on.not() }
     });
     let metadata = filter.metadata.iter().fold(Condition::all(), |all, (name, value)| {

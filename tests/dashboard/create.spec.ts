@@ -8,7 +8,7 @@ test("what the key will be able to do is said while one types", async ({ page })
   await signIn(page, admin);
   await visit(page, admin, "keys/new", "Create a key");
   const summary = page.getByRole("region", { name: "What this key will be able to do" });
-  await expect(summary).toContainText("It can do nothing yet");
+  await expect(summary).toContainText("No permissions yet");
   await page.getByLabel("Name").fill("Nightly export");
   // Free entry is checked at once.
   const entry = page.getByLabel("Add a permission");
@@ -22,7 +22,8 @@ test("what the key will be able to do is said while one types", async ({ page })
   const files = page.getByRole("group", { name: "files" });
   await files.getByLabel("everything").check();
   await expect(files.getByLabel("read"), "included in everything").toBeDisabled();
-  await page.getByRole("group", { name: "api_keys", exact: false }).first().getByLabel("verify").check();
+  await page.getByText("Managing Claviger itself").click();
+  await page.getByRole("group", { name: "api_keys", exact: true }).getByLabel("verify").check();
   await page.getByLabel("billing").check();
   for (const sentence of [
     "Can read reports",
@@ -119,11 +120,21 @@ test("what the service refuses is said in its place, with the request's id where
   await visit(page, admin, "keys/new", "Create a key");
   await page.getByLabel("Name").fill("bound");
   await page.getByText("More", { exact: true }).click();
+  await page.getByLabel("Allowed addresses").fill("300.1.1.1");
+  await page.getByRole("button", { name: "Create key" }).click();
+  await expect(page.getByLabel("Allowed addresses"), "to where it is wrong").toBeFocused();
+  // Only the service knows that there are bits beyond the prefix.
   await page.getByLabel("Allowed addresses").fill("10.0.0.1/8");
   await page.getByRole("button", { name: "Create key" }).click();
-  await expect(page.getByRole("alert").filter({ hasText: "Allowed addresses" })).toBeVisible();
+  await expect(page.getByRole("alert").filter({ hasText: "Allowed addresses" }).first()).toBeVisible();
   await expect(page.getByText("Request id")).toBeVisible();
   await expect(page.getByLabel("Allowed addresses")).toHaveValue("10.0.0.1/8");
+  // What was typed and not added is not lost without a word.
+  await page.getByLabel("Add a permission").fill("files:read");
+  await page.getByRole("button", { name: "Create key" }).click();
+  await expect(page.getByLabel("Add a permission")).toBeFocused();
+  await expect(page.getByText("You will not see this key again.")).toHaveCount(0);
+  await page.getByLabel("Add a permission").fill("");
   // A press that is sent twice makes one key.
   await page.getByLabel("Allowed addresses").fill("");
   await page.getByRole("button", { name: "Create key" }).dblclick();

@@ -41,7 +41,8 @@ test("a key is made without a pointer", async ({ page }) => {
   await tabTo(page, "Create key");
   await page.keyboard.press("Enter");
   await expect(page.getByText("You will not see this key again.")).toBeVisible();
-  await expect(page.getByRole("heading", { name: "By hand is ready" }), "it is said that it is done").toBeFocused();
+  await expect(page.getByRole("dialog", { name: "By hand is ready" }), "it is said that it is done").toBeVisible();
+  await expect(page.getByRole("button", { name: "Copy key" })).toBeFocused();
   await tabTo(page, "I have stored it");
   await page.keyboard.press("Enter");
   await expect(page.getByRole("heading", { name: "By hand" })).toBeFocused();

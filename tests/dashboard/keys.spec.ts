@@ -34,7 +34,8 @@ test("every status has its word, and a filter of its own", async ({ page }) => {
     ["Used up", ["Trial of Globex"]],
     ["Rotating", ["Web shop"]],
     ["Expired", []],
-    ["Never used", ["Root for scripts", "Next year's batch", "Old importer", "Partner: Initech"]],
+    ["Never used", ["Root for scripts", "Next year's batch", "Partner: Initech"]],
+    ["May do everything, idle", ["Root for scripts"]],
   ] as const) {
     await page.getByLabel("Status").selectOption(status);
     await expect.poll(() => names(page), status).toEqual(expected);
@@ -44,11 +45,14 @@ test("every status has its word, and a filter of its own", async ({ page }) => {
   await page.getByLabel("Search by name").fill("WORKER");
   await expect.poll(() => names(page)).toEqual(["Billing worker"]);
   await page.getByLabel("Search by name").fill("");
-  await page.getByLabel("May do").fill("orders:write");
+  await page.getByLabel("Has permission").fill("orders:write");
   await expect.poll(() => names(page)).toEqual(["Root for scripts", "Web shop", "Old importer", "Unnamed key"]);
   await page.getByLabel("Owner").selectOption("Me");
   await expect.poll(() => names(page)).toEqual(["Unnamed key"]);
+  await page.getByLabel("Has permission").fill("orders:");
+  await expect(page.getByRole("alert")).toContainText("is no permission");
   await page.getByLabel("Search by name").fill("no such name");
+  await page.getByLabel("Has permission").fill("orders:write");
   await page.getByRole("button", { name: "Show all keys" }).click();
   await expect(page.getByLabel("Search by name")).toHaveValue("");
   await page.getByLabel("Sort").selectOption("Most used first");
@@ -108,6 +112,10 @@ test("many keys are disabled and revoked at once, after one has seen what breaks
   await expect(page.getByText("3 keys disabled.")).toBeVisible();
   await expect(page.getByRole("row").filter({ hasText: "Disabled" })).toHaveCount(3);
   expect(await admin.verify(made[0]?.key ?? "")).toBe("KEY_DISABLED");
+  // What is not in view any more is not acted upon.
+  await page.getByLabel("Select batch a").check();
+  await page.getByLabel("Search by name").fill("batch");
+  await expect(bar).toHaveCount(0);
   for (const name of ["batch c", "batch d"]) await page.getByLabel(`Select ${name}`).check();
   await bar.getByRole("button", { name: "Revoke" }).click();
   await expect(page.getByRole("dialog")).toContainText("None of them was used in the last day.");
@@ -134,6 +142,18 @@ test("a revoked key is found and comes back, disabled", async ({ page }) => {
   expect(await admin.verify(key)).toBe("VALID");
 });
 
+test("a newcomer is told the first steps, until there is a key", async ({ page }) => {
+  const admin = await signUp();
+  await signIn(page, admin);
+  await page.getByRole("region", { name: "First steps" }).getByRole("link", { name: "Create a key" }).click();
+  await expect(page.getByRole("heading", { name: "Create a key" })).toBeVisible();
+  await admin.make({ name: "first" });
+  await visit(page, admin, "keys", "Keys");
+  await page.reload();
+  await expect(page.getByRole("link", { name: "first" })).toBeVisible();
+  await expect(page.getByRole("region", { name: "First steps" })).toHaveCount(0);
+});
+
 test("who has no keys is told what to do first", async ({ page }) => {
   const admin = await signUp();
   const { key } = await admin.make({ name: "reader", permissions: ["api_keys:read"] });
@@ -141,6 +161,6 @@ test("who has no keys is told what to do first", async ({ page }) => {
   await expect(page.getByRole("link", { name: "Create key" }), "who may not create is not offered it").toHaveCount(0);
   await expect(page.getByLabel("Select reader")).toHaveCount(0);
   await visit(page, admin, "keys?owner=none&name=x", "Keys");
-  await expect(page.getByRole("heading", { name: "No key is like that" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "No keys match" })).toBeVisible();
   await isAccessible(page);
 });

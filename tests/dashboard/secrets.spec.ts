@@ -37,7 +37,7 @@ test("no secret stays after it was shown, typed, or tried", async ({ page, watch
   await page.getByRole("button", { name: "Rotate" }).click();
   await page.getByRole("button", { name: "Rotate key" }).click();
   const next = (await page.getByLabel("The new key").textContent()) ?? "";
-  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "I have stored it" }).click();
   await expect(page.getByRole("dialog")).toHaveCount(0);
   expect(await everything(page), "what was rotated").not.toContain(next);
   await page.getByRole("navigation", { name: "Organization" }).getByRole("link", { name: "Try a key" }).click();
@@ -45,6 +45,10 @@ test("no secret stays after it was shown, typed, or tried", async ({ page, watch
   await page.getByRole("button", { name: "Check key" }).click();
   await expect(page.getByText("The key is good")).toBeVisible();
   expect(await everything(page), "what was tried").not.toContain(next);
+  await page.getByRole("navigation", { name: "Organization" }).getByRole("link", { name: "Keys" }).click();
+  await page.getByLabel("Search by name").fill(next);
+  await expect(page.getByLabel("Search by name"), "no address takes the text of a key").toHaveValue("");
+  expect(await everything(page), "what was searched for").not.toContain(next);
   for (const text of [admin.key, secret, next]) {
     expect(
       watched.requests.filter((url) => url.includes(text)),

@@ -22,6 +22,10 @@ test("the session is in a cookie that no script reads, and ends with signing out
   await page.reload();
   await expect(page.getByText("Ada Lovelace").first()).toBeVisible();
   await expect(page.getByText("Acme Corp")).toBeVisible();
+  await page.route("**/session", (route) => route.abort());
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await expect(page.getByText("You are still signed in."), "what did not happen is not claimed").toBeVisible();
+  await page.unroute("**/session");
   await page.getByRole("button", { name: "Sign out" }).click();
   await expect(page.getByRole("heading", { name: "Sign in" })).toBeVisible();
   const old = await fetch(`${ORIGIN}/me`, { headers: { Cookie: `apiKeyCookie=${cookie?.value}` } });
@@ -36,6 +40,7 @@ test("whose key is revoked is at the door again", async ({ page }) => {
   await admin.call("DELETE", `/orgs/${admin.org}/api_keys/${id}`);
   await page.getByLabel("Search by name").fill("x");
   await expect(page.getByRole("heading", { name: "Sign in" })).toBeVisible();
+  await expect(page.getByText("You were signed out: the session has ended")).toBeVisible();
 });
 
 test("the platform chooses among organizations and acts in one", async ({ page }) => {
@@ -76,5 +81,5 @@ test("what goes wrong is said in words, with the request's id, and can be tried 
   await page.getByRole("button", { name: "Sign out" }).click();
   await signIn(page, new Caller(key, admin.org));
   await page.goto(admin.path("audit"));
-  await expect(page.getByRole("alert")).toContainText("Your key lacks the permission audit:read");
+  await expect(page.getByRole("alert")).toContainText("This needs the permission audit:read, which you do not have.");
 });

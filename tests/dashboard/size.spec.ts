@@ -23,7 +23,7 @@ test("all of it is less than 300 KiB, compressed", async ({ page }) => {
   await admin.verify(admin.key);
   await expect(async () => {
     await page.reload();
-    await expect(page.getByRole("img", { name: /^Verifies by hour/ })).toBeVisible({ timeout: 1_000 });
+    await expect(page.getByRole("img", { name: /^Verifications by hour/ })).toBeVisible({ timeout: 1_000 });
   }).toPass();
   const all = [...sizes.values()].reduce((sum, size) => sum + size, 0);
   console.log(

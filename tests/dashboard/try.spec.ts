@@ -21,7 +21,7 @@ test("each reason is named at its check, and nothing is counted", async ({ page 
   const ask = async (key: string, permissions = "", address = "") => {
     await page.getByLabel("Key", { exact: true }).fill(key);
     await page.getByLabel("Permissions that are needed").fill(permissions);
-    await page.getByLabel("Address of who shows it").fill(address);
+    await page.getByLabel("Caller's IP address").fill(address);
     await page.getByRole("button", { name: "Check key" }).click();
   };
   const failed = answer.getByRole("listitem").filter({ has: page.getByLabel("Failed") });

@@ -1,14 +1,15 @@
 // The page: who is signed in decides what there is.
 
-import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { HashRouter } from "react-router";
-import { Problem } from "./api/client.ts";
+import { Problem, SESSION_ENDED } from "./api/client.ts";
 import { App } from "./app.tsx";
 import { applyTheme, storedTheme } from "./parts/theme.ts";
+import { Boundary } from "./parts/boundary.tsx";
 import { Toasts } from "./parts/toast.tsx";
-import { whoIs } from "./session.tsx";
+import { leave } from "./session.tsx";
 import "./styles/base.css";
 import "./styles/controls.css";
 import "./styles/frame.css";
@@ -18,20 +19,12 @@ import "./styles/narrow.css";
 
 applyTheme(storedTheme());
 
-const isOver = (problem: unknown) => problem instanceof Problem && problem.status === 401;
 const isTransient = (problem: unknown) => problem instanceof Problem && (problem.status === 0 || problem.status >= 500);
 
-const queries: QueryClient = new QueryClient({
-  queryCache: new QueryCache({
-    onError: (problem) => {
-      // Whatever finds out first that the session has ended tells the whole page.
-      if (isOver(problem)) queries.setQueryData(whoIs.queryKey, null);
-    },
-  }),
-  defaultOptions: {
-    queries: { retry: (count, problem) => isTransient(problem) && count < 1, refetchOnWindowFocus: true },
-  },
+const queries = new QueryClient({
+  defaultOptions: { queries: { retry: (count, problem) => isTransient(problem) && count < 1 } },
 });
+window.addEventListener(SESSION_ENDED, () => leave(queries, true));
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("the page has a root");
@@ -40,9 +33,11 @@ createRoot(root).render(
     <QueryClientProvider client={queries}>
       {/* Fields that are in the address must not lag behind the keyboard. */}
       <HashRouter useTransitions={false}>
-        <Toasts>
-          <App />
-        </Toasts>
+        <Boundary>
+          <Toasts>
+            <App />
+          </Toasts>
+        </Boundary>
       </HashRouter>
     </QueryClientProvider>
   </StrictMode>,

@@ -1,6 +1,6 @@
 // Who is signed in, where they are, and what they may do there.
 
-import { queryOptions, useQuery } from "@tanstack/react-query";
+import { type QueryClient, queryOptions, useQuery } from "@tanstack/react-query";
 import { createContext, useContext } from "react";
 import { useParams } from "react-router";
 import { client, done, type Me, Problem } from "./api/client.ts";
@@ -20,6 +20,30 @@ export const whoIs = queryOptions({
   staleTime: Number.POSITIVE_INFINITY,
 });
 
+/** How many secrets are in view. They are not to vanish because a session ends. */
+let shown = 0;
+
+/** Keeps the page as it is while a secret is in view; answers what ends that. */
+export function keepInView(): () => void {
+  shown += 1;
+  return () => {
+    shown -= 1;
+  };
+}
+
+/** What is known at the door: whether a session has ended by itself. */
+export const ENDED = ["session ended"];
+
+/** Forgets all that was seen, and goes to the door. */
+export function leave(queries: QueryClient, hasEnded: boolean): void {
+  if (shown > 0) return;
+  const isSeen = { predicate: ({ queryKey }: { queryKey: readonly unknown[] }) => queryKey[0] !== whoIs.queryKey[0] };
+  void queries.cancelQueries(isSeen);
+  queries.removeQueries(isSeen);
+  queries.setQueryData(whoIs.queryKey, null);
+  queries.setQueryData(ENDED, hasEnded);
+}
+
 export const SignedIn = createContext<Me | null>(null);
 
 export function useMe(): Me {
@@ -32,11 +56,13 @@ export function useMe(): Me {
 export function useOrganization() {
   const me = useMe();
   const { org = "" } = useParams();
-  const isPlatform = me.organization?.kind === "platform";
   const own = me.organizations.find((place) => place.id === org);
-  const place = own ?? (isPlatform ? me.organization : null);
+  const platform = [...me.organizations, me.organization].find((place) => place?.kind === "platform");
+  const isPlatform = platform !== undefined && platform !== null;
   // Null is more than can be listed: then the service alone knows.
-  const held = place === null || place === undefined ? [] : place.permissions;
+  const places = [own, platform].filter((place) => place !== undefined && place !== null);
+  const isKnown = places.every((place) => place.permissions !== null);
+  const held = isKnown ? [...new Set(places.flatMap((place) => place.permissions ?? []))] : null;
   return {
     org,
     held,

@@ -79,5 +79,18 @@ export function nextCursor(link: string | null): string | null {
 
 /** A word by which the service knows a request again that was sent twice. */
 export function once(): { "Idempotency-Key": string } {
-  return { "Idempotency-Key": crypto.randomUUID() };
+  // Not `randomUUID`, which browsers have on https alone.
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return { "Idempotency-Key": Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("") };
 }
+
+/** Said by the window when an answer shows that the session has ended. */
+export const SESSION_ENDED = "sessionended";
+
+client.use({
+  onResponse({ response, schemaPath }) {
+    // At the door a 401 is an answer like any other.
+    const isAtTheDoor = schemaPath === "/me" || schemaPath === "/session";
+    if (response.status === 401 && !isAtTheDoor) window.dispatchEvent(new Event(SESSION_ENDED));
+  },
+});

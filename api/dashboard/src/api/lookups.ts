@@ -1,31 +1,38 @@
 // What is read on more than one page.
 
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
+import type { Step } from "../rules/time.ts";
 import { client, done, type Member, type PermissionSet, paged } from "./client.ts";
 
-const FRESH = 30_000;
+/** For how long a name that was looked up is good enough, in ms. */
+export const FRESH = 30_000;
 
-/** All permission sets of an organization; none for those who may not see them. */
-export function useSets(org: string, may: boolean): PermissionSet[] {
-  const { data } = useQuery({
+/** All permission sets of an organization. */
+export function useSetList(org: string, may: boolean) {
+  return useQuery({
     queryKey: ["sets", org],
-    queryFn: async () => {
-      const query = { limit: 1_000 };
-      return (await paged(client.GET("/orgs/{org_id}/permission_sets", { params: { path: { org_id: org }, query } })))
-        .items;
+    queryFn: async ({ signal }) => {
+      const params = { path: { org_id: org }, query: { limit: 1_000 } };
+      return (await paged(client.GET("/orgs/{org_id}/permission_sets", { params, signal }))).items;
     },
     enabled: may,
     staleTime: FRESH,
   });
-  return data ?? [];
+}
+
+/** The same for those who only want to know what sets are called: none while it is not known. */
+export function useSets(org: string, may: boolean): PermissionSet[] {
+  return useSetList(org, may).data ?? [];
 }
 
 /** A member of an organization; undefined until it is known, null where it is none. */
 export function useMember(org: string, id: string | null, may: boolean): Member | null | undefined {
   const { data, isError } = useQuery({
     queryKey: ["member", org, id],
-    queryFn: () =>
-      done(client.GET("/orgs/{org_id}/members/{user_id}", { params: { path: { org_id: org, user_id: id ?? "" } } })),
+    queryFn: ({ signal }) => {
+      const path = { org_id: org, user_id: id ?? "" };
+      return done(client.GET("/orgs/{org_id}/members/{user_id}", { params: { path }, signal }));
+    },
     enabled: may && id !== null,
     staleTime: FRESH,
     retry: false,
@@ -34,17 +41,18 @@ export function useMember(org: string, id: string | null, may: boolean): Member 
 }
 
 /** A key of an organization. */
-export function useKey(org: string, id: string, may = true) {
+export function useKey(org: string, id: string, may = true, staleTime = 0) {
   return useQuery({
     queryKey: ["key", org, id],
-    queryFn: () =>
-      done(client.GET("/orgs/{org_id}/api_keys/{key_id}", { params: { path: { org_id: org, key_id: id } } })),
+    queryFn: ({ signal }) => {
+      const path = { org_id: org, key_id: id };
+      return done(client.GET("/orgs/{org_id}/api_keys/{key_id}", { params: { path }, signal }));
+    },
     enabled: may && id !== "",
+    staleTime,
     retry: false,
   });
 }
-
-export type Step = "hour" | "day";
 
 /** Verifies of a key, or of all keys of an organization. */
 export function useUsage(org: string, key: string | null, by: Step, from: string) {
@@ -60,7 +68,5 @@ export function useUsage(org: string, key: string | null, by: Step, from: string
             }),
           );
     },
-    staleTime: FRESH,
-    placeholderData: keepPreviousData,
   });
 }

@@ -1,17 +1,20 @@
 // Who did what: filtered, and taken along as a file.
 
 import { Download } from "lucide-react";
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import type { AuditEvent } from "../api/client.ts";
 import { Failure, Head } from "../parts/basics.tsx";
 import { type EventFilters, EventTable, events } from "../parts/event-table.tsx";
 import { toCsv } from "../rules/csv.ts";
-import { DAY, fromField } from "../rules/time.ts";
+import { fromField } from "../rules/time.ts";
 import { ACTIONS } from "../rules/words.ts";
 import { useOrganization } from "../session.tsx";
 
 const AT_ONCE = 1_000;
+
+/** How long a file that was made is kept for the browser to take, in ms. */
+const KEPT_FOR = 60_000;
 
 const OUTCOMES = [
   ["", "All"],
@@ -38,19 +41,20 @@ export function Audit() {
     else next.set(name, text);
     setSearch(next, { replace: true });
   };
-  const until = fromField(value("until"));
+  // Days are the reader's own, as the times in the list are; the last one is meant whole.
+  const since = fromField(value("since") && `${value("since")}T00:00`);
+  const until = fromField(value("until") && `${value("until")}T23:59:59.999`);
   const filters: EventFilters = {
     ...(value("action") !== "" && { action: value("action") }),
     ...(value("outcome") !== "" && { outcome: value("outcome") as AuditEvent["outcome"] }),
-    ...(value("since") !== "" && { since: fromField(value("since")) ?? "" }),
-    // The whole of the last day.
-    ...(until !== null && { until: new Date(Date.parse(until) + DAY).toISOString() }),
+    ...(since !== null && { since }),
+    ...(until !== null && { until }),
   };
   return (
     <>
       <Head
         title="Audit log"
-        about="Every change, every refused one, and every alarm; a chain that nobody can change unseen."
+        about="Every change, every refused attempt, every alarm. Tampering with it can be detected."
       >
         <Export org={org} filters={filters} />
       </Head>
@@ -94,6 +98,7 @@ function Export({ org, filters }: { org: string; filters: EventFilters }) {
   const [got, setGot] = useState<number | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
   const stop = useRef<AbortController>(null);
+  useEffect(() => () => stop.current?.abort(), []);
   const take = async (format: "csv" | "json") => {
     const control = new AbortController();
     stop.current = control;
@@ -116,7 +121,6 @@ function Export({ org, filters }: { org: string; filters: EventFilters }) {
       setGot(null);
     }
   };
-  if (problem !== null) return <Failure of={problem} />;
   if (got !== null) {
     return (
       <span className="row" role="status">
@@ -129,6 +133,7 @@ function Export({ org, filters }: { org: string; filters: EventFilters }) {
   }
   return (
     <>
+      {problem !== null && <Failure of={problem} />}
       <button type="button" onClick={() => take("csv")}>
         <Download size={17} aria-hidden /> Export CSV
       </button>
@@ -145,5 +150,6 @@ function save(name: string, type: string, text: string): void {
   link.href = address;
   link.download = name;
   link.click();
-  URL.revokeObjectURL(address);
+  // Not at once: some browsers begin to read it later.
+  setTimeout(() => URL.revokeObjectURL(address), KEPT_FOR);
 }

@@ -1,14 +1,18 @@
 // A new key: a form that says while one types what the key will be able to do, then its text, once.
 
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useEffect, useState } from "react";
+import { type FormEvent, useState } from "react";
 import { Link, useNavigate } from "react-router";
-import { client, done, once, Problem, type Schemas } from "../api/client.ts";
+import { client, done, Problem, type Schemas } from "../api/client.ts";
 import { useSets } from "../api/lookups.ts";
-import { Failure, Head } from "../parts/basics.tsx";
-import { KeyForm } from "../parts/key-form.tsx";
+import { Failure, Head, Notice } from "../parts/basics.tsx";
+import { Dialog } from "../parts/dialog.tsx";
+import { KeyForm, Mistakes } from "../parts/key-form.tsx";
 import { KeySummary } from "../parts/key-summary.tsx";
-import { Secret } from "../parts/secret.tsx";
+import { isFinished } from "../parts/permission-picker.tsx";
+import { Lost, Secret } from "../parts/secret.tsx";
+import { useAction } from "../parts/use-action.ts";
+import { useOnce } from "../parts/use-once.ts";
 import { check, type Draft, EMPTY, granted, toCreate, type Wrong } from "../rules/draft.ts";
 import { useOrganization } from "../session.tsx";
 
@@ -19,57 +23,61 @@ export function CreateKey() {
   const sets = useSets(org, can("permission_sets:read"));
   const [draft, setDraft] = useState<Draft>(EMPTY);
   const [wrong, setWrong] = useState<Wrong>({});
-  const [problem, setProblem] = useState<unknown>(null);
-  const [isBusy, setBusy] = useState(false);
+  const { isBusy, problem, run } = useAction();
   const [made, setMade] = useState<Schemas["CreatedApiKey"] | null>(null);
-  // The same word for the same form, so that what was sent twice is made once.
-  const [header, setHeader] = useState(once);
-  useEffect(() => (made === null ? undefined : () => setMade(null)), [made]);
+  const header = useOnce(draft);
 
   const change = (part: Partial<Draft>) => {
     setDraft((draft) => ({ ...draft, ...part }));
-    setHeader(once);
     setWrong({});
   };
 
-  const create = async (event: FormEvent) => {
+  const create = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const mistakes = check(draft);
     setWrong(mistakes);
-    setProblem(null);
-    if (Object.keys(mistakes).length > 0) return;
-    setBusy(true);
-    try {
-      const params = { path: { org_id: org }, header };
-      setMade(await done(client.POST("/orgs/{org_id}/api_keys", { params, body: toCreate(draft) })));
+    if (Object.keys(mistakes).length > 0 || !isFinished(event.currentTarget)) return;
+    return run(async () => {
+      try {
+        const params = { path: { org_id: org }, header };
+        setMade(await done(client.POST("/orgs/{org_id}/api_keys", { params, body: toCreate(draft) })));
+      } catch (problem) {
+        if (problem instanceof Problem) setWrong(problem.fields);
+        throw problem;
+      }
       window.scrollTo(0, 0);
       await queries.invalidateQueries({ queryKey: ["keys", org] });
-    } catch (problem) {
-      setProblem(problem);
-      if (problem instanceof Problem) setWrong(problem.fields);
-    } finally {
-      setBusy(false);
-    }
+    });
   };
 
-  if (made !== null && made.key !== null) {
+  if (made !== null) {
+    const finish = () => navigate(`/orgs/${org}/keys/${made.id}`);
     return (
       <>
-        <Head key="made" title={`${made.name} is ready`} />
-        <div className="card">
-          <Secret
-            secret={made.key}
-            permission={granted(draft, sets)[0]}
-            onDone={() => navigate(`/orgs/${org}/keys/${made.id}`)}
-            done="I have stored it"
-          />
-        </div>
+        <Head title="Create a key" />
+        <Dialog title={`${made.name} is ready`} onClose={null}>
+          {made.key === null ? (
+            <Lost onDone={finish} />
+          ) : (
+            <Secret secret={made.key} permission={granted(draft, sets)[0]} onDone={finish} done="I have stored it" />
+          )}
+        </Dialog>
+      </>
+    );
+  }
+  if (!can("api_keys:write")) {
+    return (
+      <>
+        <Head title="Create a key" />
+        <Notice tone="warn">
+          <span>You cannot create keys here: that needs the permission api_keys:write. Ask an administrator.</span>
+        </Notice>
       </>
     );
   }
   return (
     <>
-      <Head title="Create a key" about="It belongs to the organization, and goes on when you leave." />
+      <Head title="Create a key" about="It belongs to the organization, not to you." />
       <form className="columns" onSubmit={create} noValidate>
         <div className="stack">
           <KeyForm
@@ -85,14 +93,10 @@ export function CreateKey() {
         <div className="stack aside">
           <section className="card" aria-label="What this key will be able to do">
             <h2>This key</h2>
-            <KeySummary draft={draft} sets={sets} held={held} />
+            <KeySummary draft={draft} sets={sets} held={held} isNew />
           </section>
           {problem !== null && <Failure of={problem} />}
-          {Object.keys(wrong).length > 0 && problem === null && (
-            <p className="wrong" role="alert">
-              Something above is not right yet: {Object.values(wrong).join(" ")}
-            </p>
-          )}
+          <Mistakes of={wrong} />
           <div className="row">
             <button type="submit" className="primary" disabled={isBusy}>
               {isBusy ? "Creating…" : "Create key"}

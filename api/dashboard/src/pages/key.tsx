@@ -47,10 +47,17 @@ export function KeyPage() {
       </>
     );
   }
-  if (key === undefined) return <Loading lines={6} what="Loading the key" />;
+  if (key === undefined) {
+    return (
+      <>
+        <Head title="Key" />
+        <Loading lines={6} what="Loading the key" />
+      </>
+    );
+  }
   return (
     <>
-      <KeyHead org={org} of={key} mayWrite={can("api_keys:write")} />
+      <KeyHead key={key.id} org={org} of={key} mayWrite={can("api_keys:write")} />
       <nav className="tabs" aria-label="About this key">
         {TABS.map(([path, name]) => (
           <NavLink key={path} to={`/orgs/${org}/keys/${id}${path && `/${path}`}`} end>
@@ -60,14 +67,14 @@ export function KeyPage() {
       </nav>
       {tab === "" && (
         <div className="stack wide">
-          {isRotating(key, now) && <OldSecret org={org} of={key} />}
+          {isRotating(key, now) && <OldSecret org={org} of={key} mayEnd={can("api_keys:write")} />}
           <div className="grid">
             <KeyFacts org={org} of={key} sets={sets} />
           </div>
-          <UsagePanel org={org} apiKey={key.id} title="Verifies" />
+          <UsagePanel org={org} apiKey={key.id} title="Verifications" />
         </div>
       )}
-      {tab === "settings" && <Settings org={org} of={key} sets={sets} />}
+      {tab === "settings" && <Settings key={key.id} org={org} of={key} sets={sets} />}
       {tab === "activity" && <Activity org={org} of={key} mayRead={can("audit:read")} />}
     </>
   );
@@ -91,7 +98,7 @@ function KeyHead({ org, of, mayWrite }: { org: string; of: Key; mayWrite: boolea
         title={of.name || "Unnamed key"}
         about={
           <span className="row">
-            <code>{of.start}…</code> <Standing of={of} />
+            <Link to={`/orgs/${org}/keys`}>All keys</Link> <code>{of.start}…</code> <Standing of={of} />
           </span>
         }
       >

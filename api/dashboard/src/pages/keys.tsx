@@ -32,34 +32,38 @@ export function Keys() {
   const { org, can, held } = useOrganization();
   const me = useMe();
   const [search, setSearch] = useSearchParams();
-  const [selected, setSelected] = useState<ReadonlyMap<string, Key>>(new Map());
+  const [chosen, setSelected] = useState<ReadonlyMap<string, Key>>(new Map());
+  const selected = new Map([...chosen].filter(([, key]) => key.org_id === org));
   const value = (name: string) => search.get(name) ?? "";
   const sort = (SORTS.find(([name]) => name === value("sort"))?.[0] ?? "-created_at") satisfies Sort;
   const filters = ["name", "status", "permission", "owner"].map((name) => [name, value(name)] as const);
   const isFiltered = filters.some(([, text]) => text !== "");
   const typed = value("permission").trim();
-  const permission = parse(typed) === null ? undefined : typed;
+  const isMistyped = typed !== "" && parse(typed) === null;
 
   const { data, error, refetch, isPlaceholderData } = useQuery({
     queryKey: ["keys", org, Object.fromEntries(filters), sort, value("after")],
     queryFn: ({ signal }) => {
       const query = {
         ...conditions(value("status"), Date.now()),
-        name: value("name").trim() || undefined,
-        user: value("owner") || undefined,
-        permission,
+        ...(value("name").trim() !== "" && { name: value("name").trim() }),
+        ...(value("owner") !== "" && { user: value("owner") }),
+        ...(typed !== "" && { permission: typed }),
         sort,
         limit: PAGE,
-        cursor: value("after") || undefined,
+        ...(value("after") !== "" && { cursor: value("after") }),
       };
       return paged(client.GET("/orgs/{org_id}/api_keys", { params: { path: { org_id: org }, query }, signal }));
     },
     placeholderData: keepPreviousData,
+    enabled: !isMistyped,
   });
   const sets = useSets(org, can("permission_sets:read"));
 
   // Another question has another first page.
   const ask = (name: string, text: string) => {
+    // Nobody acts on keys that are not in view.
+    setSelected(new Map());
     const next = new URLSearchParams(search);
     next.delete("after");
     if (text === "") next.delete(name);
@@ -75,11 +79,11 @@ export function Keys() {
   const keys = data?.items;
   return (
     <>
-      <Head title="Keys" about="What calls your services, and what each may do.">
+      <Head title="Keys" about="Keys that programs use, and what each may do.">
         {create}
       </Head>
       <search className="filters">
-        <SearchField text={value("name")} onText={(text) => ask("name", text)} />
+        <SearchField text={value("name")} onText={(text) => ask("name", isLikeKey(text) ? "" : text)} />
         <label className="field">
           Status
           <select value={value("status")} onChange={(event) => ask("status", event.target.value)}>
@@ -114,10 +118,21 @@ export function Keys() {
         </label>
       </search>
       {error !== null && <Failure of={error} retry={refetch} />}
+      {isMistyped && (
+        <p className="wrong" role="alert">
+          “{typed}” is no permission: it is resource:action, like files:read.
+        </p>
+      )}
       {selected.size > 0 && <BulkBar keys={[...selected.values()]} clear={() => setSelected(new Map())} />}
-      <div className="card table" aria-busy={isPlaceholderData}>
+      {!isFiltered && keys?.length === 1 && keys[0]?.id === me.api_key?.id && <FirstSteps org={org} />}
+      <div className="card table" aria-busy={isPlaceholderData} hidden={keys === undefined && error !== null}>
         {keys === undefined && error === null && <Loading lines={8} what="Loading keys" />}
-        {keys?.length === 0 && (isFiltered ? <NothingFound clear={() => setSearch({})} /> : <NoKeys>{create}</NoKeys>)}
+        {keys?.length === 0 &&
+          (isFiltered || value("after") !== "" ? (
+            <NothingFound clear={() => setSearch({})} />
+          ) : (
+            <NoKeys>{create}</NoKeys>
+          ))}
         {keys !== undefined && keys.length > 0 && (
           <KeyTable
             org={org}
@@ -131,6 +146,11 @@ export function Keys() {
       {data !== undefined && <Pager next={data.next} />}
     </>
   );
+}
+
+/** The text of a key has no place in an address. "Try a key" tells what it is. */
+function isLikeKey(text: string): boolean {
+  return /\S{40,}/.test(text);
 }
 
 function SearchField({ text, onText }: { text: string; onText: (text: string) => void }) {
@@ -154,7 +174,7 @@ function PermissionField({
   const isWrong = text.trim() !== "" && parse(text.trim()) === null;
   return (
     <label className="field">
-      May do
+      Has permission
       <input
         value={text}
         list="permissions-held"
@@ -173,12 +193,33 @@ function PermissionField({
 
 function NothingFound({ clear }: { clear: () => void }) {
   return (
-    <Empty title="No key is like that">
-      <p>No key fits all that you asked for.</p>
+    <Empty title="No keys match">
+      <p>Ask for less, or look at all of them.</p>
       <button type="button" onClick={clear}>
         Show all keys
       </button>
     </Empty>
+  );
+}
+
+/** Until there is another key than one's own. */
+function FirstSteps({ org }: { org: string }) {
+  return (
+    <section className="card steps" aria-label="First steps">
+      <h2>First steps</h2>
+      <ol>
+        <li>
+          <Link to={`/orgs/${org}/keys/new`}>Create a key</Link> for a program that calls your service.
+        </li>
+        <li>
+          Let your service ask whether keys are good: with a key of its own, which holds only{" "}
+          <code>api_keys:verify</code>.
+        </li>
+        <li>
+          <Link to={`/orgs/${org}/try`}>Try a key</Link>, and see what your service would be told.
+        </li>
+      </ol>
+    </section>
   );
 }
 

@@ -4,18 +4,22 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Plus } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { useSearchParams } from "react-router";
-import { client, done, type Member, once, type PermissionSet, paged } from "../api/client.ts";
+import { client, done, type Member, type PermissionSet, paged } from "../api/client.ts";
 import { useSets } from "../api/lookups.ts";
-import { Chips, Failure, Head, Loading, Time } from "../parts/basics.tsx";
+import { Chips, Failure, Head, Loading, Notice, Time } from "../parts/basics.tsx";
+import { Consequences } from "../parts/consequences.tsx";
 import { Dialog } from "../parts/dialog.tsx";
-import { Field } from "../parts/key-form.tsx";
+import { Field } from "../parts/field.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { PermissionPicker } from "../parts/permission-picker.tsx";
 import { useSay } from "../parts/toast.tsx";
-import { useOrganization } from "../session.tsx";
+import { useAction } from "../parts/use-action.ts";
+import { useOnce } from "../parts/use-once.ts";
+import { useMe, useOrganization } from "../session.tsx";
 
 export function Members() {
   const { org, can } = useOrganization();
+  const me = useMe();
   const [search] = useSearchParams();
   const after = search.get("after") ?? undefined;
   const { data, error, refetch } = useQuery({
@@ -35,7 +39,7 @@ export function Members() {
     <>
       <Head
         title="Members"
-        about="A member's keys can never do more than the member. Whoever goes takes their keys with them."
+        about="A member's keys can never do more than the member. When a member is removed, their keys stop working."
       >
         {mayChange && (
           <button type="button" className="primary" onClick={() => setEdited("new")}>
@@ -62,6 +66,7 @@ export function Members() {
                   <tr key={member.user_id}>
                     <th scope="row">
                       {member.user_name}
+                      {member.user_id === me.user?.id && " (you)"}
                       <br />
                       <span className="faint small">{member.user_email ?? "from an identity provider"}</span>
                     </th>
@@ -115,12 +120,12 @@ function Edit({ of, sets, onClose }: { of: Member | null; sets: PermissionSet[];
   const [email, setEmail] = useState("");
   const [permissions, setPermissions] = useState(of?.permissions ?? []);
   const [chosen, setChosen] = useState(of?.permission_sets ?? []);
-  const [problem, setProblem] = useState<unknown>(null);
-  const [header] = useState(once);
-  const save = async (event: FormEvent) => {
+  const { isBusy, problem, run } = useAction();
+  const header = useOnce({ name, email, permissions, chosen });
+  const save = (event: FormEvent) => {
     event.preventDefault();
-    const grants = { permissions, permission_sets: chosen };
-    try {
+    return run(async () => {
+      const grants = { permissions, permission_sets: chosen };
       if (of === null) {
         const body = { user_name: name.trim(), user_email: email.trim(), ...grants };
         await done(client.POST("/orgs/{org_id}/members", { params: { path: { org_id: org }, header }, body }));
@@ -131,9 +136,7 @@ function Edit({ of, sets, onClose }: { of: Member | null; sets: PermissionSet[];
       say(of === null ? `${name} is a member now.` : `What ${of.user_name} may do is changed.`);
       await queries.invalidateQueries({ queryKey: ["members", org] });
       onClose();
-    } catch (problem) {
-      setProblem(problem);
-    }
+    });
   };
   return (
     <Dialog title={of === null ? "Add a member" : `What ${of.user_name} may do`} onClose={onClose}>
@@ -143,7 +146,7 @@ function Edit({ of, sets, onClose }: { of: Member | null; sets: PermissionSet[];
             <Field label="Name">
               <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
             </Field>
-            <Field label="E-mail address" hint="Whoever has it already is taken.">
+            <Field label="E-mail address" hint="If somebody has this address already, they are added.">
               <input type="email" value={email} required onChange={(event) => setEmail(event.target.value)} />
             </Field>
           </div>
@@ -163,7 +166,7 @@ function Edit({ of, sets, onClose }: { of: Member | null; sets: PermissionSet[];
           <button type="button" onClick={onClose}>
             Cancel
           </button>
-          <button type="submit" className="primary">
+          <button type="submit" className="primary" disabled={isBusy}>
             {of === null ? "Add member" : "Save"}
           </button>
         </div>
@@ -173,30 +176,45 @@ function Edit({ of, sets, onClose }: { of: Member | null; sets: PermissionSet[];
 }
 
 function Remove({ of, onClose }: { of: Member; onClose: () => void }) {
-  const { org } = useOrganization();
+  const { org, can } = useOrganization();
+  const me = useMe();
+  const { data: keys } = useQuery({
+    queryKey: ["keys", org, "of", of.user_id],
+    queryFn: () => {
+      const query = { user: of.user_id, sort: "-last_used_at" as const, limit: 50 };
+      return paged(client.GET("/orgs/{org_id}/api_keys", { params: { path: { org_id: org }, query } }));
+    },
+    enabled: can("api_keys:read"),
+  });
   const queries = useQueryClient();
   const say = useSay();
-  const [problem, setProblem] = useState<unknown>(null);
-  const remove = async () => {
-    try {
+  const { isBusy, problem, run } = useAction();
+  const remove = () =>
+    run(async () => {
       const path = { org_id: org, user_id: of.user_id };
       await done(client.DELETE("/orgs/{org_id}/members/{user_id}", { params: { path } }));
       say(`${of.user_name} is no member any more.`);
       await queries.invalidateQueries({ queryKey: ["members", org] });
       onClose();
-    } catch (problem) {
-      setProblem(problem);
-    }
-  };
+    });
   return (
     <Dialog title={`Remove ${of.user_name}?`} onClose={onClose}>
       <p>All keys that belong to them here are refused from now on, everywhere.</p>
+      {of.user_id === me.user?.id && (
+        <Notice tone="bad">
+          <strong>That is you.</strong>
+          <span>You will be signed out.</span>
+        </Notice>
+      )}
+      {keys !== undefined && keys.items.length === 0 && <p className="faint">No key belongs to them.</p>}
+      {keys !== undefined && keys.items.length > 0 && <Consequences keys={keys.items} />}
+      {keys?.next != null && <p className="faint">These are the 50 that were used last.</p>}
       {problem !== null && <Failure of={problem} />}
       <div className="row end">
         <button type="button" onClick={onClose}>
           Cancel
         </button>
-        <button type="button" className="danger primary" onClick={remove}>
+        <button type="button" className="danger primary" disabled={isBusy} onClick={remove}>
           Remove member
         </button>
       </div>

@@ -9,7 +9,7 @@ import { useMe } from "../session.tsx";
 
 export function Organizations() {
   const me = useMe();
-  const isPlatform = me.organization?.kind === "platform";
+  const isPlatform = me.organizations.some((place) => place.kind === "platform");
   return (
     <>
       <Head

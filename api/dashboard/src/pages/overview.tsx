@@ -6,16 +6,12 @@ import { Link } from "react-router";
 import { client, type Key, type KeyQuery, paged, type Schemas } from "../api/client.ts";
 import { useUsage } from "../api/lookups.ts";
 import { Chips, Count, Failure, Head, Loading, StatusBadge, Time, useNow } from "../parts/basics.tsx";
-import { aDayAgo } from "../parts/consequences.tsx";
 import { UsagePanel } from "../parts/usage.tsx";
 import { conditions, statusOf } from "../rules/status.ts";
-import { DAY } from "../rules/time.ts";
+import { beginning, DAY } from "../rules/time.ts";
 import { useOrganization } from "../session.tsx";
 
 const MOST = 5;
-
-/** Keys that may do everything and were not used for this long have more than they use. */
-const IDLE = 30 * DAY;
 
 export function Overview() {
   const { org, can } = useOrganization();
@@ -28,16 +24,14 @@ export function Overview() {
       </>
     );
   }
-  const working = { enabled: true, expired: false };
   // To the day, so that the lists are asked for once.
   const today = Math.floor(now / DAY) * DAY;
-  const idle = new Date(today - IDLE).toISOString();
   return (
     <>
       <Head title="Overview" about="What your keys do, and what deserves a look." />
       <div className="stack wide">
         <Tiles org={org} />
-        <UsagePanel org={org} apiKey={null} title="Verifies of all keys" />
+        <UsagePanel org={org} apiKey={null} title="Verifications of all keys" />
         <div className="grid">
           <KeyList
             org={org}
@@ -65,9 +59,10 @@ export function Overview() {
           <KeyList
             org={org}
             title="Never used"
-            about="In use since their day, and nobody has shown them."
-            none="Every key was used."
-            query={{ ...working, used: false, sort: "created_at" }}
+            about="Enabled, but never used: is anybody going to?"
+            none="No unused keys."
+            query={{ ...conditions("never used", today), sort: "created_at" }}
+            only={(key) => statusOf(key, now) !== "not yet valid"}
             show={(key) => (
               <>
                 made <Time at={key.created_at} />
@@ -78,11 +73,11 @@ export function Overview() {
           <KeyList
             org={org}
             title="More than they use"
-            about="They may do everything, and were not used for 30 days: narrow or revoke them."
+            about="They may do everything, and were not used for 30 days. Narrow or revoke them."
             none="No key that may do everything lies idle."
-            query={{ ...working, permission: "*", last_used_before: idle, sort: "last_used_at" }}
+            query={{ ...conditions("idle", today), sort: "last_used_at" }}
             show={(key) => <Chips of={key.permissions} most={2} />}
-            more="permission=*&sort=last_used_at"
+            more="status=idle&sort=last_used_at"
           />
         </div>
       </div>
@@ -92,21 +87,22 @@ export function Overview() {
 
 function Tiles({ org }: { org: string }) {
   const now = useNow();
-  const { data } = useUsage(org, null, "hour", aDayAgo(now));
+  const { data, error } = useUsage(org, null, "hour", beginning(now, "hour", DAY));
   const sum = (of: (point: Schemas["UsagePoint"]) => number) => data?.series.reduce((sum, point) => sum + of(point), 0);
   const [valid, refused] = [sum((point) => point.valid), sum((point) => point.refused)];
+  if (error !== null) return null;
   if (valid === undefined || refused === undefined) return <Loading lines={2} what="Loading figures" />;
   const share = valid + refused === 0 ? null : (100 * refused) / (valid + refused);
   return (
     <section className="tiles" aria-label="The last day">
       <p className="card tile">
-        <span className="faint">Found good, last day</span>
+        <span className="faint">Valid, last 24 hours</span>
         <strong>
           <Count of={valid} />
         </strong>
       </p>
       <p className="card tile">
-        <span className="faint">Refused, last day</span>
+        <span className="faint">Refused, last 24 hours</span>
         <strong>
           <Count of={refused} />
         </strong>

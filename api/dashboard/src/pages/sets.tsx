@@ -1,20 +1,23 @@
-// Permission sets: named once, given to many keys and members, changed for all of them at once.
+// Permission sets: named given to many keys and members, changed for all of them at once.
 
 import { useQueryClient } from "@tanstack/react-query";
 import { Plus } from "lucide-react";
 import { type FormEvent, useState } from "react";
-import { client, done, once, type PermissionSet } from "../api/client.ts";
-import { useSets } from "../api/lookups.ts";
-import { Chips, Empty, Failure, Head, Notice, Time } from "../parts/basics.tsx";
+import { client, done, type PermissionSet } from "../api/client.ts";
+import { useSetList } from "../api/lookups.ts";
+import { Chips, Empty, Failure, Head, Loading, Notice, Time } from "../parts/basics.tsx";
 import { Dialog } from "../parts/dialog.tsx";
-import { Field } from "../parts/key-form.tsx";
+import { Field } from "../parts/field.tsx";
 import { PermissionPicker } from "../parts/permission-picker.tsx";
 import { useSay } from "../parts/toast.tsx";
+import { useAction } from "../parts/use-action.ts";
+import { useOnce } from "../parts/use-once.ts";
 import { useOrganization } from "../session.tsx";
 
 export function Sets() {
   const { org, can } = useOrganization();
-  const sets = useSets(org, can("permission_sets:read"));
+  const mayRead = can("permission_sets:read");
+  const { data: sets, error, refetch } = useSetList(org, mayRead);
   const [edited, setEdited] = useState<PermissionSet | "new" | null>(null);
   const [removed, setRemoved] = useState<PermissionSet | null>(null);
   const mayChange = can("permission_sets:admin");
@@ -31,62 +34,66 @@ export function Sets() {
       {!can("permission_sets:read") && (
         <p className="faint">Permission sets are for those who hold permission_sets:read.</p>
       )}
-      <div className="card table">
-        {sets.length === 0 ? (
-          <Empty title="No permission sets yet">
-            <p>A set like “readers” with files:read saves you from changing a hundred keys one by one.</p>
-            {add}
-          </Empty>
-        ) : (
-          <div className="scroll">
-            <table className="cards">
-              <thead>
-                <tr>
-                  <th scope="col">Name</th>
-                  <th scope="col">Permissions</th>
-                  <th scope="col">Changed</th>
-                  {mayChange && <th scope="col">Change</th>}
-                </tr>
-              </thead>
-              <tbody>
-                {sets.map((set) => (
-                  <tr key={set.id}>
-                    <th scope="row">{set.name}</th>
-                    <td data-label="Permissions">
-                      <Chips of={set.permissions} most={12} />
-                    </td>
-                    <td data-label="Changed">
-                      <Time at={set.updated_at} />
-                    </td>
-                    {mayChange && (
-                      <td>
-                        <span className="row">
-                          <button
-                            type="button"
-                            className="small"
-                            aria-label={`Edit ${set.name}`}
-                            onClick={() => setEdited(set)}
-                          >
-                            Edit
-                          </button>
-                          <button
-                            type="button"
-                            className="small danger"
-                            aria-label={`Delete ${set.name}`}
-                            onClick={() => setRemoved(set)}
-                          >
-                            Delete
-                          </button>
-                        </span>
-                      </td>
-                    )}
+      {error !== null && <Failure of={error} retry={refetch} />}
+      {mayRead && sets === undefined && error === null && <Loading what="Loading permission sets" />}
+      {sets !== undefined && (
+        <div className="card table">
+          {sets.length === 0 ? (
+            <Empty title="No permission sets yet">
+              <p>A set like “readers” with files:read saves you from changing a hundred keys one by one.</p>
+              {add}
+            </Empty>
+          ) : (
+            <div className="scroll">
+              <table className="cards">
+                <thead>
+                  <tr>
+                    <th scope="col">Name</th>
+                    <th scope="col">Permissions</th>
+                    <th scope="col">Changed</th>
+                    {mayChange && <th scope="col">Change</th>}
                   </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-      </div>
+                </thead>
+                <tbody>
+                  {sets.map((set) => (
+                    <tr key={set.id}>
+                      <th scope="row">{set.name}</th>
+                      <td data-label="Permissions">
+                        <Chips of={set.permissions} most={12} />
+                      </td>
+                      <td data-label="Changed">
+                        <Time at={set.updated_at} />
+                      </td>
+                      {mayChange && (
+                        <td>
+                          <span className="row">
+                            <button
+                              type="button"
+                              className="small"
+                              aria-label={`Edit ${set.name}`}
+                              onClick={() => setEdited(set)}
+                            >
+                              Edit
+                            </button>
+                            <button
+                              type="button"
+                              className="small danger"
+                              aria-label={`Delete ${set.name}`}
+                              onClick={() => setRemoved(set)}
+                            >
+                              Delete
+                            </button>
+                          </span>
+                        </td>
+                      )}
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          )}
+        </div>
+      )}
       {edited !== null && <Edit of={edited === "new" ? null : edited} onClose={() => setEdited(null)} />}
       {removed !== null && <Remove of={removed} onClose={() => setRemoved(null)} />}
     </>
@@ -99,11 +106,11 @@ function Edit({ of, onClose }: { of: PermissionSet | null; onClose: () => void }
   const say = useSay();
   const [name, setName] = useState(of?.name ?? "");
   const [permissions, setPermissions] = useState(of?.permissions ?? []);
-  const [problem, setProblem] = useState<unknown>(null);
-  const [header] = useState(once);
-  const save = async (event: FormEvent) => {
+  const { isBusy, problem, run } = useAction();
+  const header = useOnce({ name, permissions });
+  const save = (event: FormEvent) => {
     event.preventDefault();
-    try {
+    return run(async () => {
       const body = { name: name.trim(), permissions };
       if (of === null) {
         await done(client.POST("/orgs/{org_id}/permission_sets", { params: { path: { org_id: org }, header }, body }));
@@ -114,9 +121,7 @@ function Edit({ of, onClose }: { of: PermissionSet | null; onClose: () => void }
       say(of === null ? `${name} is there to be given.` : `${name} is changed for all who have it.`);
       await queries.invalidateQueries({ queryKey: ["sets", org] });
       onClose();
-    } catch (problem) {
-      setProblem(problem);
-    }
+    });
   };
   return (
     <Dialog title={of === null ? "New permission set" : `Edit ${of.name}`} onClose={onClose}>
@@ -141,7 +146,7 @@ function Edit({ of, onClose }: { of: PermissionSet | null; onClose: () => void }
           <button type="button" onClick={onClose}>
             Cancel
           </button>
-          <button type="submit" className="primary">
+          <button type="submit" className="primary" disabled={isBusy}>
             Save set
           </button>
         </div>
@@ -155,18 +160,15 @@ function Remove({ of, onClose }: { of: PermissionSet; onClose: () => void }) {
   const queries = useQueryClient();
   const say = useSay();
   const [detach, setDetach] = useState(false);
-  const [problem, setProblem] = useState<unknown>(null);
-  const remove = async () => {
-    try {
+  const { isBusy, problem, run } = useAction();
+  const remove = () =>
+    run(async () => {
       const params = { path: { org_id: org, set_id: of.id }, query: { detach } };
       await done(client.DELETE("/orgs/{org_id}/permission_sets/{set_id}", { params }));
       say(`${of.name} is deleted.`);
       await queries.invalidateQueries({ queryKey: ["sets", org] });
       onClose();
-    } catch (problem) {
-      setProblem(problem);
-    }
-  };
+    });
   return (
     <Dialog title={`Delete ${of.name}?`} onClose={onClose}>
       <p>A set that keys or members have is not deleted, unless you take it from them.</p>
@@ -179,7 +181,7 @@ function Remove({ of, onClose }: { of: PermissionSet; onClose: () => void }) {
         <button type="button" onClick={onClose}>
           Cancel
         </button>
-        <button type="button" className="danger primary" onClick={remove}>
+        <button type="button" className="danger primary" disabled={isBusy} onClick={remove}>
           Delete set
         </button>
       </div>

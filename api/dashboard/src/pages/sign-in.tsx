@@ -5,7 +5,7 @@ import { type FormEvent, useEffect, useRef, useState } from "react";
 import { client, done } from "../api/client.ts";
 import icon from "../icon.svg";
 import { Failure, Notice } from "../parts/basics.tsx";
-import { whoIs } from "../session.tsx";
+import { ENDED, whoIs } from "../session.tsx";
 
 const SIGN_UP = (origin: string) => `curl -s -X POST ${origin}/auth/create-key \\
   -H 'Content-Type: application/json' \\
@@ -25,10 +25,12 @@ export function SignIn() {
     field.current?.focus();
   }, []);
 
+  const hasEnded = queries.getQueryData(ENDED) === true;
   const signIn = async (event: FormEvent) => {
     event.preventDefault();
     const text = field.current?.value.trim() ?? "";
     if (text === "") return;
+    queries.removeQueries({ queryKey: ENDED });
     setBusy(true);
     setProblem(null);
     try {
@@ -54,6 +56,11 @@ export function SignIn() {
           <h1>Sign in</h1>
           <p className="faint">With an API key that may manage keys, or an access token of your identity provider.</p>
         </div>
+        {hasEnded && (
+          <Notice>
+            <span>You were signed out: the session has ended, or the key behind it was revoked.</span>
+          </Notice>
+        )}
         <form className="stack" onSubmit={signIn}>
           <label className="field">
             API key or token

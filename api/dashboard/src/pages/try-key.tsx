@@ -4,10 +4,11 @@ import { CircleCheck, CircleX } from "lucide-react";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { client, done, type Schemas, type Verdict } from "../api/client.ts";
 import { Chips, Failure, Head, Notice } from "../parts/basics.tsx";
-import { Field } from "../parts/key-form.tsx";
+import { Field } from "../parts/field.tsx";
 import { KeyName } from "../parts/names.tsx";
 import { checkWords, reasonWords } from "../rules/checks.ts";
 import { parse } from "../rules/permissions.ts";
+import { useAction } from "../parts/use-action.ts";
 import { useOrganization } from "../session.tsx";
 
 export function TryKey() {
@@ -15,11 +16,13 @@ export function TryKey() {
   const field = useRef<HTMLInputElement>(null);
   // The key that is being tried. Never in the state: it would end up in the page.
   const tried = useRef<string | null>(null);
-  const [start, setStart] = useState<string | null>(null);
+  const [isKnown, setKnown] = useState(false);
   const [permissions, setPermissions] = useState("");
   const [ip, setIp] = useState("");
+  // Of what was asked last: nothing that is older is shown.
+  const asked = useRef(0);
   const [verdict, setVerdict] = useState<Verdict | null>(null);
-  const [problem, setProblem] = useState<unknown>(null);
+  const { isBusy, problem, run, forget: forgetProblem } = useAction();
   useEffect(
     () => () => {
       tried.current = null;
@@ -27,36 +30,41 @@ export function TryKey() {
     [],
   );
 
+  const outdate = () => {
+    asked.current += 1;
+    setVerdict(null);
+    forgetProblem();
+  };
   const forget = () => {
     tried.current = null;
-    setStart(null);
-    setVerdict(null);
+    setKnown(false);
+    outdate();
   };
   const needed = permissions.split(/[\s,]+/).filter((text) => text !== "");
   const mistaken = needed.find((text) => parse(text) === null);
 
-  const ask = async (event: FormEvent) => {
+  const ask = (event: FormEvent) => {
     event.preventDefault();
     const typed = field.current?.value.trim() ?? "";
     if (typed !== "") {
       tried.current = typed;
-      setStart(typed.slice(0, 10));
+      setKnown(true);
       if (field.current !== null) field.current.value = "";
     }
-    if (tried.current === null || mistaken !== undefined) return;
-    setProblem(null);
-    const body: Schemas["VerifyApiKey"] = {
-      key: tried.current,
-      permissions: needed,
-      ...(ip !== "" && { context: { ip } }),
-      ...(isPlatform && { org_id: org }),
-    };
-    try {
-      setVerdict(await done(client.POST("/api_keys/verify", { params: { query: { explain: true } }, body })));
-    } catch (problem) {
-      setVerdict(null);
-      setProblem(problem);
-    }
+    const key = tried.current;
+    if (key === null || mistaken !== undefined) return;
+    outdate();
+    const question = asked.current;
+    return run(async () => {
+      const body: Schemas["VerifyApiKey"] = {
+        key,
+        permissions: needed,
+        ...(ip !== "" && { context: { ip } }),
+        ...(isPlatform && { org_id: org }),
+      };
+      const answer = await done(client.POST("/api_keys/verify", { params: { query: { explain: true } }, body }));
+      if (asked.current === question) setVerdict(answer);
+    });
   };
 
   return (
@@ -67,9 +75,9 @@ export function TryKey() {
           <Field
             label="Key"
             hint={
-              start === null
-                ? "It is sent to the service, and not kept on this page."
-                : `Trying ${start}… Paste another one, or ask again.`
+              isKnown
+                ? "Trying the key that you pasted. Paste another one, or ask again."
+                : "It is sent to the service, and not kept on this page."
             }
           >
             <input ref={field} type="password" autoComplete="off" spellCheck={false} placeholder="cvg_…" />
@@ -84,19 +92,33 @@ export function TryKey() {
               value={permissions}
               spellCheck={false}
               placeholder="files:read"
-              onChange={(event) => setPermissions(event.target.value)}
+              onChange={(event) => {
+                setPermissions(event.target.value);
+                outdate();
+              }}
             />
           </Field>
-          <Field label="Address of who shows it" hint="For keys that are bound to addresses.">
-            <input value={ip} placeholder="203.0.113.7" onChange={(event) => setIp(event.target.value.trim())} />
+          <Field label="Caller's IP address" hint="For keys that are bound to addresses.">
+            <input
+              value={ip}
+              placeholder="203.0.113.7"
+              onChange={(event) => {
+                setIp(event.target.value.trim());
+                outdate();
+              }}
+            />
           </Field>
           <div className="row">
-            <button type="submit" className="primary" disabled={!can("api_keys:verify") || !can("api_keys:read")}>
+            <button
+              type="submit"
+              className="primary"
+              disabled={isBusy || !can("api_keys:verify") || !can("api_keys:read")}
+            >
               Check key
             </button>
-            {start !== null && (
+            {isKnown && (
               <button type="button" onClick={forget}>
-                Forget it
+                Clear
               </button>
             )}
           </div>

@@ -46,18 +46,21 @@ export function StatusBadge({ status }: { status: Status }) {
 
 /** Permissions as chips; the sets that give more come after, by name. */
 export function Chips({ of, sets = [], most = 6 }: { of: readonly string[]; sets?: readonly string[]; most?: number }) {
+  const [isWhole, setWhole] = useState(false);
   if (of.length + sets.length === 0) return <span className="faint">none</span>;
-  const rest = of.length - most;
+  const rest = isWhole ? 0 : of.length - most;
   return (
     <ul className="chips">
-      {of.slice(0, most).map((text) => (
+      {(isWhole ? of : of.slice(0, most)).map((text) => (
         <li key={text} className={`chip ${isAll(text) ? "all" : ""}`}>
           {isAll(text) ? "* everything" : text}
         </li>
       ))}
       {rest > 0 && (
-        <li className="chip" title={of.slice(most).join(", ")}>
-          +{rest} more
+        <li className="chip">
+          <button type="button" onClick={() => setWhole(true)}>
+            +{rest} more
+          </button>
         </li>
       )}
       {sets.map((name) => (
@@ -98,7 +101,7 @@ export function Failure({ of, retry }: { of: unknown; retry?: (() => void) | und
             Request id <code>{of.requestId}</code>
           </span>
         )}
-        {retry !== undefined && (
+        {retry !== undefined && !(of instanceof Problem && of.status === 403) && (
           <span>
             <button type="button" className="small" onClick={retry}>
               Try again

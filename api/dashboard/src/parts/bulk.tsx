@@ -8,6 +8,7 @@ import { Failure } from "./basics.tsx";
 import { Consequences } from "./consequences.tsx";
 import { Dialog } from "./dialog.tsx";
 import { useSay } from "./toast.tsx";
+import { useAction } from "./use-action.ts";
 
 /** Requests at once; the service takes the changes of one organization in turns anyway. */
 const AT_ONCE = 4;
@@ -19,7 +20,7 @@ export function BulkBar({ keys, clear }: { keys: Key[]; clear: () => void }) {
   const [asked, setAsked] = useState<"disable" | "revoke" | null>(null);
   return (
     <section className="selected spread" aria-label="Selected keys">
-      <strong>{keys.length === 1 ? "1 key" : `${keys.length} keys`} selected</strong>
+      <strong>{counted(keys.length)} selected</strong>
       <span className="row">
         <button type="button" className="small" onClick={() => setAsked("disable")}>
           Disable
@@ -47,26 +48,20 @@ function Confirm({ keys, what, onClose, onDone }: Props) {
   const { org } = useOrganization();
   const queries = useQueryClient();
   const say = useSay();
-  const [problem, setProblem] = useState<unknown>(null);
-  const [isBusy, setBusy] = useState(false);
-  const count = keys.length === 1 ? "1 key" : `${keys.length} keys`;
+  const { isBusy, problem, run } = useAction();
+  const count = counted(keys.length);
 
-  const act = async () => {
-    setBusy(true);
-    setProblem(null);
-    try {
-      if (what === "revoke") await revoke(org, keys);
-      else await disable(org, keys);
-      say(`${count} ${what}d.`);
-      onDone();
-      onClose();
-    } catch (problem) {
-      setProblem(problem);
-    } finally {
-      setBusy(false);
-      await queries.invalidateQueries({ queryKey: ["keys", org] });
-    }
-  };
+  const act = () =>
+    run(async () => {
+      try {
+        const changed = await (what === "revoke" ? revoke(org, keys) : disable(org, keys));
+        say(`${counted(changed)} ${what}d.`);
+        onDone();
+        onClose();
+      } finally {
+        await queries.invalidateQueries({ queryKey: ["keys", org] });
+      }
+    });
 
   return (
     <Dialog title={`${what === "revoke" ? "Revoke" : "Disable"} ${count}?`} onClose={onClose}>
@@ -75,6 +70,7 @@ function Confirm({ keys, what, onClose, onDone }: Props) {
           ? "Whoever uses them is refused from now on, everywhere. Revoked keys can be restored for a while; then they are gone."
           : "Whoever uses them is refused from now on, until somebody enables them again."}
       </p>
+      <p className="small">{namesOf(keys)}</p>
       <Consequences keys={keys} />
       {problem !== null && <Failure of={problem} />}
       <div className="row end">
@@ -89,27 +85,45 @@ function Confirm({ keys, what, onClose, onDone }: Props) {
   );
 }
 
-async function revoke(org: string, keys: Key[]): Promise<void> {
+function counted(count: number): string {
+  return count === 1 ? "1 key" : `${count} keys`;
+}
+
+/** The first of them by name. */
+function namesOf(keys: Key[]): string {
+  const named = keys.slice(0, 10).map((key) => key.name || `${key.start}…`);
+  return keys.length > named.length ? `${named.join(", ")} and ${keys.length - named.length} more` : named.join(", ");
+}
+
+/** Revokes them; how many there still were. */
+async function revoke(org: string, keys: Key[]): Promise<number> {
+  let revoked = 0;
   for (let begin = 0; begin < keys.length; begin += MOST) {
     const ids = keys.slice(begin, begin + MOST).map((key) => key.id);
     const params = { path: { org_id: org }, header: once() };
-    await done(client.POST("/orgs/{org_id}/api_keys/bulk_delete", { params, body: { ids } }));
+    revoked += (await done(client.POST("/orgs/{org_id}/api_keys/bulk_delete", { params, body: { ids } }))).deleted;
   }
+  return revoked;
 }
 
-async function disable(org: string, keys: Key[]): Promise<void> {
+/** Switches those off that are not; how many. */
+async function disable(org: string, keys: Key[]): Promise<number> {
   const waiting = keys.filter((key) => key.enabled);
   const failed: unknown[] = [];
+  let disabled = 0;
   const work = async () => {
     for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
       const path = { org_id: org, key_id: key.id };
-      const change = client.PATCH("/orgs/{org_id}/api_keys/{key_id}", { params: { path }, body: { enabled: false } });
-      await done(change).catch((problem) => {
+      try {
+        await done(client.PATCH("/orgs/{org_id}/api_keys/{key_id}", { params: { path }, body: { enabled: false } }));
+        disabled += 1;
+      } catch (problem) {
         // One that has gone meanwhile is not in use either.
         if (!(problem instanceof Problem && problem.status === 404)) failed.push(problem);
-      });
+      }
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   if (failed.length > 0) throw failed[0];
+  return disabled;
 }

@@ -18,7 +18,8 @@ function colour(name: string): string {
   return color;
 }
 
-const HUES = ["--chart-1", "--chart-2", "--chart-3", "--chart-4", "--chart-5", "--chart-6"];
+/** Each outcome has its colour everywhere. */
+const ORDER = Object.keys(OUTCOMES);
 
 export default function UsageChart({ usage, outcomes }: { usage: Usage; outcomes: string[] }) {
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -45,7 +46,7 @@ export default function UsageChart({ usage, outcomes }: { usage: Usage; outcomes
     <>
       <p className="hint">{total.join(" · ")}</p>
       <div className="plot">
-        <canvas ref={canvas} role="img" aria-label={`Verifies by ${usage.by}: ${total.join(", ")}`} />
+        <canvas ref={canvas} role="img" aria-label={`Verifications by ${usage.by}: ${total.join(", ")}`} />
       </div>
     </>
   );
@@ -57,10 +58,10 @@ function drawn(canvas: HTMLCanvasElement, usage: Usage, outcomes: string[]): Cha
     type: "bar",
     data: {
       labels: usage.series.map((point) => stepName(point.at, usage.by)),
-      datasets: outcomes.map((outcome, index) => ({
+      datasets: outcomes.map((outcome) => ({
         label: OUTCOMES[outcome] ?? outcome,
         data: usage.series.map((point) => Number(point.outcomes[outcome] ?? 0)),
-        backgroundColor: colour(HUES[outcome === "VALID" ? 0 : 1 + (index % (HUES.length - 1))] ?? "--chart-6"),
+        backgroundColor: colour(`--chart-${ORDER.indexOf(outcome) + 1}`),
         stack: "all",
       })),
     },

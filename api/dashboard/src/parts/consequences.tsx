@@ -2,29 +2,35 @@
 
 import type { Key } from "../api/client.ts";
 import { useUsage } from "../api/lookups.ts";
-import { DAY, HOUR, relative } from "../rules/time.ts";
-import { useOrganization } from "../session.tsx";
+import { beginning, DAY, relative } from "../rules/time.ts";
+import { useMe, useOrganization } from "../session.tsx";
 import { Count, Notice, useNow } from "./basics.tsx";
 
-/** The beginning of the hour a day ago: the same for an hour, so that it is asked for once. */
-export function aDayAgo(now: number): string {
-  return new Date(Math.floor((now - DAY) / HOUR) * HOUR).toISOString();
-}
-
 export function Consequences({ keys }: { keys: Key[] }) {
+  const me = useMe();
   const [only] = keys;
-  return keys.length === 1 && only !== undefined ? <OfOne of={only} /> : <OfMany keys={keys} />;
+  return (
+    <>
+      {keys.some((key) => key.id === me.api_key?.id) && (
+        <Notice tone="bad">
+          <strong>You are signed in with {keys.length === 1 ? "this key" : "one of them"}.</strong>
+          <span>You will be signed out.</span>
+        </Notice>
+      )}
+      {keys.length === 1 && only !== undefined ? <OfOne of={only} /> : <OfMany keys={keys} />}
+    </>
+  );
 }
 
 function OfOne({ of }: { of: Key }) {
   const { org } = useOrganization();
   const now = useNow();
-  const { data } = useUsage(org, of.id, "hour", aDayAgo(now));
-  if (of.last_used_at === null) {
+  const { data } = useUsage(org, of.id, "hour", beginning(now, "hour", DAY));
+  if (of.last_used_at === null && of.request_count === 0) {
     return (
       <Notice tone="good">
         <strong>{of.name || of.start} was never used.</strong>
-        <span>Nothing that runs today depends on it.</span>
+        <span>No use of it is on record.</span>
       </Notice>
     );
   }
@@ -32,18 +38,23 @@ function OfOne({ of }: { of: Key }) {
   return (
     <Notice tone="warn">
       <strong>
-        {of.name || of.start} was last used {relative(of.last_used_at, now)}.
+        {of.name || of.start} was last used{" "}
+        {of.last_used_at === null ? "before it came here" : relative(of.last_used_at, now)}.
       </strong>
-      <span>
-        {lately !== undefined && (
-          <>
-            It was found good <Count of={lately} /> times in the last day, and{" "}
-          </>
-        )}
-        <Count of={of.request_count} /> times in all. Whatever uses it will fail.
-      </span>
+      {of.request_count === 0 ? (
+        <span>It was used to call Claviger itself, and never verified by a service.</span>
+      ) : (
+        <span>
+          {lately !== undefined && <>It was found good {times(lately)} in the last 24 hours, and </>}
+          {times(of.request_count)} in all. Whatever uses it will fail.
+        </span>
+      )}
     </Notice>
   );
+}
+
+function times(count: number): string {
+  return count === 1 ? "once" : `${count.toLocaleString("en")} times`;
 }
 
 function OfMany({ keys }: { keys: Key[] }) {

@@ -5,7 +5,8 @@ import { type ReactNode, useId, useLayoutEffect, useRef } from "react";
 
 interface Props {
   title: string;
-  onClose: () => void;
+  /** Null: what is in it must not be lost, and has its own way out. */
+  onClose: (() => void) | null;
   children: ReactNode;
 }
 
@@ -24,15 +25,19 @@ export function Dialog({ title, onClose, children }: Props) {
       aria-labelledby={id}
       onCancel={(event) => {
         event.preventDefault();
-        onClose();
+        onClose?.();
       }}
+      // A browser that is asked twice closes it without asking.
+      onClose={() => (onClose === null ? dialog.current?.showModal() : onClose())}
     >
       <div className="body">
         <div className="spread">
           <h2 id={id}>{title}</h2>
-          <button type="button" className="plain" onClick={onClose} aria-label="Close">
-            <X size={18} aria-hidden />
-          </button>
+          {onClose !== null && (
+            <button type="button" className="plain" onClick={onClose} aria-label="Close">
+              <X size={18} aria-hidden />
+            </button>
+          )}
         </div>
         {children}
       </div>

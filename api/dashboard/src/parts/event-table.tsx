@@ -12,7 +12,6 @@ import { Pager } from "./pager.tsx";
 export interface EventFilters {
   action?: string;
   outcome?: AuditEvent["outcome"];
-  actor?: string;
   target?: string;
   since?: string;
   until?: string;
@@ -73,8 +72,8 @@ function Table({ org, of }: { org: string; of: AuditEvent[] }) {
             <tr key={`${event.seq}-${event.at}-${event.target_id}`}>
               <th scope="row">
                 <span className="row">
-                  {ACTIONS[event.action] ?? event.action}
                   {event.outcome !== "done" && <span className={`badge ${TONES[event.outcome]}`}>{event.outcome}</span>}
+                  {ACTIONS[event.action] ?? event.action}
                   {event.count > 1 && <span className="faint small">{event.count} times</span>}
                 </span>
                 {event.reason !== null && <span className="faint small">{reason(event)}</span>}

@@ -4,6 +4,7 @@ import type { Key, PermissionSet } from "../api/client.ts";
 import { day, each } from "../rules/time.ts";
 import { Chips, Count, Time } from "./basics.tsx";
 import { Left, names } from "./key-table.tsx";
+import { CopyButton } from "./secret.tsx";
 import { KeyName, Owner, ShortId, UserName } from "./names.tsx";
 
 export function KeyFacts({ org, of, sets }: { org: string; of: Key; sets: PermissionSet[] }) {
@@ -46,8 +47,8 @@ export function KeyFacts({ org, of, sets }: { org: string; of: Key; sets: Permis
           )}
         </dl>
       </section>
-      <section className="card" aria-label="Its life">
-        <h2>Its life</h2>
+      <section className="card" aria-label="History">
+        <h2>History</h2>
         <dl className="facts">
           <dt>Last used</dt>
           <dd>
@@ -85,7 +86,9 @@ export function KeyFacts({ org, of, sets }: { org: string; of: Key; sets: Permis
           )}
           <dt>Id</dt>
           <dd>
-            <ShortId of={of.id} />
+            <span className="row">
+              <ShortId of={of.id} /> <CopyButton text={of.id} what="id" />
+            </span>
           </dd>
         </dl>
       </section>

@@ -1,10 +1,11 @@
 // The settings of a key, for making one and for changing one.
 
-import { type ComponentProps, cloneElement, type ReactElement, useId } from "react";
 import type { PermissionSet } from "../api/client.ts";
 import type { Draft, Pace, Wrong } from "../rules/draft.ts";
 import { DAY, HOUR, toField, UNITS, type Unit } from "../rules/time.ts";
 import { fieldName } from "../rules/words.ts";
+import { useEffect, useState } from "react";
+import { Field } from "./field.tsx";
 import { PermissionPicker } from "./permission-picker.tsx";
 
 interface Props {
@@ -16,9 +17,15 @@ interface Props {
   /** Whether the caller may set limits. */
   mayLimit: boolean;
   isNew: boolean;
+  /** Whether what stands there can be sent back as it came. */
+  mayChangeMetadata?: boolean;
 }
 
-export function KeyForm({ draft, change, wrong, held, sets, mayLimit, isNew }: Props) {
+/** The fields that are folded away. */
+const MORE = ["allowed_addresses", "not_before", "external_id", "prefix", "metadata"];
+
+export function KeyForm({ draft, change, wrong, held, sets, mayLimit, isNew, mayChangeMetadata = true }: Props) {
+  const [isOpen, setOpen] = useState(!isNew);
   return (
     <>
       <section className="card">
@@ -43,11 +50,11 @@ export function KeyForm({ draft, change, wrong, held, sets, mayLimit, isNew }: P
         {wrong.permissions !== undefined && <p className="wrong">{wrong.permissions}</p>}
       </section>
       <section className="card stack">
-        <h2>How long</h2>
+        <h2>Expiry</h2>
         <Expiry text={draft.expires} onText={(expires) => change({ expires })} wrong={wrong.expires_at} />
       </section>
       <section className="card stack">
-        <h2>How often</h2>
+        <h2>Limits</h2>
         {!mayLimit && <p className="hint">Limits need the permission org:admin.</p>}
         <fieldset disabled={!mayLimit} className="stack">
           <legend className="hidden">Limits</legend>
@@ -61,7 +68,7 @@ export function KeyForm({ draft, change, wrong, held, sets, mayLimit, isNew }: P
             placeholder="any number"
           />
           <Field
-            label="Uses in all"
+            label={isNew ? "Uses in all" : "Uses left"}
             wrong={wrong.remaining}
             hint="Each verify that finds the key good takes one. Empty: any number."
           >
@@ -83,7 +90,11 @@ export function KeyForm({ draft, change, wrong, held, sets, mayLimit, isNew }: P
           />
         </fieldset>
       </section>
-      <details className="card" open={!isNew || undefined}>
+      <details
+        className="card"
+        open={isOpen || MORE.some((name) => name in wrong)}
+        onToggle={(event) => setOpen(event.currentTarget.open)}
+      >
         <summary>
           <strong>More</strong> <span className="faint">addresses, beginning, metadata{isNew && ", prefix"}</span>
         </summary>
@@ -129,8 +140,17 @@ export function KeyForm({ draft, change, wrong, held, sets, mayLimit, isNew }: P
               />
             </Field>
           )}
-          <Field label="Metadata" wrong={wrong.metadata} hint="A JSON object that verify hands to your services.">
+          <Field
+            label="Metadata"
+            wrong={wrong.metadata}
+            hint={
+              mayChangeMetadata
+                ? "A JSON object that verify hands to your services."
+                : "It has numbers that a browser cannot hold exactly. Change it by the API."
+            }
+          >
             <textarea
+              disabled={!mayChangeMetadata}
               value={draft.metadata}
               placeholder={'{"plan": "pro"}'}
               spellCheck={false}
@@ -139,46 +159,27 @@ export function KeyForm({ draft, change, wrong, held, sets, mayLimit, isNew }: P
           </Field>
         </div>
       </details>
-      <Others wrong={wrong} />
     </>
   );
 }
 
-/** The fields that have a place of their own in the form. */
-const SHOWN = new Set([
-  ..."name permissions expires_at rate_limit_max rate_limit_window remaining refill_amount refill_interval".split(" "),
-  ..."allowed_addresses not_before external_id prefix metadata".split(" "),
-]);
-
-function Others({ wrong }: { wrong: Wrong }) {
-  const others = Object.entries(wrong).filter(([name]) => !SHOWN.has(name));
-  return others.map(([name, sentence]) => (
-    <p key={name} className="wrong" role="alert">
-      {fieldName(name)} {sentence}
-    </p>
-  ));
-}
-
-interface FieldProps {
-  label: string;
-  hint?: string;
-  wrong?: string | undefined;
-  /** The control. */
-  children: ReactElement<ComponentProps<"input">>;
-}
-
-export function Field({ label, hint, wrong, children }: FieldProps) {
-  const id = useId();
-  const isWrong = wrong !== undefined;
+/** All that is wrong, by the names of the fields, beside the button that was pressed. */
+export function Mistakes({ of }: { of: Wrong }) {
+  const all = Object.entries(of);
+  useEffect(() => {
+    // To the first of them, for those who do not see where it is.
+    if (all.length > 0) document.querySelector<HTMLElement>("form [aria-invalid=true]")?.focus();
+  }, [all.length]);
+  if (all.length === 0) return null;
   return (
-    <div className="field">
-      <label htmlFor={id} className="label">
-        {label}
-      </label>
-      {cloneElement(children, { id, "aria-describedby": `${id}-say`, "aria-invalid": isWrong })}
-      <span id={`${id}-say`} className={isWrong ? "wrong" : "hint"} role={isWrong ? "alert" : undefined}>
-        {wrong ?? hint}
-      </span>
+    <div role="alert">
+      <ul className="wrong">
+        {all.map(([name, sentence]) => (
+          <li key={name}>
+            {fieldName(name)}: {sentence}
+          </li>
+        ))}
+      </ul>
     </div>
   );
 }

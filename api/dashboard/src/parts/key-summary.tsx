@@ -2,23 +2,39 @@
 
 import { Check, X } from "lucide-react";
 import type { PermissionSet } from "../api/client.ts";
-import { type Draft, granted, paceWords } from "../rules/draft.ts";
+import { type Draft, granted, networksOf, paceWords } from "../rules/draft.ts";
 import { beyond, inWords } from "../rules/permissions.ts";
 import { exact, fromField, relative } from "../rules/time.ts";
+import { useMe } from "../session.tsx";
 import { Notice, useNow } from "./basics.tsx";
 
-export function KeySummary({ draft, sets, held }: { draft: Draft; sets: PermissionSet[]; held: string[] | null }) {
+interface Props {
+  draft: Draft;
+  sets: PermissionSet[];
+  held: string[] | null;
+  isNew: boolean;
+}
+
+export function KeySummary({ draft, sets, held, isNew }: Props) {
+  const me = useMe();
   const now = useNow();
   const all = granted(draft, sets);
   const missing = beyond(held, all);
-  const expires = fromField(draft.expires);
+  // What a key makes ends with it, at the latest.
+  const expires = fromField(draft.expires) ?? (isNew ? (me.api_key?.expires_at ?? null) : null);
+  const unknown = draft.sets.filter((id) => !sets.some((set) => set.id === id)).length;
   const begins = fromField(draft.notBefore);
-  const networks = draft.addresses.split(/[\s,]+/).filter((text) => text !== "");
+  const networks = networksOf(draft);
   return (
     <div className="stack" aria-live="polite">
-      {all.length === 0 ? (
+      {unknown > 0 && (
+        <p>
+          What {unknown === 1 ? "a permission set" : `${unknown} permission sets`} of it may do is not for you to see.
+        </p>
+      )}
+      {all.length === 0 && unknown === 0 ? (
         <Notice tone="warn">
-          <span>It can do nothing yet: it proves who calls, and no more.</span>
+          <span>No permissions yet. It only tells who calls.</span>
         </Notice>
       ) : (
         <ul className="can">
@@ -55,7 +71,7 @@ export function KeySummary({ draft, sets, held }: { draft: Draft; sets: Permissi
         <dd>
           {draft.remaining === "" && draft.refill.count === "" && "any number"}
           {draft.remaining !== "" &&
-            `${Number(draft.remaining) >= 0 ? Number(draft.remaining).toLocaleString("en") : "…"} in all`}
+            `${Number(draft.remaining) >= 0 ? Number(draft.remaining).toLocaleString("en") : "…"} ${isNew ? "in all" : "left"}`}
           {draft.refill.count !== "" && ` refilled to ${paceWords(draft.refill, "every")}`}
         </dd>
         <dt>From</dt>

@@ -2,7 +2,7 @@
 
 import { Link } from "react-router";
 import type { Key, PermissionSet } from "../api/client.ts";
-import { statusOf } from "../rules/status.ts";
+import { isExpiringSoon, statusOf } from "../rules/status.ts";
 import { each, relative } from "../rules/time.ts";
 import { Chips, Count, Meter, StatusBadge, Time, useNow } from "./basics.tsx";
 import { Owner } from "./names.tsx";
@@ -32,15 +32,6 @@ export function KeyTable({ org, keys, sets, selected, select }: Props) {
       <table className="cards">
         <thead>
           <tr>
-            <th scope="col">Name</th>
-            <th scope="col">Permissions</th>
-            <th scope="col">Owner</th>
-            <th scope="col">Status</th>
-            <th scope="col">Last used</th>
-            <th scope="col" className="number">
-              Uses
-            </th>
-            <th scope="col">Left</th>
             {selected !== null && (
               <th className="tick">
                 <input
@@ -51,11 +42,30 @@ export function KeyTable({ org, keys, sets, selected, select }: Props) {
                 />
               </th>
             )}
+            <th scope="col">Name</th>
+            <th scope="col">Permissions</th>
+            <th scope="col">Owner</th>
+            <th scope="col">Status</th>
+            <th scope="col">Last used</th>
+            <th scope="col" className="number">
+              Uses
+            </th>
+            <th scope="col">Uses left</th>
           </tr>
         </thead>
         <tbody>
           {keys.map((key) => (
             <tr key={key.id}>
+              {selected !== null && (
+                <td className="tick">
+                  <input
+                    type="checkbox"
+                    aria-label={`Select ${key.name || key.start}`}
+                    checked={selected.has(key.id)}
+                    onChange={(event) => toggle([key], event.target.checked)}
+                  />
+                </td>
+              )}
               <th scope="row">
                 {key.deleted_at === null ? (
                   <Link to={`/orgs/${org}/keys/${key.id}`} className="keyname">
@@ -68,7 +78,7 @@ export function KeyTable({ org, keys, sets, selected, select }: Props) {
                 <code className="faint small">{key.start}…</code>
               </th>
               <td data-label="Permissions">
-                <Chips of={key.permissions} sets={names(key, sets)} most={4} />
+                <Chips of={key.permissions} sets={names(key, sets)} most={3} />
               </td>
               <td data-label="Owner">
                 <Owner org={org} user={key.user_id} />
@@ -83,19 +93,9 @@ export function KeyTable({ org, keys, sets, selected, select }: Props) {
               <td data-label="Uses" className="number">
                 <Count of={key.request_count} />
               </td>
-              <td data-label="Left">
+              <td data-label="Uses left">
                 <Left of={key} />
               </td>
-              {selected !== null && (
-                <td className="tick">
-                  <input
-                    type="checkbox"
-                    aria-label={`Select ${key.name || key.start}`}
-                    checked={selected.has(key.id)}
-                    onChange={(event) => toggle([key], event.target.checked)}
-                  />
-                </td>
-              )}
             </tr>
           ))}
         </tbody>
@@ -126,6 +126,7 @@ export function Standing({ of }: { of: Key }) {
   return (
     <span className="row">
       <StatusBadge status={status} />
+      {status === "rotating" && isExpiringSoon(of, now) && <StatusBadge status="expiring soon" />}
       {moment !== null && (
         <span className="faint small nowrap">
           {status === "rotating" ? "ends " : ""}

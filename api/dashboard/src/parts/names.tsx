@@ -2,7 +2,7 @@
 
 import { Link } from "react-router";
 import type { AuditEvent } from "../api/client.ts";
-import { useKey, useMember, useSets } from "../api/lookups.ts";
+import { FRESH, useKey, useMember, useSets } from "../api/lookups.ts";
 import { useMe, useOrganization } from "../session.tsx";
 
 /** Whom a key belongs to. */
@@ -22,7 +22,7 @@ export function UserName({ org, id }: { org: string; id: string }) {
 
 export function KeyName({ org, id }: { org: string; id: string }) {
   const { can } = useOrganization();
-  const { data } = useKey(org, id, can("api_keys:read"));
+  const { data } = useKey(org, id, can("api_keys:read"), FRESH);
   return (
     <Link to={`/orgs/${org}/keys/${id}`}>
       {data === undefined ? <ShortId of={id} /> : data.name || `${data.start}…`}

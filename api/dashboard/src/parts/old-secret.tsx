@@ -5,16 +5,19 @@ import { useState } from "react";
 import { client, done, type Key, Problem } from "../api/client.ts";
 import { SECOND } from "../rules/time.ts";
 import { Failure, Notice, Time } from "./basics.tsx";
+import { Dialog } from "./dialog.tsx";
 import { useSay } from "./toast.tsx";
+import { useAction } from "./use-action.ts";
 
 /** Uses are stored within a second; a person who watches wants to see them soon. */
 const LOOK_EVERY = 3 * SECOND;
 
-export function OldSecret({ org, of }: { org: string; of: Key }) {
+export function OldSecret({ org, of, mayEnd }: { org: string; of: Key; mayEnd: boolean }) {
   const queries = useQueryClient();
   const say = useSay();
   const path = { org_id: org, key_id: of.id };
-  const [problem, setProblem] = useState<unknown>(null);
+  const { isBusy, problem, run } = useAction();
+  const [isAsked, setAsked] = useState(false);
   const { data } = useQuery({
     queryKey: ["old secret", org, of.id, of.version],
     queryFn: async () => {
@@ -27,15 +30,15 @@ export function OldSecret({ org, of }: { org: string; of: Key }) {
     },
     refetchInterval: LOOK_EVERY,
   });
-  const end = async () => {
-    try {
+  const end = () =>
+    run(async () => {
       await done(client.DELETE("/orgs/{org_id}/api_keys/{key_id}/previous_secret", { params: { path } }));
       say("The old secret has ended.");
-      await queries.invalidateQueries({ queryKey: ["key", org, of.id] });
-    } catch (problem) {
-      setProblem(problem);
-    }
-  };
+      await Promise.all([
+        queries.invalidateQueries({ queryKey: ["key", org, of.id] }),
+        queries.invalidateQueries({ queryKey: ["keys", org] }),
+      ]);
+    });
   if (data === null || data === undefined) return null;
   return (
     <Notice tone="info">
@@ -51,12 +54,30 @@ export function OldSecret({ org, of }: { org: string; of: Key }) {
           </>
         )}
       </span>
-      {problem !== null && <Failure of={problem} />}
-      <span>
-        <button type="button" className="small" onClick={end}>
-          End the old secret now
-        </button>
-      </span>
+      {mayEnd && (
+        <span>
+          <button type="button" className="small" onClick={() => setAsked(true)}>
+            End the old secret now
+          </button>
+        </span>
+      )}
+      {isAsked && (
+        <Dialog title="End the old secret now?" onClose={() => setAsked(false)}>
+          <p>
+            Whoever still uses <code>{data.start}…</code> is refused from now on. It cannot be brought back. The new
+            secret goes on.
+          </p>
+          {problem !== null && <Failure of={problem} />}
+          <div className="row end">
+            <button type="button" onClick={() => setAsked(false)}>
+              Cancel
+            </button>
+            <button type="button" className="danger primary" disabled={isBusy} onClick={end}>
+              End it
+            </button>
+          </div>
+        </Dialog>
+      )}
     </Notice>
   );
 }

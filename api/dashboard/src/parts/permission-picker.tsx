@@ -1,7 +1,7 @@
 // What a key may do: picked by resource and action from what the caller holds, by named sets, or typed and checked at once.
 
 import { Plus, X } from "lucide-react";
-import { type KeyboardEvent, useId, useState } from "react";
+import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
 import type { PermissionSet } from "../api/client.ts";
 import { ANY, beyond, byResource, flat, holds, inWords, parse, RESERVED } from "../rules/permissions.ts";
 
@@ -16,9 +16,13 @@ interface Props {
 }
 
 export function PermissionPicker({ held, sets, permissions, chosenSets, onChange }: Props) {
+  const [isOpen, setOpen] = useState(() => permissions.some((text) => (parse(text)?.resource ?? "") in RESERVED));
   const choices = choicesOf(held, sets, permissions);
   const toggle = (permission: string, isOn: boolean) =>
     onChange(isOn ? [...permissions, permission] : permissions.filter((other) => other !== permission), chosenSets);
+  const resourceOf = ([resource, actions]: [string, string[]]) => (
+    <Resource key={resource} {...{ resource, actions, held, permissions, toggle }} />
+  );
   const toggleSet = (id: string, isOn: boolean) =>
     onChange(permissions, isOn ? [...chosenSets, id] : chosenSets.filter((other) => other !== id));
   return (
@@ -26,8 +30,8 @@ export function PermissionPicker({ held, sets, permissions, chosenSets, onChange
       {sets.length > 0 && (
         <fieldset className="stack tight">
           <legend>Permission sets</legend>
-          <p className="hint">Who changes a set changes all keys that have it.</p>
-          <div className="row">
+          <p className="hint">Editing a set changes every key that has it.</p>
+          <div>
             {sets.map((set) => {
               const missing = beyond(held, set.permissions);
               const isOn = chosenSets.includes(set.id);
@@ -69,18 +73,15 @@ export function PermissionPicker({ held, sets, permissions, chosenSets, onChange
       )}
       <fieldset className="stack tight">
         <legend>Pick from what you hold</legend>
-        <section className="picker" aria-label="Permissions by resource">
-          {[...choices].map(([resource, actions]) => (
-            <Resource
-              key={resource}
-              resource={resource}
-              actions={actions}
-              held={held}
-              permissions={permissions}
-              toggle={toggle}
-            />
-          ))}
+        <section className="picker" aria-label="Your resources">
+          {[...choices].filter(([resource]) => !(resource in RESERVED)).map(resourceOf)}
         </section>
+        <details open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
+          <summary>Managing Claviger itself</summary>
+          <section className="picker" aria-label="Managing Claviger itself">
+            {[...choices].filter(([resource]) => resource in RESERVED).map(resourceOf)}
+          </section>
+        </details>
       </fieldset>
     </div>
   );
@@ -92,9 +93,7 @@ function choicesOf(held: string[] | null, sets: PermissionSet[], permissions: st
     Object.keys(actions).map((action) => `${resource}:${action}`),
   );
   const known = [...permissions, ...(held ?? []), ...sets.flatMap((set) => set.permissions), ...own];
-  const choices = byResource(known.filter((permission) => beyond(held, [permission]).length === 0));
-  // First what is theirs, then the service's, in which a mistake costs more.
-  return new Map([...choices].sort(([left], [right]) => Number(left in RESERVED) - Number(right in RESERVED)));
+  return byResource(known.filter((permission) => beyond(held, [permission]).length === 0));
 }
 
 interface ResourceProps {
@@ -111,10 +110,7 @@ function Resource({ resource, actions, held, permissions, toggle }: ResourceProp
   const offered = actions.includes(ANY) || beyond(held, [all]).length > 0 ? actions : [...actions, ANY];
   return (
     <div className="resource" role="group" aria-labelledby={id}>
-      <span id={id}>
-        {resource === ANY ? "Every resource" : <code>{resource}</code>}
-        {resource in RESERVED && <span className="hint"> Claviger's own</span>}
-      </span>
+      <span id={id}>{resource === ANY ? "Every resource" : <code>{resource}</code>}</span>
       <div className="actions">
         {offered.map((action) => {
           const permission = flat({ resource, action });
@@ -137,6 +133,15 @@ function Resource({ resource, actions, held, permissions, toggle }: ResourceProp
   );
 }
 
+/** What the field of free entry is called in its form. */
+const ENTRY = "permission-entry";
+
+/** Whether nothing stands in the field of free entry that was not added. Else it is shown, and said. */
+export function isFinished(form: HTMLFormElement): boolean {
+  const entry = form.elements.namedItem(ENTRY);
+  return !(entry instanceof HTMLInputElement) || entry.reportValidity();
+}
+
 interface EntryProps {
   held: string[] | null;
   permissions: string[];
@@ -145,9 +150,14 @@ interface EntryProps {
 
 function FreeEntry({ held, permissions, add }: EntryProps) {
   const [text, setText] = useState("");
+  const field = useRef<HTMLInputElement>(null);
   const id = useId();
   const words = text.split(/[\s,]+/).filter((word) => word !== "");
   const wrong = mistake(words, held);
+  useEffect(() => {
+    const unfinished = words.length === 0 ? "" : (wrong ?? "Press Add to give this permission, or empty the field.");
+    field.current?.setCustomValidity(unfinished);
+  });
   const enter = () => {
     if (words.length === 0 || wrong !== null) return;
     add(
@@ -169,7 +179,9 @@ function FreeEntry({ held, permissions, add }: EntryProps) {
       </label>
       <div className="pair-button row">
         <input
+          ref={field}
           id={id}
+          name={ENTRY}
           className="mono grow"
           value={text}
           onChange={(event) => setText(event.target.value)}

@@ -1,11 +1,11 @@
 // The end of a key, with what it will break.
 
-import { useState } from "react";
 import { client, done, type Key } from "../api/client.ts";
 import { Failure } from "./basics.tsx";
 import { Consequences } from "./consequences.tsx";
 import { Dialog } from "./dialog.tsx";
 import { useSay } from "./toast.tsx";
+import { useAction } from "./use-action.ts";
 
 interface Props {
   org: string;
@@ -16,22 +16,15 @@ interface Props {
 
 export function Revoke({ org, of, onClose, onRevoked }: Props) {
   const say = useSay();
-  const [problem, setProblem] = useState<unknown>(null);
-  const [isBusy, setBusy] = useState(false);
+  const { isBusy, problem, run } = useAction();
   const name = of.name || of.start;
-  const revoke = async () => {
-    setBusy(true);
-    setProblem(null);
-    try {
+  const revoke = () =>
+    run(async () => {
       const path = { org_id: org, key_id: of.id };
       await done(client.DELETE("/orgs/{org_id}/api_keys/{key_id}", { params: { path } }));
       say(`${name} is revoked.`);
       await onRevoked();
-    } catch (problem) {
-      setProblem(problem);
-      setBusy(false);
-    }
-  };
+    });
   return (
     <Dialog title={`Revoke ${name}?`} onClose={onClose}>
       <p>It is refused everywhere from now on. For a while it can be restored, switched off; then it is gone.</p>

@@ -1,13 +1,15 @@
 // A new text for a key, while the old one goes on for a time.
 
-import { type FormEvent, useEffect, useState } from "react";
-import { client, done, type Key, once, type Schemas } from "../api/client.ts";
+import { type FormEvent, useState } from "react";
+import { client, done, type Key, type Schemas } from "../api/client.ts";
 import { isRotating } from "../rules/status.ts";
 import { DAY, HOUR, SECOND } from "../rules/time.ts";
 import { Failure, Notice, useNow } from "./basics.tsx";
 import { Consequences } from "./consequences.tsx";
 import { Dialog } from "./dialog.tsx";
-import { Secret } from "./secret.tsx";
+import { Lost, Secret } from "./secret.tsx";
+import { useAction } from "./use-action.ts";
+import { useOnce } from "./use-once.ts";
 
 const GRACES: [string, number][] = [
   ["1 hour", HOUR],
@@ -28,40 +30,35 @@ export function Rotate({ org, of, onClose, onChanged }: Props) {
   const now = useNow();
   const mustEnd = isRotating(of, now);
   const [grace, setGrace] = useState(mustEnd ? 0 : DAY);
-  const [problem, setProblem] = useState<unknown>(null);
-  const [isBusy, setBusy] = useState(false);
   const [made, setMade] = useState<Schemas["CreatedApiKey"] | null>(null);
-  const [header] = useState(once);
-  useEffect(() => (made === null ? undefined : () => setMade(null)), [made]);
-
-  const rotate = async (event: FormEvent) => {
+  const { isBusy, problem, run } = useAction();
+  const header = useOnce(grace);
+  const rotate = (event: FormEvent) => {
     event.preventDefault();
-    setBusy(true);
-    setProblem(null);
-    try {
+    return run(async () => {
       const params = { path: { org_id: org, key_id: of.id }, header };
       const body = { grace_seconds: grace / SECOND };
       setMade(await done(client.POST("/orgs/{org_id}/api_keys/{key_id}/rotate", { params, body })));
-    } catch (problem) {
-      setProblem(problem);
-    } finally {
-      setBusy(false);
-    }
+    });
   };
-  const close = async () => {
+  const finish = async () => {
     onClose();
-    if (made !== null) await onChanged();
+    await onChanged();
   };
 
-  if (made !== null && made.key !== null) {
+  if (made !== null) {
     return (
-      <Dialog title={`The new secret of ${of.name || of.start}`} onClose={close}>
-        <Secret secret={made.key} permission={of.permissions[0]} onDone={close} done="I have stored it" />
+      <Dialog key="made" title={`The new secret of ${of.name || of.start}`} onClose={null}>
+        {made.key === null ? (
+          <Lost onDone={finish} />
+        ) : (
+          <Secret secret={made.key} permission={of.permissions[0]} onDone={finish} done="I have stored it" />
+        )}
       </Dialog>
     );
   }
   return (
-    <Dialog title={`Rotate ${of.name || of.start}`} onClose={onClose}>
+    <Dialog title={`Rotate ${of.name || of.start}`} onClose={isBusy ? null : onClose}>
       <form className="stack" onSubmit={rotate}>
         <p>The key gets a new secret. Its permissions, limits and history stay.</p>
         <fieldset className="stack tight">
@@ -87,7 +84,7 @@ export function Rotate({ org, of, onClose, onChanged }: Props) {
         {grace === 0 && <Consequences keys={[of]} />}
         {problem !== null && <Failure of={problem} />}
         <div className="row end">
-          <button type="button" onClick={onClose}>
+          <button type="button" disabled={isBusy} onClick={onClose}>
             Cancel
           </button>
           <button type="submit" className="primary" disabled={isBusy}>

@@ -1,7 +1,8 @@
 // The text of a key, this once. It is in the memory of this page while it is shown, and nowhere after that.
 
 import { ClipboardCheck, Copy } from "lucide-react";
-import { useState } from "react";
+import { useEffect, useState } from "react";
+import { keepInView } from "../session.tsx";
 import { Notice } from "./basics.tsx";
 
 interface Props {
@@ -14,6 +15,15 @@ interface Props {
 
 export function Secret({ secret, permission, onDone, done }: Props) {
   const [language, setLanguage] = useState<keyof typeof SNIPPETS>("curl");
+  useEffect(() => {
+    const ask = (event: BeforeUnloadEvent) => event.preventDefault();
+    window.addEventListener("beforeunload", ask);
+    const letGo = keepInView();
+    return () => {
+      window.removeEventListener("beforeunload", ask);
+      letGo();
+    };
+  }, []);
   return (
     <div className="stack">
       <Notice tone="warn">
@@ -48,6 +58,25 @@ export function Secret({ secret, permission, onDone, done }: Props) {
       <div className="row end">
         <button type="button" className="primary" onClick={onDone}>
           {done}
+        </button>
+      </div>
+    </div>
+  );
+}
+
+/** What is said where a key was made and its text did not arrive: nobody has it, and nobody will. */
+export function Lost({ onDone }: { onDone: () => void }) {
+  return (
+    <div className="stack" role="alert">
+      <Notice tone="bad">
+        <strong>It was done, but the answer was lost on its way.</strong>
+        <span>
+          Nobody has the key's text. Rotate the key again, without a grace time, to get one that you can store.
+        </span>
+      </Notice>
+      <div className="row end">
+        <button type="button" className="primary" onClick={onDone}>
+          Go on
         </button>
       </div>
     </div>

@@ -14,9 +14,11 @@ import {
 } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { NavLink, useLocation, useMatch } from "react-router";
-import { client, done } from "../api/client.ts";
+import { client, done, Problem } from "../api/client.ts";
 import icon from "../icon.svg";
-import { useMe, useOrganizationName, whoIs } from "../session.tsx";
+import { explain } from "../rules/words.ts";
+import { leave, useMe, useOrganizationName } from "../session.tsx";
+import { useSay } from "./toast.tsx";
 import { applyTheme, storedTheme, type Theme } from "./theme.ts";
 
 const PLACES = [
@@ -103,12 +105,16 @@ function Where({ org }: { org: string | undefined }) {
 function Who() {
   const me = useMe();
   const queries = useQueryClient();
+  const say = useSay();
   const [theme, setTheme] = useState(storedTheme);
   const signOut = async () => {
-    await done(client.DELETE("/session")).catch(() => undefined);
-    // What was seen goes, but not the question that the whole page hangs on.
-    queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== whoIs.queryKey[0] });
-    queries.setQueryData(whoIs.queryKey, null);
+    try {
+      await done(client.DELETE("/session"));
+    } catch (problem) {
+      const isOver = problem instanceof Problem && [401, 404].includes(problem.status);
+      if (!isOver) return say(`You are still signed in. ${explain(problem)}`);
+    }
+    leave(queries, false);
   };
   const name = me.user?.name ?? (me.api_key?.name || me.organization?.name || "An organization's key");
   return (

@@ -1,11 +1,11 @@
 // Off, with what that will break, and on again.
 
-import { useState } from "react";
 import { client, done, type Key } from "../api/client.ts";
 import { Failure } from "./basics.tsx";
 import { Consequences } from "./consequences.tsx";
 import { Dialog } from "./dialog.tsx";
 import { useSay } from "./toast.tsx";
+import { useAction } from "./use-action.ts";
 
 interface Props {
   org: string;
@@ -16,25 +16,18 @@ interface Props {
 
 export function Switch({ org, of, onClose, onChanged }: Props) {
   const say = useSay();
-  const [problem, setProblem] = useState<unknown>(null);
-  const [isBusy, setBusy] = useState(false);
+  const { isBusy, problem, run } = useAction();
   const name = of.name || of.start;
   const verb = of.enabled ? "Disable" : "Enable";
-  const act = async () => {
-    setBusy(true);
-    setProblem(null);
-    try {
+  const act = () =>
+    run(async () => {
       const path = { org_id: org, key_id: of.id };
       const body = { enabled: !of.enabled };
       await done(client.PATCH("/orgs/{org_id}/api_keys/{key_id}", { params: { path }, body }));
       say(`${name} is ${of.enabled ? "disabled" : "enabled"}.`);
       onClose();
       await onChanged();
-    } catch (problem) {
-      setProblem(problem);
-      setBusy(false);
-    }
-  };
+    });
   return (
     <Dialog title={`${verb} ${name}?`} onClose={onClose}>
       <p>

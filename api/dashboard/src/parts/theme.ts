@@ -4,18 +4,27 @@ export type Theme = "system" | "light" | "dark";
 
 const NAME = "claviger-theme";
 
+/** Does something with the browser's store, where there is one: it can be switched off. */
+function stored<T>(act: (store: Storage) => T): T | undefined {
+  try {
+    return act(localStorage);
+  } catch {
+    return undefined;
+  }
+}
+
 export function storedTheme(): Theme {
-  const text = localStorage.getItem(NAME);
+  const text = stored((store) => store.getItem(NAME));
   return text === "light" || text === "dark" ? text : "system";
 }
 
 export function applyTheme(theme: Theme): void {
   if (theme === "system") {
     delete document.documentElement.dataset.theme;
-    localStorage.removeItem(NAME);
+    stored((store) => store.removeItem(NAME));
   } else {
     document.documentElement.dataset.theme = theme;
-    localStorage.setItem(NAME, theme);
+    stored((store) => store.setItem(NAME, theme));
   }
   window.dispatchEvent(new Event("themechange"));
 }

@@ -1,6 +1,6 @@
 // Short messages about what was done, which screen readers say aloud.
 
-import { createContext, type ReactNode, useCallback, useContext, useState } from "react";
+import { createContext, type ReactNode, useCallback, useContext, useRef, useState } from "react";
 
 const SHOWN_FOR = 6_000;
 
@@ -12,9 +12,10 @@ export function useSay(): (text: string) => void {
 }
 
 export function Toasts({ children }: { children: ReactNode }) {
-  const [texts, setTexts] = useState<{ id: string; text: string }[]>([]);
+  const [texts, setTexts] = useState<{ id: number; text: string }[]>([]);
+  const last = useRef(0);
   const say = useCallback((text: string) => {
-    const id = crypto.randomUUID();
+    const id = ++last.current;
     setTexts((texts) => [...texts, { id, text }]);
     setTimeout(() => setTexts((texts) => texts.filter((other) => other.id !== id)), SHOWN_FOR);
   }, []);

@@ -2,9 +2,10 @@
 
 import { lazy, Suspense, useState } from "react";
 import type { Usage as Series } from "../api/client.ts";
-import { type Step, useUsage } from "../api/lookups.ts";
-import { DAY, HOUR } from "../rules/time.ts";
+import { useUsage } from "../api/lookups.ts";
+import { beginning, DAY, type Step } from "../rules/time.ts";
 import { OUTCOMES } from "../rules/words.ts";
+import { Boundary } from "./boundary.tsx";
 import { Count, Failure, Loading, useNow } from "./basics.tsx";
 
 // The chart library is most of the page's weight, and most pages have no chart.
@@ -17,12 +18,6 @@ const RANGES = [
   { label: "90 days", by: "day", length: 90 * DAY },
 ] as const satisfies { label: string; by: Step; length: number }[];
 
-/** The beginning of a range, on a step. */
-export function beginning(now: number, by: Step, length: number): string {
-  const step = by === "hour" ? HOUR : DAY;
-  return new Date(Math.floor((now - length) / step) * step + step).toISOString();
-}
-
 /** What a step of the series is called: in UTC, in which steps begin. */
 export function stepName(at: string, by: Step): string {
   const options =
@@ -33,7 +28,7 @@ export function stepName(at: string, by: Step): string {
 }
 
 /** Outcomes of a series with their numbers, the good one first. */
-export function outcomesOf(usage: Series): string[] {
+function outcomesOf(usage: Series): string[] {
   const all = Object.keys(usage.total);
   return all.sort((left, right) => Number(right === "VALID") - Number(left === "VALID") || left.localeCompare(right));
 }
@@ -46,7 +41,9 @@ export function UsagePanel({ org, apiKey, title }: { org: string; apiKey: string
   return (
     <section className="card" aria-label={title}>
       <div className="spread">
-        <h2>{title}</h2>
+        <h2>
+          {title} <span className="faint small">UTC</span>
+        </h2>
         <div className="row">
           <select
             aria-label="Time"
@@ -78,9 +75,11 @@ function Shown({ usage, isTable }: { usage: Series; isTable: boolean }) {
     return <p className="faint">Nothing was verified in this time.</p>;
   if (isTable) return <Numbers usage={usage} outcomes={outcomes} />;
   return (
-    <Suspense fallback={<Loading what="Loading the chart" />}>
-      <Chart usage={usage} outcomes={outcomes} />
-    </Suspense>
+    <Boundary>
+      <Suspense fallback={<Loading what="Loading the chart" />}>
+        <Chart usage={usage} outcomes={outcomes} />
+      </Suspense>
+    </Boundary>
   );
 }
 

@@ -36,7 +36,7 @@ export function checkWords({ check, passed, inputs }: Check): string {
       if (inputs.user_is_member === false) return "Its user is no member of the organization any more.";
       return passed ? "It is enabled." : "It is disabled.";
     case "not_before":
-      if (inputs.not_before == null) return "It is valid from its beginning on.";
+      if (inputs.not_before == null) return "It has no start date.";
       return `It is valid from ${moment(inputs.not_before)} on.`;
     case "expires_at":
       if (inputs.expires_at == null) return "It never expires.";

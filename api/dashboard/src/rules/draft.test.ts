@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { Key } from "../api/client.ts";
-import { check, differences, draftOf, EMPTY, granted, toCreate, toUpdate } from "./draft.ts";
+import { check, differences, draftOf, EMPTY, granted, isExact, rebase, toCreate, toUpdate } from "./draft.ts";
 
 const KEY = {
   name: "n",
@@ -64,6 +64,11 @@ test("what cannot be is said before it is sent", () => {
   };
   const fields = ["prefix", "remaining", "refill_amount", "rate_limit_max", "metadata", "expires_at"];
   expect(Object.keys(check(wrong))).toEqual(fields);
+  const addresses = (text: string) => "allowed_addresses" in check({ ...EMPTY, name: "n", addresses: text });
+  for (const good of ["203.0.113.0/24", "10.0.0.1\n2001:db8::/32, ::1", "::ffff:10.0.0.1"])
+    expect(addresses(good), good).toBe(false);
+  for (const bad of ["300.1.1.1", "10.0.0.0/33", "ten", "10.0.0.0/8/8", "1.2.3"])
+    expect(addresses(bad), bad).toBe(true);
   const from = draftOf(KEY);
   expect(Object.keys(check({ ...from, remaining: "" }, from)), "it would clear the refill unseen").toEqual([
     "remaining",
@@ -74,4 +79,27 @@ test("what cannot be is said before it is sent", () => {
 test("what a key may do is its own and its sets' permissions", () => {
   const sets = [{ id: "s", permissions: ["files:*", "mail:send"] }];
   expect(granted(draftOf(KEY), sets)).toEqual(["files:*", "mail:send"]);
+});
+
+test("numbers that would change on their way are not sent", () => {
+  expect(isExact({ a: [1, 2.5, { b: 9007199254740991 }], c: "12345678901234567890" })).toBe(true);
+  for (const text of ['{"a": 12345678901234567890}', '{"a": [1e400]}']) {
+    expect(isExact(JSON.parse(text)), text).toBe(false);
+    expect(check({ ...EMPTY, name: "n", metadata: text }), text).toHaveProperty("metadata");
+  }
+});
+
+test("what somebody else changed meanwhile stays, under what one has changed oneself", () => {
+  const from = draftOf(KEY);
+  const theirs = { ...from, name: "theirs", externalId: "x" };
+  expect(rebase({ ...from, name: "mine" }, from, theirs)).toEqual({ ...theirs, name: "mine" });
+  expect(rebase(from, from, theirs)).toEqual(theirs);
+});
+
+test("a key without a name can be changed without giving it one", () => {
+  const from = draftOf({ ...KEY, name: "" });
+  expect(check({ ...from, externalId: "x" }, from)).toEqual({});
+  expect(toUpdate(from, { ...from, externalId: "x" })).toEqual({ external_id: "x" });
+  const named = draftOf(KEY);
+  expect(check({ ...named, name: "" }, named)).toHaveProperty("name");
 });

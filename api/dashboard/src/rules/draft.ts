@@ -80,7 +80,9 @@ export function check(draft: Draft, from: Draft = EMPTY): Wrong {
   if (from.remaining !== "" && draft.remaining === "" && draft.refill.count !== "") {
     wrong.remaining = "Clear the refill, too: it fills up the uses that are left.";
   }
-  if (draft.name.trim() === "") wrong.name = "Give the key a name, so that others know what it is for.";
+  // A key from sign-up has no name, and need not get one to be changed.
+  const isNameless = from !== EMPTY && from.name === "";
+  if (draft.name.trim() === "" && !isNameless) wrong.name = "Give the key a name, so that others know what it is for.";
   if (draft.prefix !== "" && !/^[A-Za-z0-9_-]{1,32}$/.test(draft.prefix)) {
     wrong.prefix = "Letters, digits, _ and -, at most 32.";
   }
@@ -93,8 +95,10 @@ export function check(draft: Draft, from: Draft = EMPTY): Wrong {
     if (!isWhole(pace.count, 1)) wrong[name] = "A whole number, 1 or more.";
     else if (!(Number(pace.each) > 0)) wrong[name] = "The time must be more than 0.";
   }
+  const network = networksOf(draft).find((text) => !isNetwork(text));
+  if (network !== undefined) wrong.allowed_addresses = `${network} is no address or network like 203.0.113.0/24.`;
   if (draft.metadata.trim() !== "" && object(draft.metadata) === null)
-    wrong.metadata = 'A JSON object like {"plan": "pro"}.';
+    wrong.metadata = 'A JSON object like {"plan": "pro"}, with numbers of at most 15 digits.';
   if (draft.expires !== "" && draft.notBefore !== "" && draft.expires <= draft.notBefore) {
     wrong.expires_at = "The key would have expired before it becomes valid.";
   }
@@ -105,15 +109,36 @@ function isWhole(text: string, least: number): boolean {
   return /^\d+$/.test(text) && Number(text) >= least && Number.isSafeInteger(Number(text));
 }
 
+/** The object that a text is; null where it is none, or has numbers that would change on their way. */
 function object(text: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null;
+    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+    return isObject && isExact(value) ? (value as Record<string, unknown>) : null;
   } catch {
     return null;
   }
+}
+
+/** Whether JavaScript holds all numbers in it as they were written: the service keeps more digits than it does. */
+export function isExact(value: unknown): boolean {
+  if (typeof value === "number") return Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value);
+  return typeof value !== "object" || value === null || Object.values(value).every(isExact);
+}
+
+/** Whether a text looks like an address, with or without the length of a prefix. The service knows better. */
+function isNetwork(text: string): boolean {
+  const [address = "", length = "0"] = text.split("/");
+  if (!/^\d{1,3}$/.test(length) || text.split("/").length > 2) return false;
+  const octets = address.split(".");
+  const isFour = octets.length === 4 && octets.every((octet) => /^\d{1,3}$/.test(octet) && Number(octet) < 256);
+  if (isFour) return Number(length) <= 32;
+  return /^[0-9A-Fa-f:.]+$/.test(address) && address.includes(":") && Number(length) <= 128;
+}
+
+/** The networks in a field: one a line, or with commas or spaces between. */
+export function networksOf(draft: Draft): string[] {
+  return draft.addresses.split(/[\s,]+/).filter((text) => text !== "");
 }
 
 /** All settings as the API has them: null where there is none. */
@@ -121,7 +146,7 @@ function settings(draft: Draft) {
   const some = (text: string) => (text.trim() === "" ? null : text.trim());
   const number = (text: string) => (text === "" ? null : Number(text));
   const millis = (pace: Pace) => (pace.count === "" ? null : time.inMillis(Number(pace.each), pace.unit));
-  const networks = draft.addresses.split(/[\s,]+/).filter((text) => text !== "");
+  const networks = networksOf(draft);
   return {
     name: draft.name.trim(),
     external_id: some(draft.externalId),
@@ -170,7 +195,13 @@ function same(left: unknown, right: unknown): boolean {
   return JSON.stringify(left) === JSON.stringify(right);
 }
 
-export interface Difference {
+/** What a person has changed, on top of what somebody else has made of the key meanwhile. */
+export function rebase(draft: Draft, from: Draft, onto: Draft): Draft {
+  const changed = Object.entries(draft).filter(([name, value]) => !same(value, from[name as keyof Draft]));
+  return { ...onto, ...Object.fromEntries(changed) };
+}
+
+interface Difference {
   what: string;
   before: string;
   after: string;

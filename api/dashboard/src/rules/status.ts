@@ -7,7 +7,10 @@ export type Status =
   "revoked" | "disabled" | "expired" | "not yet valid" | "used up" | "rotating" | "expiring soon" | "active";
 
 /** A key that expires within this time is expiring soon. */
-export const SOON = 30 * DAY;
+const SOON = 30 * DAY;
+
+/** A key that may do everything and was not used for this long has more than it uses. */
+const IDLE = 30 * DAY;
 
 export function statusOf(key: Key, now: number): Status {
   const isPast = (at: string | null) => at !== null && Date.parse(at) <= now;
@@ -17,8 +20,12 @@ export function statusOf(key: Key, now: number): Status {
   if (key.not_before !== null && !isPast(key.not_before)) return "not yet valid";
   if (key.remaining === 0) return "used up";
   if (isRotating(key, now)) return "rotating";
-  if (key.expires_at !== null && Date.parse(key.expires_at) < now + SOON) return "expiring soon";
+  if (isExpiringSoon(key, now)) return "expiring soon";
   return "active";
+}
+
+export function isExpiringSoon(key: Key, now: number): boolean {
+  return key.expires_at !== null && Date.parse(key.expires_at) < now + SOON;
 }
 
 /** Whether the text before the newest one still works. */
@@ -43,7 +50,9 @@ export function conditions(status: string, now: number): KeyQuery {
     case "used up":
       return { used_up: true };
     case "never used":
-      return { used: false };
+      return { ...working, used: false };
+    case "idle":
+      return { ...working, permission: "*", last_used_before: new Date(now - IDLE).toISOString() };
     case "revoked":
       return { deleted: true };
     default:
@@ -54,12 +63,13 @@ export function conditions(status: string, now: number): KeyQuery {
 /** The conditions that a person chooses among, with what they mean. */
 export const CHOICES: [string, string][] = [
   ["", "All"],
-  ["active", "Active"],
+  ["active", "Enabled, not expired"],
   ["expiring soon", "Expiring within 30 days"],
   ["expired", "Expired"],
   ["disabled", "Disabled"],
   ["rotating", "Rotating"],
   ["used up", "Used up"],
   ["never used", "Never used"],
+  ["idle", "May do everything, idle"],
   ["revoked", "Revoked"],
 ];

@@ -83,3 +83,11 @@ export function fromField(text: string): string | null {
   const date = new Date(text);
   return text === "" || Number.isNaN(date.getTime()) ? null : date.toISOString();
 }
+
+export type Step = "hour" | "day";
+
+/** The beginning of a series of so many milliseconds until now: on a step, so that it stays the same for one. */
+export function beginning(now: number, by: Step, length: number): string {
+  const step = by === "hour" ? HOUR : DAY;
+  return new Date(Math.floor((now - length) / step) * step + step).toISOString();
+}

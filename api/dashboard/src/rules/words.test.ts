@@ -55,7 +55,7 @@ test("problems are told as what one can do", () => {
     "Expires at must be in the future.",
   );
   expect(explain(new Problem(403, "The permission org:admin is needed for this"))).toContain(
-    "lacks the permission org:admin",
+    "This needs the permission org:admin",
   );
   expect(explain(new TypeError("x"))).not.toContain("x went");
 });

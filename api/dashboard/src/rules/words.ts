@@ -21,6 +21,10 @@ export function explain(problem: unknown): string {
       return `${problem.message}.`;
     case 412:
       return "Somebody else has changed this in the meantime. Load it anew, and make your change again.";
+    case 413:
+      return "That is more than the service takes at once.";
+    case 422:
+      return "The first answer to this was lost, and it may have been done. Look before you do it again.";
     case 429:
       return "Too many attempts from your address. Wait a minute, then try again.";
     case 503:
@@ -34,7 +38,7 @@ export function explain(problem: unknown): string {
 
 function forbidden(message: string): string {
   const needed = /^The permission (\S+) is needed/.exec(message)?.[1];
-  return needed === undefined ? `${message}.` : `Your key lacks the permission ${needed}, which this needs.`;
+  return needed === undefined ? `${message}.` : `This needs the permission ${needed}, which you do not have.`;
 }
 
 /** `rate_limit_max` is "Rate limit max". */

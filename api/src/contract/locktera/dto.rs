@@ -39,7 +39,7 @@ pub(super) struct KeyView {
     prefix: String,
     /// The first characters of its text, to recognize it by.
     start: String,
-    /// When the text that the newest one replaced ends, or has ended; null: none was replaced, or it ended at once.
+    /// When the last of its older texts ends, or has ended, unless the key ends before; null: none went on beside a newer one.
     previous_secret_expires_at: Nullable<Moment>,
     /// Whether it is in use.
     enabled: bool,
