@@ -76,6 +76,11 @@ test("the log is filtered, and taken along as CSV and JSON", async ({ page }) =>
   await page.getByLabel("Outcome").selectOption("Done");
   await expect(page.getByRole("row")).toHaveCount(3);
   await expect(page.getByRole("row").nth(1)).toContainText("Alan Turing");
+  await page.getByLabel("Who").selectOption("Grace Hopper");
+  await expect(page.getByRole("heading", { name: "Nothing like that was done" })).toBeVisible();
+  await page.getByLabel("Who").selectOption("Ada Lovelace");
+  await expect(page.getByRole("row")).toHaveCount(3);
+  await page.getByLabel("Who").selectOption("Everybody");
   await page.getByLabel("What").selectOption("Everything");
   await page.getByLabel("Outcome").selectOption("Refused");
   await expect(async () => {

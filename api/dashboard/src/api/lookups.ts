@@ -25,6 +25,18 @@ export function useSets(org: string, may: boolean): PermissionSet[] {
   return useSetList(org, may).data ?? [];
 }
 
+/** A page of the members of an organization. */
+export function useMembers(org: string, after: string | undefined, may: boolean) {
+  return useQuery({
+    queryKey: ["members", org, after],
+    queryFn: ({ signal }) => {
+      const params = { path: { org_id: org }, query: { limit: 50, cursor: after } };
+      return paged(client.GET("/orgs/{org_id}/members", { params, signal }));
+    },
+    enabled: may,
+  });
+}
+
 /** A member of an organization; undefined until it is known, null where it is none. */
 export function useMember(org: string, id: string | null, may: boolean): Member | null | undefined {
   const { data, isError } = useQuery({

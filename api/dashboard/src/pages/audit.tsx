@@ -4,6 +4,7 @@ import { Download } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import type { AuditEvent } from "../api/client.ts";
+import { useMembers } from "../api/lookups.ts";
 import { Failure, Head } from "../parts/basics.tsx";
 import { type EventFilters, EventTable, events } from "../parts/event-table.tsx";
 import { toCsv } from "../rules/csv.ts";
@@ -31,7 +32,8 @@ const GROUPS = [
 ] as const;
 
 export function Audit() {
-  const { org } = useOrganization();
+  const { org, can } = useOrganization();
+  const people = useMembers(org, undefined, can("members:read")).data?.items ?? [];
   const [search, setSearch] = useSearchParams();
   const value = (name: string) => search.get(name) ?? "";
   const ask = (name: string, text: string) => {
@@ -46,6 +48,7 @@ export function Audit() {
   const until = fromField(value("until") && `${value("until")}T23:59:59.999`);
   const filters: EventFilters = {
     ...(value("action") !== "" && { action: value("action") }),
+    ...(value("actor") !== "" && { actor: value("actor") }),
     ...(value("outcome") !== "" && { outcome: value("outcome") as AuditEvent["outcome"] }),
     ...(since !== null && { since }),
     ...(until !== null && { until }),
@@ -66,6 +69,17 @@ export function Audit() {
             {[...GROUPS, ...Object.entries(ACTIONS)].map(([name, label]) => (
               <option key={name} value={name}>
                 {label}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label className="field">
+          Who
+          <select value={value("actor")} onChange={(event) => ask("actor", event.target.value)}>
+            <option value="">Everybody</option>
+            {people.map((member) => (
+              <option key={member.user_id} value={member.user_id}>
+                {member.user_name}
               </option>
             ))}
           </select>

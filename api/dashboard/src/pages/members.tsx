@@ -5,7 +5,7 @@ import { Plus } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { useSearchParams } from "react-router";
 import { client, done, type Member, type PermissionSet, paged } from "../api/client.ts";
-import { useSets } from "../api/lookups.ts";
+import { useMembers, useSets } from "../api/lookups.ts";
 import { Chips, Failure, Head, Loading, Notice, Time } from "../parts/basics.tsx";
 import { Consequences } from "../parts/consequences.tsx";
 import { Dialog } from "../parts/dialog.tsx";
@@ -22,13 +22,7 @@ export function Members() {
   const me = useMe();
   const [search] = useSearchParams();
   const after = search.get("after") ?? undefined;
-  const { data, error, refetch } = useQuery({
-    queryKey: ["members", org, after],
-    queryFn: () => {
-      const params = { path: { org_id: org }, query: { limit: 50, cursor: after } };
-      return paged(client.GET("/orgs/{org_id}/members", { params }));
-    },
-  });
+  const { data, error, refetch } = useMembers(org, after, true);
   const sets = useSets(org, can("permission_sets:read"));
   const [edited, setEdited] = useState<Member | "new" | null>(null);
   const [removed, setRemoved] = useState<Member | null>(null);

@@ -12,6 +12,8 @@ import { Pager } from "./pager.tsx";
 export interface EventFilters {
   action?: string;
   outcome?: AuditEvent["outcome"];
+  /** A user or a key. */
+  actor?: string;
   target?: string;
   since?: string;
   until?: string;

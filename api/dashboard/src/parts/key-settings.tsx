@@ -58,6 +58,7 @@ export function Settings({ org, of, sets }: { org: string; of: Key; sets: Permis
       } catch (problem) {
         if (problem instanceof Problem && problem.status === 412) {
           const key = await done(client.GET("/orgs/{org_id}/api_keys/{key_id}", { params: { path } }));
+          queries.setQueryData(["key", org, of.id], key);
           setBase(key);
           setDraft(rebase(draft, from, draftOf(key)));
           setRebased(true);
