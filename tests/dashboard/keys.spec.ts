@@ -40,7 +40,6 @@ test("every status has its word, and a filter of its own", async ({ page }) => {
     await page.getByLabel("Status").selectOption(status);
     await expect.poll(() => names(page), status).toEqual(expected);
   }
-  await page.getByRole("button", { name: "Show all keys" }).or(page.getByLabel("Status")).first().focus();
   await page.getByLabel("Status").selectOption("All");
   await page.getByLabel("Search by name").fill("WORKER");
   await expect.poll(() => names(page)).toEqual(["Billing worker"]);

@@ -26,9 +26,11 @@ fn files(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
-            let is_ours = |path: &Path| !["node_modules", "dist"].iter().any(|name| path.ends_with(name));
             if path.is_dir() {
-                folders.extend(Some(path).filter(|path| is_ours(path)));
+                // What is installed and what is built is not ours to write.
+                if !path.ends_with("node_modules") && !path.ends_with("dist") {
+                    folders.push(path);
+                }
             } else if extensions.iter().any(|extension| path.extension().is_some_and(|own| own == *extension)) {
                 let name = path.strip_prefix(root()).expect("below").display().to_string();
                 sources.push((name, read(&path)));

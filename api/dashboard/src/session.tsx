@@ -52,13 +52,17 @@ export function useMe(): Me {
   return me;
 }
 
+/** The platform's organization, where one may act in it: its callers act in every other, too. */
+export function platformOf(me: Me) {
+  return [...me.organizations, me.organization].find((place) => place?.kind === "platform") ?? null;
+}
+
 /** The organization that the page is about, and what the caller may do in it. */
 export function useOrganization() {
   const me = useMe();
   const { org = "" } = useParams();
   const own = me.organizations.find((place) => place.id === org);
-  const platform = [...me.organizations, me.organization].find((place) => place?.kind === "platform");
-  const isPlatform = platform !== undefined && platform !== null;
+  const platform = platformOf(me);
   // Null is more than can be listed: then the service alone knows.
   const places = [own, platform].filter((place) => place !== undefined && place !== null);
   const isKnown = places.every((place) => place.permissions !== null);
@@ -66,7 +70,7 @@ export function useOrganization() {
   return {
     org,
     held,
-    isPlatform,
+    isPlatform: platform !== null,
     /** Whether the caller holds a permission here. */
     can: (permission: string) => held === null || holds(held, permission),
   };

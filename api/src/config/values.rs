@@ -22,7 +22,11 @@ pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option
 }
 
 pub(super) fn switch(text: &str) -> Option<bool> {
-    [("on", true), ("off", false)].iter().find(|(word, _)| *word == text).map(|(_, is_on)| *is_on)
+    match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
 }
 
 pub(super) fn duration(text: &str) -> Option<Duration> {

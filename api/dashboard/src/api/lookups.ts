@@ -2,7 +2,7 @@
 
 import { useQuery } from "@tanstack/react-query";
 import type { Step } from "../rules/time.ts";
-import { client, done, type Member, type PermissionSet, paged } from "./client.ts";
+import { client, done, type KeyQuery, type Member, type PermissionSet, paged } from "./client.ts";
 
 /** For how long a name that was looked up is good enough, in ms. */
 export const FRESH = 30_000;
@@ -50,6 +50,16 @@ export function useMember(org: string, id: string | null, may: boolean): Member 
     retry: false,
   });
   return isError ? null : data;
+}
+
+/** Some keys of an organization. */
+export function useKeys(org: string, query: KeyQuery, may = true) {
+  return useQuery({
+    queryKey: ["keys", org, query],
+    queryFn: ({ signal }) =>
+      paged(client.GET("/orgs/{org_id}/api_keys", { params: { path: { org_id: org }, query }, signal })),
+    enabled: may,
+  });
 }
 
 /** A key of an organization. */

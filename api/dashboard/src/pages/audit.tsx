@@ -2,11 +2,12 @@
 
 import { Download } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
-import { useSearchParams } from "react-router";
 import type { AuditEvent } from "../api/client.ts";
 import { useMembers } from "../api/lookups.ts";
 import { Failure, Head } from "../parts/basics.tsx";
 import { type EventFilters, EventTable, events } from "../parts/event-table.tsx";
+import { Choice } from "../parts/field.tsx";
+import { useFilters } from "../parts/use-filters.ts";
 import { toCsv } from "../rules/csv.ts";
 import { fromField } from "../rules/time.ts";
 import { ACTIONS } from "../rules/words.ts";
@@ -24,25 +25,19 @@ const OUTCOMES = [
   ["alarm", "Alarm"],
 ] as const;
 
-const GROUPS = [
+const WHAT: [string, string][] = [
+  ["", "Everything"],
   ["api_key.", "Everything about keys"],
   ["member.", "Everything about members"],
   ["permission_set.", "Everything about permission sets"],
   ["organization.", "Everything about the organization"],
-] as const;
+  ...Object.entries(ACTIONS),
+];
 
 export function Audit() {
   const { org, can } = useOrganization();
   const people = useMembers(org, undefined, can("members:read")).data?.items ?? [];
-  const [search, setSearch] = useSearchParams();
-  const value = (name: string) => search.get(name) ?? "";
-  const ask = (name: string, text: string) => {
-    const next = new URLSearchParams(search);
-    next.delete("after");
-    if (text === "") next.delete(name);
-    else next.set(name, text);
-    setSearch(next, { replace: true });
-  };
+  const { value, ask } = useFilters();
   // Days are the reader's own, as the times in the list are; the last one is meant whole.
   const since = fromField(value("since") && `${value("since")}T00:00`);
   const until = fromField(value("until") && `${value("until")}T23:59:59.999`);
@@ -62,38 +57,14 @@ export function Audit() {
         <Export org={org} filters={filters} />
       </Head>
       <search className="filters">
-        <label className="field">
-          What
-          <select value={value("action")} onChange={(event) => ask("action", event.target.value)}>
-            <option value="">Everything</option>
-            {[...GROUPS, ...Object.entries(ACTIONS)].map(([name, label]) => (
-              <option key={name} value={name}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label className="field">
-          Who
-          <select value={value("actor")} onChange={(event) => ask("actor", event.target.value)}>
-            <option value="">Everybody</option>
-            {people.map((member) => (
-              <option key={member.user_id} value={member.user_id}>
-                {member.user_name}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label className="field">
-          Outcome
-          <select value={value("outcome")} onChange={(event) => ask("outcome", event.target.value)}>
-            {OUTCOMES.map(([name, label]) => (
-              <option key={name} value={name}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice label="What" value={value("action")} of={WHAT} onChoice={(text) => ask("action", text)} />
+        <Choice
+          label="Who"
+          value={value("actor")}
+          of={[["", "Everybody"], ...people.map((member) => [member.user_id, member.user_name] as const)]}
+          onChoice={(text) => ask("actor", text)}
+        />
+        <Choice label="Outcome" value={value("outcome")} of={OUTCOMES} onChoice={(text) => ask("outcome", text)} />
         <label className="field">
           From
           <input type="date" value={value("since")} onChange={(event) => ask("since", event.target.value)} />

@@ -3,13 +3,15 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Plus } from "lucide-react";
 import { type ReactNode, useState } from "react";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import { client, type Key, paged } from "../api/client.ts";
 import { useSets } from "../api/lookups.ts";
 import { Empty, Failure, Head, Loading } from "../parts/basics.tsx";
 import { BulkBar } from "../parts/bulk.tsx";
+import { Choice } from "../parts/field.tsx";
 import { KeyTable } from "../parts/key-table.tsx";
 import { Pager } from "../parts/pager.tsx";
+import { useFilters } from "../parts/use-filters.ts";
 import { parse } from "../rules/permissions.ts";
 import { CHOICES, conditions } from "../rules/status.ts";
 import { useMe, useOrganization } from "../session.tsx";
@@ -31,10 +33,9 @@ type Sort = (typeof SORTS)[number][0];
 export function Keys() {
   const { org, can, held } = useOrganization();
   const me = useMe();
-  const [search, setSearch] = useSearchParams();
+  const { value, ask: askFor, clear } = useFilters();
   const [chosen, setSelected] = useState<ReadonlyMap<string, Key>>(new Map());
   const selected = new Map([...chosen].filter(([, key]) => key.org_id === org));
-  const value = (name: string) => search.get(name) ?? "";
   const sort = (SORTS.find(([name]) => name === value("sort"))?.[0] ?? "-created_at") satisfies Sort;
   const filters = ["name", "status", "permission", "owner"].map((name) => [name, value(name)] as const);
   const isFiltered = filters.some(([, text]) => text !== "");
@@ -60,15 +61,10 @@ export function Keys() {
   });
   const sets = useSets(org, can("permission_sets:read"));
 
-  // Another question has another first page.
   const ask = (name: string, text: string) => {
     // Nobody acts on keys that are not in view.
     setSelected(new Map());
-    const next = new URLSearchParams(search);
-    next.delete("after");
-    if (text === "") next.delete(name);
-    else next.set(name, text);
-    setSearch(next, { replace: true });
+    askFor(name, text);
   };
 
   const create = can("api_keys:write") && (
@@ -84,16 +80,7 @@ export function Keys() {
       </Head>
       <search className="filters">
         <SearchField text={value("name")} onText={(text) => ask("name", isLikeKey(text) ? "" : text)} />
-        <label className="field">
-          Status
-          <select value={value("status")} onChange={(event) => ask("status", event.target.value)}>
-            {CHOICES.map(([name, label]) => (
-              <option key={name} value={name}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice label="Status" value={value("status")} of={CHOICES} onChoice={(text) => ask("status", text)} />
         <label className="field">
           Owner
           <select value={value("owner")} onChange={(event) => ask("owner", event.target.value)}>
@@ -106,16 +93,7 @@ export function Keys() {
           </select>
         </label>
         <PermissionField held={held} text={value("permission")} onText={(text) => ask("permission", text)} />
-        <label className="field">
-          Sort
-          <select value={sort} onChange={(event) => ask("sort", event.target.value)}>
-            {SORTS.map(([name, label]) => (
-              <option key={name} value={name}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice label="Sort" value={sort} of={SORTS} onChoice={(text) => ask("sort", text)} />
       </search>
       {error !== null && <Failure of={error} retry={refetch} />}
       {isMistyped && (
@@ -128,11 +106,7 @@ export function Keys() {
       <div className="card table" aria-busy={isPlaceholderData} hidden={keys === undefined && error !== null}>
         {keys === undefined && error === null && <Loading lines={8} what="Loading keys" />}
         {keys?.length === 0 &&
-          (isFiltered || value("after") !== "" ? (
-            <NothingFound clear={() => setSearch({})} />
-          ) : (
-            <NoKeys>{create}</NoKeys>
-          ))}
+          (isFiltered || value("after") !== "" ? <NothingFound clear={clear} /> : <NoKeys>{create}</NoKeys>)}
         {keys !== undefined && keys.length > 0 && (
           <KeyTable
             org={org}

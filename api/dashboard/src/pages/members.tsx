@@ -1,15 +1,17 @@
 // Members: people, and what bounds the keys that belong to them.
 
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { Plus } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { useSearchParams } from "react-router";
-import { client, done, type Member, type PermissionSet, paged } from "../api/client.ts";
-import { useMembers, useSets } from "../api/lookups.ts";
+import { client, done, type Member, type PermissionSet } from "../api/client.ts";
+import { useKeys, useMembers, useSets } from "../api/lookups.ts";
 import { Chips, Failure, Head, Loading, Notice, Time } from "../parts/basics.tsx";
 import { Consequences } from "../parts/consequences.tsx";
+import { Confirm } from "../parts/confirm.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
+import { names } from "../parts/key-table.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { PermissionPicker } from "../parts/permission-picker.tsx";
 import { useSay } from "../parts/toast.tsx";
@@ -27,8 +29,6 @@ export function Members() {
   const [edited, setEdited] = useState<Member | "new" | null>(null);
   const [removed, setRemoved] = useState<Member | null>(null);
   const mayChange = can("members:admin");
-  const setNames = (member: Member) =>
-    member.permission_sets.map((id) => sets.find((set) => set.id === id)?.name ?? "a permission set");
   return (
     <>
       <Head
@@ -65,7 +65,7 @@ export function Members() {
                       <span className="faint small">{member.user_email ?? "from an identity provider"}</span>
                     </th>
                     <td data-label="Permissions">
-                      <Chips of={member.permissions} sets={setNames(member)} most={12} />
+                      <Chips of={member.permissions} sets={names(member, sets)} most={12} />
                     </td>
                     <td data-label="Since">
                       <Time at={member.created_at} />
@@ -172,19 +172,12 @@ function Edit({ of, sets, onClose }: { of: Member | null; sets: PermissionSet[];
 function Remove({ of, onClose }: { of: Member; onClose: () => void }) {
   const { org, can } = useOrganization();
   const me = useMe();
-  const { data: keys } = useQuery({
-    queryKey: ["keys", org, "of", of.user_id],
-    queryFn: () => {
-      const query = { user: of.user_id, sort: "-last_used_at" as const, limit: 50 };
-      return paged(client.GET("/orgs/{org_id}/api_keys", { params: { path: { org_id: org }, query } }));
-    },
-    enabled: can("api_keys:read"),
-  });
+  const { data: keys } = useKeys(org, { user: of.user_id, sort: "-last_used_at", limit: 50 }, can("api_keys:read"));
   const queries = useQueryClient();
   const say = useSay();
-  const { isBusy, problem, run } = useAction();
+  const action = useAction();
   const remove = () =>
-    run(async () => {
+    action.run(async () => {
       const path = { org_id: org, user_id: of.user_id };
       await done(client.DELETE("/orgs/{org_id}/members/{user_id}", { params: { path } }));
       say(`${of.user_name} is no member any more.`);
@@ -192,7 +185,13 @@ function Remove({ of, onClose }: { of: Member; onClose: () => void }) {
       onClose();
     });
   return (
-    <Dialog title={`Remove ${of.user_name}?`} onClose={onClose}>
+    <Confirm
+      title={`Remove ${of.user_name}?`}
+      verb="Remove member"
+      action={action}
+      onConfirm={remove}
+      onClose={onClose}
+    >
       <p>All keys that belong to them here are refused from now on, everywhere.</p>
       {of.user_id === me.user?.id && (
         <Notice tone="bad">
@@ -203,15 +202,6 @@ function Remove({ of, onClose }: { of: Member; onClose: () => void }) {
       {keys !== undefined && keys.items.length === 0 && <p className="faint">No key belongs to them.</p>}
       {keys !== undefined && keys.items.length > 0 && <Consequences keys={keys.items} />}
       {keys?.next != null && <p className="faint">These are the 50 that were used last.</p>}
-      {problem !== null && <Failure of={problem} />}
-      <div className="row end">
-        <button type="button" onClick={onClose}>
-          Cancel
-        </button>
-        <button type="button" className="danger primary" disabled={isBusy} onClick={remove}>
-          Remove member
-        </button>
-      </div>
-    </Dialog>
+    </Confirm>
   );
 }

@@ -5,11 +5,11 @@ import { Link, useSearchParams } from "react-router";
 import { client, paged } from "../api/client.ts";
 import { Empty, Failure, Head, Loading, Time } from "../parts/basics.tsx";
 import { Pager } from "../parts/pager.tsx";
-import { useMe } from "../session.tsx";
+import { platformOf, useMe } from "../session.tsx";
 
 export function Organizations() {
   const me = useMe();
-  const isPlatform = me.organizations.some((place) => place.kind === "platform");
+  const isPlatform = platformOf(me) !== null;
   return (
     <>
       <Head

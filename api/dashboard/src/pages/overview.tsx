@@ -1,10 +1,9 @@
 // How an organization stands: what is used, what ends soon, and what could go.
 
-import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
-import { client, type Key, type KeyQuery, paged, type Schemas } from "../api/client.ts";
-import { useUsage } from "../api/lookups.ts";
+import type { Key, KeyQuery, Schemas } from "../api/client.ts";
+import { useKeys, useUsage } from "../api/lookups.ts";
 import { Chips, Count, Failure, Head, Loading, StatusBadge, Time, useNow } from "../parts/basics.tsx";
 import { UsagePanel } from "../parts/usage.tsx";
 import { conditions, statusOf } from "../rules/status.ts";
@@ -128,17 +127,8 @@ interface ListProps {
   more: string;
 }
 
-function listKeys(org: string, query: KeyQuery) {
-  return paged(
-    client.GET("/orgs/{org_id}/api_keys", { params: { path: { org_id: org }, query: { ...query, limit: MOST } } }),
-  );
-}
-
 function KeyList({ org, title, about, none, query, only = () => true, show, more }: ListProps) {
-  const { data, error, refetch } = useQuery({
-    queryKey: ["keys", org, "overview", title, query],
-    queryFn: () => listKeys(org, query),
-  });
+  const { data, error, refetch } = useKeys(org, { ...query, limit: MOST });
   const now = useNow();
   const items = data?.items.filter(only);
   return (

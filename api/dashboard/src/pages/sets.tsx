@@ -1,4 +1,4 @@
-// Permission sets: named given to many keys and members, changed for all of them at once.
+// Permission sets: named once, given to many keys and members, changed for all of them at once.
 
 import { useQueryClient } from "@tanstack/react-query";
 import { Plus } from "lucide-react";
@@ -6,6 +6,7 @@ import { type FormEvent, useState } from "react";
 import { client, done, type PermissionSet } from "../api/client.ts";
 import { useSetList } from "../api/lookups.ts";
 import { Chips, Empty, Failure, Head, Loading, Notice, Time } from "../parts/basics.tsx";
+import { Confirm } from "../parts/confirm.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
 import { PermissionPicker } from "../parts/permission-picker.tsx";
@@ -31,9 +32,7 @@ export function Sets() {
       <Head title="Permission sets" about="Give the same permissions to many keys, and change them in one place.">
         {add}
       </Head>
-      {!can("permission_sets:read") && (
-        <p className="faint">Permission sets are for those who hold permission_sets:read.</p>
-      )}
+      {!mayRead && <p className="faint">Permission sets are for those who hold permission_sets:read.</p>}
       {error !== null && <Failure of={error} retry={refetch} />}
       {mayRead && sets === undefined && error === null && <Loading what="Loading permission sets" />}
       {sets !== undefined && (
@@ -160,9 +159,9 @@ function Remove({ of, onClose }: { of: PermissionSet; onClose: () => void }) {
   const queries = useQueryClient();
   const say = useSay();
   const [detach, setDetach] = useState(false);
-  const { isBusy, problem, run } = useAction();
+  const action = useAction();
   const remove = () =>
-    run(async () => {
+    action.run(async () => {
       const params = { path: { org_id: org, set_id: of.id }, query: { detach } };
       await done(client.DELETE("/orgs/{org_id}/permission_sets/{set_id}", { params }));
       say(`${of.name} is deleted.`);
@@ -170,21 +169,12 @@ function Remove({ of, onClose }: { of: PermissionSet; onClose: () => void }) {
       onClose();
     });
   return (
-    <Dialog title={`Delete ${of.name}?`} onClose={onClose}>
+    <Confirm title={`Delete ${of.name}?`} verb="Delete set" action={action} onConfirm={remove} onClose={onClose}>
       <p>A set that keys or members have is not deleted, unless you take it from them.</p>
       <label className="check">
         <input type="checkbox" checked={detach} onChange={(event) => setDetach(event.target.checked)} />
         Take it from all keys and members that have it: they lose these permissions at once
       </label>
-      {problem !== null && <Failure of={problem} />}
-      <div className="row end">
-        <button type="button" onClick={onClose}>
-          Cancel
-        </button>
-        <button type="button" className="danger primary" disabled={isBusy} onClick={remove}>
-          Delete set
-        </button>
-      </div>
-    </Dialog>
+    </Confirm>
   );
 }

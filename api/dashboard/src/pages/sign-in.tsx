@@ -2,9 +2,10 @@
 
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useRef, useState } from "react";
-import { client, done } from "../api/client.ts";
+import { client, done, Problem } from "../api/client.ts";
 import icon from "../icon.svg";
 import { Failure, Notice } from "../parts/basics.tsx";
+import { useAction } from "../parts/use-action.ts";
 import { ENDED, whoIs } from "../session.tsx";
 
 const SIGN_UP = (origin: string) => `curl -s -X POST ${origin}/auth/create-key \\
@@ -16,8 +17,7 @@ export function SignIn() {
   const queries = useQueryClient();
   // Not in the state: a text that a person types here must leave no copy behind.
   const field = useRef<HTMLInputElement>(null);
-  const [problem, setProblem] = useState<unknown>(null);
-  const [isBusy, setBusy] = useState(false);
+  const { isBusy, problem, run } = useAction();
   const [isLost, setLost] = useState(false);
 
   useEffect(() => {
@@ -26,24 +26,18 @@ export function SignIn() {
   }, []);
 
   const hasEnded = queries.getQueryData(ENDED) === true;
-  const signIn = async (event: FormEvent) => {
+  const signIn = (event: FormEvent) => {
     event.preventDefault();
     const text = field.current?.value.trim() ?? "";
     if (text === "") return;
     queries.removeQueries({ queryKey: ENDED });
-    setBusy(true);
-    setProblem(null);
-    try {
+    return run(async () => {
       await done(client.POST("/session", { headers: { Authorization: `Bearer ${text}` } }));
       if (field.current !== null) field.current.value = "";
       const me = await queries.fetchQuery({ ...whoIs, staleTime: 0 });
       // The browser has not kept the cookie.
       setLost(me === null);
-    } catch (problem) {
-      setProblem(problem);
-    } finally {
-      setBusy(false);
-    }
+    });
   };
 
   return (
@@ -92,8 +86,7 @@ export function SignIn() {
 }
 
 function SignInFailure({ of }: { of: unknown }) {
-  const isRefused = typeof of === "object" && of !== null && "status" in of && of.status === 401;
-  if (!isRefused) return <Failure of={of} />;
+  if (!(of instanceof Problem && of.status === 401)) return <Failure of={of} />;
   return (
     <div role="alert">
       <Notice tone="bad">

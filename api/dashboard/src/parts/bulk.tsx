@@ -4,9 +4,8 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { client, done, type Key, once, Problem } from "../api/client.ts";
 import { useOrganization } from "../session.tsx";
-import { Failure } from "./basics.tsx";
+import { Confirm } from "./confirm.tsx";
 import { Consequences } from "./consequences.tsx";
-import { Dialog } from "./dialog.tsx";
 import { useSay } from "./toast.tsx";
 import { useAction } from "./use-action.ts";
 
@@ -32,7 +31,7 @@ export function BulkBar({ keys, clear }: { keys: Key[]; clear: () => void }) {
           Clear selection
         </button>
       </span>
-      {asked !== null && <Confirm keys={keys} what={asked} onClose={() => setAsked(null)} onDone={clear} />}
+      {asked !== null && <Ask keys={keys} what={asked} onClose={() => setAsked(null)} onDone={clear} />}
     </section>
   );
 }
@@ -44,15 +43,16 @@ interface Props {
   onDone: () => void;
 }
 
-function Confirm({ keys, what, onClose, onDone }: Props) {
+function Ask({ keys, what, onClose, onDone }: Props) {
   const { org } = useOrganization();
   const queries = useQueryClient();
   const say = useSay();
-  const { isBusy, problem, run } = useAction();
+  const action = useAction();
   const count = counted(keys.length);
+  const verb = what === "revoke" ? "Revoke" : "Disable";
 
   const act = () =>
-    run(async () => {
+    action.run(async () => {
       try {
         const changed = await (what === "revoke" ? revoke(org, keys) : disable(org, keys));
         say(`${counted(changed)} ${what}d.`);
@@ -64,7 +64,7 @@ function Confirm({ keys, what, onClose, onDone }: Props) {
     });
 
   return (
-    <Dialog title={`${what === "revoke" ? "Revoke" : "Disable"} ${count}?`} onClose={onClose}>
+    <Confirm title={`${verb} ${count}?`} verb={`${verb} ${count}`} action={action} onConfirm={act} onClose={onClose}>
       <p>
         {what === "revoke"
           ? "Whoever uses them is refused from now on, everywhere. Revoked keys can be restored for a while; then they are gone."
@@ -72,16 +72,7 @@ function Confirm({ keys, what, onClose, onDone }: Props) {
       </p>
       <p className="small">{namesOf(keys)}</p>
       <Consequences keys={keys} />
-      {problem !== null && <Failure of={problem} />}
-      <div className="row end">
-        <button type="button" onClick={onClose}>
-          Cancel
-        </button>
-        <button type="button" className="danger primary" disabled={isBusy} onClick={act}>
-          {what === "revoke" ? "Revoke" : "Disable"} {count}
-        </button>
-      </div>
-    </Dialog>
+    </Confirm>
   );
 }
 

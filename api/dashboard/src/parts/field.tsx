@@ -25,3 +25,27 @@ export function Field({ label, hint, wrong, children }: Props) {
     </div>
   );
 }
+
+interface ChoiceProps {
+  label: string;
+  value: string;
+  /** Values with their words. */
+  of: readonly (readonly [value: string, words: string])[];
+  onChoice: (value: string) => void;
+}
+
+/** One of several. */
+export function Choice({ label, value, of, onChoice }: ChoiceProps) {
+  return (
+    <label className="field">
+      {label}
+      <select value={value} onChange={(event) => onChoice(event.target.value)}>
+        {of.map(([value, words]) => (
+          <option key={value} value={value}>
+            {words}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}

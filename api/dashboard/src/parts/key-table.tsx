@@ -104,9 +104,9 @@ export function KeyTable({ org, keys, sets, selected, select }: Props) {
   );
 }
 
-/** What the sets of a key are called. */
-export function names(key: Key, sets: PermissionSet[]): string[] {
-  return key.permission_sets.map((id) => sets.find((set) => set.id === id)?.name ?? "a permission set");
+/** What the sets of a key or a member are called. */
+export function names(of: { permission_sets: string[] }, sets: PermissionSet[]): string[] {
+  return of.permission_sets.map((id) => sets.find((set) => set.id === id)?.name ?? "a permission set");
 }
 
 /** The status, and since or until when where that says more. */

@@ -4,8 +4,8 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { client, done, type Key, Problem } from "../api/client.ts";
 import { SECOND } from "../rules/time.ts";
-import { Failure, Notice, Time } from "./basics.tsx";
-import { Dialog } from "./dialog.tsx";
+import { Notice, Time } from "./basics.tsx";
+import { Confirm } from "./confirm.tsx";
 import { useSay } from "./toast.tsx";
 import { useAction } from "./use-action.ts";
 
@@ -16,7 +16,7 @@ export function OldSecret({ org, of, mayEnd }: { org: string; of: Key; mayEnd: b
   const queries = useQueryClient();
   const say = useSay();
   const path = { org_id: org, key_id: of.id };
-  const { isBusy, problem, run } = useAction();
+  const action = useAction();
   const [isAsked, setAsked] = useState(false);
   const { data } = useQuery({
     queryKey: ["old secret", org, of.id, of.version],
@@ -31,7 +31,7 @@ export function OldSecret({ org, of, mayEnd }: { org: string; of: Key; mayEnd: b
     refetchInterval: LOOK_EVERY,
   });
   const end = () =>
-    run(async () => {
+    action.run(async () => {
       await done(client.DELETE("/orgs/{org_id}/api_keys/{key_id}/previous_secret", { params: { path } }));
       say("The old secret has ended.");
       await Promise.all([
@@ -62,21 +62,18 @@ export function OldSecret({ org, of, mayEnd }: { org: string; of: Key; mayEnd: b
         </span>
       )}
       {isAsked && (
-        <Dialog title="End the old secret now?" onClose={() => setAsked(false)}>
+        <Confirm
+          title="End the old secret now?"
+          verb="End it"
+          action={action}
+          onConfirm={end}
+          onClose={() => setAsked(false)}
+        >
           <p>
             Whoever still uses <code>{data.start}…</code> is refused from now on. It cannot be brought back. The new
             secret goes on.
           </p>
-          {problem !== null && <Failure of={problem} />}
-          <div className="row end">
-            <button type="button" onClick={() => setAsked(false)}>
-              Cancel
-            </button>
-            <button type="button" className="danger primary" disabled={isBusy} onClick={end}>
-              End it
-            </button>
-          </div>
-        </Dialog>
+        </Confirm>
       )}
     </Notice>
   );

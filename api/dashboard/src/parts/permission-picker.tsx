@@ -177,7 +177,7 @@ function FreeEntry({ held, permissions, add }: EntryProps) {
       <label htmlFor={id} className="label">
         Add a permission
       </label>
-      <div className="pair-button row">
+      <div className="row">
         <input
           ref={field}
           id={id}

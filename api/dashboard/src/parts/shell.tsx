@@ -17,7 +17,7 @@ import { NavLink, useLocation, useMatch } from "react-router";
 import { client, done, Problem } from "../api/client.ts";
 import icon from "../icon.svg";
 import { explain } from "../rules/words.ts";
-import { leave, useMe, useOrganizationName } from "../session.tsx";
+import { leave, platformOf, useMe, useOrganizationName } from "../session.tsx";
 import { useSay } from "./toast.tsx";
 import { applyTheme, storedTheme, type Theme } from "./theme.ts";
 
@@ -87,7 +87,7 @@ function Brand() {
 function Where({ org }: { org: string | undefined }) {
   const me = useMe();
   const name = useOrganizationName(org ?? "");
-  const canChoose = me.organizations.length > 1 || me.organization?.kind === "platform";
+  const canChoose = me.organizations.length > 1 || platformOf(me) !== null;
   if (canChoose) {
     return (
       <NavLink to="/organizations" className="button" end>
