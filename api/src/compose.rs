@@ -137,6 +137,8 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
     let failed = |error: &dyn fmt::Display| DatabaseError(format!("{}: {error}", config.database_shown()));
     let store = Store::connect(&settings).await.map_err(|error| failed(&error))?;
     store.migrate().await.map_err(|error| failed(&error))?;
+    // A database that is read-only for this process takes the migration, which has nothing to do, and no change after it.
+    store.is_ready().await.map_err(|outage| failed(&outage))?;
     let World { clock, entropy, has_database_time: _ } = world;
     let ports = Arc::new(store.clone());
     let keys = Arc::new(Keys::new(Ports {
@@ -232,6 +234,10 @@ struct Database(Store);
 impl Readiness for Database {
     async fn is_ready(&self) -> Result<bool, Outage> {
         self.0.is_ready().await
+    }
+
+    fn observe(&self, outage: &Outage) {
+        self.0.observe(outage);
     }
 
     fn silence(&self) -> Option<Duration> {

@@ -141,8 +141,8 @@ impl Arguments {
             database_url(&self.database_url),
             "like sqlite://claviger.db or postgres://user:password@host/database",
         );
-        let connections = number(&self.database_connections, 1..=1_000);
-        let connections = m.read("CLAVIGER_DATABASE_CONNECTIONS", connections, "a number from 1 to 1000");
+        let connections = number(&self.database_connections, 4..=1_000);
+        let connections = m.read("CLAVIGER_DATABASE_CONNECTIONS", connections, "a number from 4 to 1000");
         let database_timeout = duration(&self.database_timeout);
         let database_timeout = m.read("CLAVIGER_DATABASE_TIMEOUT", database_timeout, DURATION);
         let staleness_bound = duration(&self.staleness_bound).filter(|bound| *bound >= LEAST_BOUND);

@@ -207,6 +207,9 @@ impl<E> Edge<E> {
             Ok(response) => (response, None),
             Err(failure) => (self.render(path, &failure, text(&request_id)), Some(failure)),
         };
+        if let Some(Failure::Refused(domain::Error::Outage(outage))) = &cause {
+            self.readiness.observe(outage);
+        }
         self.decorate(response.headers_mut(), request_id);
         let took = started.elapsed();
         log(span, response.status(), took, cause.as_ref());

@@ -12,8 +12,11 @@ use crate::failure::Failure;
 /// Says whether what the service stands on is there.
 #[async_trait]
 pub trait Readiness: Send + Sync {
-    /// Whether the database answers and has the schema that this program needs.
+    /// Whether the database can be read, has the schema that this program needs, and can be written.
     async fn is_ready(&self) -> Result<bool, Outage>;
+
+    /// Takes note of an outage that a request has met.
+    fn observe(&self, outage: &Outage);
 
     /// How old what is remembered may be, while it is relied on although nothing has been heard of the changes of others for
     /// longer than usual.

@@ -47,7 +47,7 @@ impl Accounts for Store {
             .select_only()
             .column(organization::Column::Id)
             .into_tuple()
-            .one(&self.pools.read)
+            .one(&self.pools.verification)
             .await
             .map_err(Failure::from)?;
         Ok(found.is_some())
@@ -59,7 +59,7 @@ impl Accounts for Store {
         user: UserId,
     ) -> Result<Option<PermissionSet>, Outage> {
         let find = async {
-            let (db, id) = (&self.pools.read, (organization.uuid(), user.uuid()));
+            let (db, id) = (&self.pools.verification, (organization.uuid(), user.uuid()));
             let Some(row) = membership::Entity::find_by_id(id).one(db).await? else { return Ok(None) };
             let own = convert::permissions(&row.permissions, "memberships", row.user_id)?;
             let mut sets = sets_of(db, organization, Some(vec![row.user_id])).await?;
@@ -73,7 +73,7 @@ impl Accounts for Store {
     async fn find_platform(&self) -> Result<Option<OrganizationId>, Outage> {
         let platform = organization::Entity::find()
             .filter(organization::Column::Kind.eq(convert::kind_text(OrganizationKind::Platform)))
-            .one(&self.pools.read)
+            .one(&self.pools.verification)
             .await
             .map_err(Failure::from)?;
         Ok(platform.map(|row| OrganizationId::from_uuid(row.id)))
@@ -114,13 +114,14 @@ impl Store {
         organization: OrganizationId,
         user: Option<UserId>,
     ) -> Result<Option<Profile>, Failure> {
-        let Some(organization) = organization::Entity::find_by_id(organization.uuid()).one(&self.pools.read).await?
+        let Some(organization) =
+            organization::Entity::find_by_id(organization.uuid()).one(&self.pools.verification).await?
         else {
             return Ok(None);
         };
         let user = match user {
             None => None,
-            Some(user) => match user::Entity::find_by_id(user.uuid()).one(&self.pools.read).await? {
+            Some(user) => match user::Entity::find_by_id(user.uuid()).one(&self.pools.verification).await? {
                 None => return Ok(None),
                 Some(row) => Some(convert::user(row)?),
             },

@@ -32,9 +32,16 @@ const CHANNEL: &str = "claviger_changes";
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Announces what changes with the commit of the transaction that changes it.
+///
+/// On PostgreSQL it runs at least one statement, which fails where an earlier one has failed: PostgreSQL answers the `COMMIT`
+/// of an aborted transaction by rolling back, without an error, and the driver takes that for a commit.
 pub(crate) async fn announce(transaction: &DatabaseTransaction, changed: &Changed) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DbBackend::Postgres {
-        for payload in changed.payloads() {
+        let payloads = changed.payloads();
+        if payloads.is_empty() {
+            transaction.execute_unprepared("SELECT 1").await?;
+        }
+        for payload in payloads {
             transaction.execute_raw(notice(payload)).await?;
         }
     }

@@ -46,7 +46,7 @@ impl Shapes {
 
     /// Reads them anew.
     pub(crate) async fn load(&self, pools: &Pools) -> Result<(), Failure> {
-        let rows = imported_shape::Entity::find().all(&pools.read).await?;
+        let rows = imported_shape::Entity::find().all(&pools.verification).await?;
         let shapes = rows.iter().map(|row| {
             let alphabet = Alphabet::parse(&row.alphabet);
             let length = u16::try_from(row.length).ok();
@@ -120,7 +120,7 @@ impl Imports for Store {
 
     async fn adopt(&self, old: &OldHash, hash: &SecretHash, now: Timestamp) -> Result<Adopted, Outage> {
         // Most texts of a shape are no keys: those are not worth a transaction that writes.
-        let found = claims(&self.pools.read, old).await.map_err(Outage::from)?;
+        let found = claims(&self.pools.verification, old).await.map_err(Outage::from)?;
         match found.as_slice() {
             [] => return Ok(Adopted::No),
             // Somebody has just shown it, here or elsewhere: it is to be found.

@@ -150,6 +150,7 @@ impl Ledger {
             Err(lost) => Some(lost),
         };
         if let Some(Lost { failure, mut asks }) = lost {
+            self.pools.health.observe(&failure);
             // Who queued meanwhile would wait for the same.
             while let Ok(ask) = self.queue.try_recv() {
                 asks.push(ask);

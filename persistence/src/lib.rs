@@ -17,6 +17,7 @@ mod families;
 mod feed;
 mod figures;
 mod freshness;
+mod health;
 mod imports;
 mod last_admin;
 mod ledger;
@@ -69,7 +70,6 @@ use crate::{
     figures::Figures,
     freshness::Freshness,
     notice::Changed,
-    outage::Failure,
     snapshots::{READERS, Snapshots},
     states::States,
 };
@@ -127,6 +127,7 @@ impl Store {
         watched(&workers, &ended, feed.run(stop.clone()));
         watched(&workers, &ended, ledger.run(stop.clone()));
         watched(&workers, &ended, usage.clone().run(pools.clone(), stop.clone()));
+        watched(&workers, &ended, pools.health.clone().monitor(pools.clone(), stop.clone()));
         let store = Self {
             pools,
             caps: settings.caps,
@@ -166,12 +167,17 @@ impl Store {
         schema::newest()
     }
 
-    /// Whether the database answers and has the schema that this program needs.
+    /// Whether the database can be read, has the schema that this program needs, and can be written.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database cannot be read or written.
     pub async fn is_ready(&self) -> Result<bool, Outage> {
-        schema::is_current(&self.pools.read).await.map_err(|error| Failure::from(error).into())
+        self.pools.health.probe(&self.pools).await.map_err(|failure| Outage::Unavailable(Box::new(failure)))
+    }
+
+    /// Takes note of a failure that was told to a request: it may be the first sign of a storage that fails.
+    pub fn observe(&self, outage: &Outage) {
+        self.pools.health.observe_outage(outage);
     }
 
     /// Forgets every key that is remembered, after a change that was not made through this value.
@@ -195,9 +201,7 @@ impl Store {
     pub async fn close(&self) {
         self.stop.cancel();
         self.workers.wait().await;
-        // A pool that is shared is closed by the first call; neither call can fail in a way that matters now.
-        let _ = self.pools.read.clone().close().await;
-        let _ = self.pools.write.clone().close().await;
+        self.pools.close().await;
     }
 }
 

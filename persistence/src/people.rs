@@ -27,11 +27,11 @@ const STANDINGS: u64 = 1_000;
 #[async_trait]
 impl People for Store {
     async fn find(&self, identity: &Identity) -> Result<Option<Known>, Outage> {
-        Ok(by_identity(&self.pools.read, identity).await?)
+        Ok(by_identity(&self.pools.verification, identity).await?)
     }
 
     async fn user(&self, user: UserId) -> Result<Option<User>, Outage> {
-        let row = user::Entity::find_by_id(user.uuid()).one(&self.pools.read).await.map_err(Failure::from)?;
+        let row = user::Entity::find_by_id(user.uuid()).one(&self.pools.verification).await.map_err(Failure::from)?;
         Ok(row.map(convert::user).transpose().map_err(Failure::from)?)
     }
 
@@ -47,7 +47,7 @@ impl People for Store {
     }
 
     async fn standings(&self, user: UserId, only: Option<OrganizationId>) -> Result<Vec<Standing>, Outage> {
-        Ok(standings(&self.pools.read, user, only).await?)
+        Ok(standings(&self.pools.verification, user, only).await?)
     }
 }
 

@@ -44,7 +44,8 @@ impl Sessions for Store {
     }
 
     async fn find(&self, session: SessionId) -> Result<Option<Session>, Outage> {
-        let row = session::Entity::find_by_id(session.uuid()).one(&self.pools.read).await.map_err(Failure::from)?;
+        let row =
+            session::Entity::find_by_id(session.uuid()).one(&self.pools.verification).await.map_err(Failure::from)?;
         Ok(row.map(convert::session).transpose().map_err(Failure::from)?)
     }
 

@@ -7,7 +7,7 @@ use prometheus::{
     core::{Collector, Desc},
     proto::MetricFamily,
 };
-use sea_orm::DbBackend;
+use sea_orm::{DatabaseConnection, DbBackend};
 
 use crate::{connect::Pools, freshness::Freshness, snapshots::Snapshots};
 
@@ -67,16 +67,20 @@ impl States {
 
     /// Each pool's name, its open connections, and the idle ones among them.
     fn pools(&self) -> Vec<(&'static str, u32, usize)> {
-        if self.pools.write.get_database_backend() == DbBackend::Postgres {
-            let all = self.pools.write.get_postgres_connection_pool();
-            return vec![("all", all.size(), all.num_idle())];
+        let Pools { write, ledger, verification, read, .. } = &self.pools;
+        let pools = [("write", write), ("verification", verification), ("read", read)];
+        if write.get_database_backend() == DbBackend::Postgres {
+            let count = |(name, pool): (&'static str, &DatabaseConnection)| {
+                let pool = pool.get_postgres_connection_pool();
+                (name, pool.size(), pool.num_idle())
+            };
+            return pools.into_iter().chain([("ledger", ledger)]).map(count).collect();
         }
-        let pools = [("write", &self.pools.write), ("read", &self.pools.read)];
-        let counts = pools.map(|(name, pool)| {
+        let count = |(name, pool): (&'static str, &DatabaseConnection)| {
             let pool = pool.get_sqlite_connection_pool();
             (name, pool.size(), pool.num_idle())
-        });
-        counts.to_vec()
+        };
+        pools.into_iter().map(count).collect()
     }
 }
 

@@ -33,9 +33,11 @@ impl Store {
                 };
                 let outcome = retry::in_time(pools.change_timeout, work).await?;
                 commit(transaction, &pools).await?;
+                pools.confirm_commit()?;
                 Ok(outcome)
             };
-            retry::until_it_stands(pools.change_timeout, attempt).await
+            let outcome = retry::until_it_stands(pools.change_timeout, attempt).await;
+            outcome.inspect_err(|failure| pools.health.observe(failure))
         });
         match whole.await {
             Ok(outcome) => outcome,
@@ -64,3 +66,6 @@ impl Drop for Attempt<'_> {
         self.snapshots.forget(&self.changed);
     }
 }
+
+#[cfg(test)]
+mod tests;

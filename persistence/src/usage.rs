@@ -108,6 +108,7 @@ impl Book {
             };
             let spread = if is_last { Duration::ZERO } else { SPREAD };
             if let Err(error) = self.flush(&pools, spread).await {
+                pools.health.observe_outage(&error);
                 tracing::warn!(target: "claviger", %error, "uses could not be written, they are kept for the next time");
             }
             if is_last {
@@ -164,7 +165,7 @@ impl Book {
                 *organizations.entry((*hour, *organization, *outcome)).or_default() += count;
             }
             let write = async || {
-                let transaction = pools.begin().await?;
+                let transaction = pools.begin_counting().await?;
                 hours::add(&transaction, Of::Keys, &keys).await?;
                 hours::add(&transaction, Of::Organizations, &organizations).await?;
                 Ok(transaction.commit().await?)
@@ -185,7 +186,7 @@ impl Book {
         let ending: Vec<([u8; 32], Timestamp)> = std::mem::take(&mut *lock(&self.ending)).into_iter().collect();
         for (place, chunk) in ending.chunks(CHUNK).enumerate() {
             let write = async || {
-                let transaction = pools.begin().await?;
+                let transaction = pools.begin_counting().await?;
                 for (hash, last) in chunk {
                     rotation::used(&transaction, hash, *last).await?;
                 }
@@ -252,7 +253,7 @@ async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), Outage> {
     let counts = chunk.iter().map(|(_, uses)| Some(convert::number(uses.count))).collect();
     let lasts = chunk.iter().map(|(_, uses)| Some(uses.last.millis())).collect();
     let set = Set::new(ids, vec![("count", counts), ("last", lasts)]);
-    let backend = pools.write.get_database_backend();
+    let backend = pools.ledger.get_database_backend();
     let statement = set.update(
         backend,
         "request_count = request_count + s.count, \
@@ -260,7 +261,7 @@ async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), Outage> {
         "",
         "",
     );
-    let write = async || Ok::<_, Failure>(pools.write.execute_raw(statement.clone()).await?);
+    let write = async || Ok::<_, Failure>(pools.ledger.execute_raw(statement.clone()).await?);
     retry::in_time(pools.timeout, retry::until_it_stands(pools.timeout, write)).await?;
     Ok(())
 }

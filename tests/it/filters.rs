@@ -80,7 +80,7 @@ async fn each_condition_chooses() {
     let unused = async |before: &str| count(&format!("user=none&last_used_before=2026-11-21T{before}Z")).await;
     assert_eq!((unused("08:00:10").await, unused("08:00:11").await), (4, 5), "never used is used before");
     assert_eq!(count("user=none&last_used_before=1970-01-01T00:00:00Z").await, 4);
-    assert_eq!((count("used=true").await, count("user=none&used=false").await), (1, 4));
+    assert_eq!((count("user=none&used=true").await, count("user=none&used=false").await), (1, 4));
     assert_eq!(count("expires_before=2026-11-21T08:00:05Z").await, 0);
     assert_eq!(count("expires_before=2026-11-21T08:00:05.001Z").await, 1);
     for (query, name) in [

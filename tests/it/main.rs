@@ -48,6 +48,7 @@ mod rotation_rules;
 mod sessions;
 mod shutdown;
 mod signing_keys;
+mod storage;
 mod token_matrix;
 mod tokens;
 mod usage;

@@ -42,6 +42,22 @@ impl TestApp {
         self.execute(&statement).await;
     }
 
+    /// Removes what [`TestApp::copy_key`] has made.
+    pub async fn remove_copies(&self) {
+        self.execute("DELETE FROM api_keys WHERE id NOT IN (SELECT api_key_id FROM api_key_secrets)").await;
+    }
+
+    /// Copies what is in the write-ahead log into an SQLite file.
+    pub async fn checkpoint(&self) {
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+    }
+
+    /// Makes an SQLite file as small as it can be.
+    pub async fn vacuum(&self) {
+        self.execute("VACUUM").await;
+        self.checkpoint().await;
+    }
+
     /// As an older version left them: what secrets begin with is not known.
     pub async fn forget_starts(&self) {
         self.execute("UPDATE api_key_secrets SET start = NULL").await;
@@ -80,6 +96,26 @@ impl TestApp {
         }
         self.execute("CREATE TABLE from_a_newer_version (id BIGINT PRIMARY KEY)").await;
         self.newer_step("m29991231_000001_x").await;
+    }
+
+    /// Ends the server's side of every connection that runs or waits in a transaction. Answers how many those were.
+    pub async fn end_open_transactions(&self) -> i64 {
+        let sql = "SELECT count(pg_terminate_backend(pid)) AS ended FROM pg_stat_activity WHERE datname = current_database() \
+                   AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND wait_event_type = 'Lock'";
+        let database = Database::connect(self.database.url()).await.expect("the database is there");
+        let row = database.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.expect("a row");
+        let ended = row.expect("one row").try_get("", "ended").expect("a number");
+        database.close().await.expect("the connection ends");
+        ended
+    }
+
+    /// Another transaction that has the row of an organization locked until the value is dropped.
+    pub async fn lock_organization(&self, org_id: &str) -> DatabaseTransaction {
+        let database = Database::connect(self.database.url()).await.expect("the database is there");
+        let transaction = database.begin().await.expect("a transaction");
+        let sql = format!("SELECT id FROM organizations WHERE id = {} FOR UPDATE", self.id(org_id));
+        transaction.execute_unprepared(&sql).await.expect("locked");
+        transaction
     }
 
     /// Somebody else writes to the database, on SQLite, until the connection that comes back is closed.

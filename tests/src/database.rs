@@ -81,6 +81,12 @@ impl TestDatabase {
         &self.url
     }
 
+    /// The file of an SQLite database.
+    #[must_use]
+    pub fn file(&self) -> &std::path::Path {
+        std::path::Path::new(self.url.strip_prefix("sqlite://").expect("a file"))
+    }
+
     /// The same database by another address of its server.
     #[must_use]
     pub fn url_by(&self, address: std::net::SocketAddr) -> String {

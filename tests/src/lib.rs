@@ -14,6 +14,7 @@ mod process;
 mod provider;
 mod proxy;
 pub mod revocation;
+mod small_disk;
 mod world;
 
 pub use aging::{AuditEvent, Holder, Tampering};
@@ -23,5 +24,6 @@ pub use database::TestDatabase;
 pub use postgres::PostgresServer;
 pub use process::{Process, binary};
 pub use provider::{Provider, SigningKey, written};
-pub use proxy::{Flow, Proxy};
+pub use proxy::{CommitCut, Flow, Proxy};
+pub use small_disk::SmallDisk;
 pub use world::TestClock;

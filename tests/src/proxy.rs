@@ -31,11 +31,24 @@ pub enum Flow {
     Lost,
 }
 
+/// When the connection breaks on which the next `COMMIT` is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitCut {
+    /// Before the server gets it.
+    Before,
+    /// When the server has answered it, before its client hears of that.
+    After,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Way {
     all: Flow,
     feed: Flow,
+    commit: Option<CommitCut>,
 }
+
+/// A simple query of PostgreSQL's protocol, as drivers end transactions.
+const COMMIT: &[u8] = b"COMMIT\0";
 
 /// Forwards connections to one address.
 pub struct Proxy {
@@ -60,7 +73,7 @@ impl Proxy {
         let (ways, counting) = (way.clone(), counts.clone());
         spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let connection = Connection { way: ways.clone(), is_feed: Arc::default() };
+                let connection = Connection { way: ways.clone(), is_feed: Arc::default(), is_ending: Arc::default() };
                 let counts = counting.clone();
                 spawn(async move {
                     let open = counts.open.fetch_add(1, Ordering::SeqCst) + 1;
@@ -80,7 +93,18 @@ impl Proxy {
 
     /// Does this with the bytes of the change feed, and forwards the others.
     pub fn feed(&self, flow: Flow) {
-        self.way.send_modify(|way| *way = Way { all: Flow::Whole, feed: flow });
+        self.way.send_modify(|way| *way = Way { feed: flow, ..Way::default() });
+    }
+
+    /// Breaks the connection on which the next transaction is committed, and no other one.
+    pub fn cut_at_commit(&self, cut: CommitCut) {
+        self.way.send_modify(|way| way.commit = Some(cut));
+    }
+
+    /// Whether the cut of [`Proxy::cut_at_commit`] is still to come.
+    #[must_use]
+    pub fn is_commit_awaited(&self) -> bool {
+        self.way.borrow().commit.is_some()
     }
 
     /// Forwards again.
@@ -99,6 +123,8 @@ impl Proxy {
 struct Connection {
     way: Arc<watch::Sender<Way>>,
     is_feed: Arc<AtomicBool>,
+    /// Breaks with the next bytes of the server.
+    is_ending: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -109,13 +135,18 @@ impl Connection {
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
         let mut ways = self.way.subscribe();
         tokio::select! {
-            outcome = self.pump(from_client, to_server) => outcome,
-            outcome = self.pump(from_server, to_client) => outcome,
+            outcome = self.pump(from_client, to_server, true) => outcome,
+            outcome = self.pump(from_server, to_client, false) => outcome,
             _ = ways.wait_for(|way| self.flow(*way) == Flow::Cut) => Ok(()),
         }
     }
 
-    async fn pump(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+    async fn pump(
+        &self,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        is_from_client: bool,
+    ) -> io::Result<()> {
         let (mut buffer, mut is_lost) = (vec![0; 65_536], false);
         loop {
             let count = from.read(&mut buffer).await?;
@@ -124,6 +155,18 @@ impl Connection {
             }
             if buffer[..count].windows(6).any(|bytes| bytes == b"LISTEN") {
                 self.is_feed.store(true, Ordering::SeqCst);
+            }
+            if !is_from_client && self.is_ending.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+            if is_from_client && buffer[..count].windows(COMMIT.len()).any(|bytes| bytes == COMMIT) {
+                let mut cut = None;
+                self.way.send_modify(|way| cut = way.commit.take());
+                match cut {
+                    Some(CommitCut::Before) => return Ok(()),
+                    Some(CommitCut::After) => self.is_ending.store(true, Ordering::SeqCst),
+                    None => {}
+                }
             }
             let way = *self.way.borrow();
             match self.flow(way) {

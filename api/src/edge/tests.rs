@@ -13,6 +13,8 @@ impl Readiness for NoDatabase {
         Ok(true)
     }
 
+    fn observe(&self, _: &Outage) {}
+
     fn silence(&self) -> Option<Duration> {
         None
     }

@@ -70,7 +70,7 @@ impl Ledger {
 
     /// One statement. Answers the keys for which the guard held, each with when it was written.
     async fn write(&self, guesses: &[Guess], now: Option<Timestamp>) -> Result<HashMap<Uuid, Timestamp>, Failure> {
-        let backend = self.pools.write.get_database_backend();
+        let backend = self.pools.ledger.get_database_backend();
         let column = |value: &dyn Fn(&Guess) -> Option<i64>| guesses.iter().map(value).collect::<Vec<_>>();
         let after = |value: fn(&domain::quota::Quota) -> Option<i64>| column(&|guess| value(&guess.served.after.quota));
         let before = |value: fn(&domain::quota::Quota) -> Option<i64>| column(&|guess| value(&guess.before.quota));
@@ -106,7 +106,8 @@ impl Ledger {
              AND api_keys.window_start IS NOT DISTINCT FROM s.was_start AND api_keys.window_count = s.was_count"
         );
         let returning = "RETURNING api_keys.id AS id, last_request_at AS at";
-        let rows = self.pools.write.query_all_raw(set.update(backend, &assignments(clock), &guard, returning)).await?;
+        let rows = self.pools.ledger.query_all_raw(set.update(backend, &assignments(clock), &guard, returning)).await?;
+        self.pools.confirm_commit()?;
         let written = rows.iter().map(|row| {
             let (id, at): (Uuid, i64) = (row.try_get("", "id")?, row.try_get("", "at")?);
             Ok((id, Timestamp::from_millis(at)))

@@ -50,7 +50,7 @@ impl Ledger {
 
     /// One transaction. A key that is not in the answer is gone.
     async fn transact(&self, batch: &Batch) -> Result<BTreeMap<Uuid, Served>, Failure> {
-        let transaction = self.pools.begin().await?;
+        let transaction = self.pools.begin_counting().await?;
         let now = match &self.clock {
             Some(clock) => Expr::value(clock.now().millis()),
             None => Expr::cust(DATABASE_TIME),
@@ -81,6 +81,7 @@ impl Ledger {
             let set = Set::new(uses.ids, NAMES.into_iter().zip(uses.columns).collect());
             transaction.execute_raw(set.update(backend, &assignments("s.now"), "", "")).await?;
             transaction.commit().await?;
+            self.pools.confirm_commit()?;
         }
         Ok(served)
     }

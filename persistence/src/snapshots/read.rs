@@ -69,7 +69,7 @@ fn select(backend: DbBackend) -> String {
 
 impl Reader {
     pub(super) fn new(pools: Pools, commons: Arc<Commons>) -> Self {
-        let backend = pools.read.get_database_backend();
+        let backend = pools.verification.get_database_backend();
         let hashes = match backend {
             DbBackend::Postgres => "(SELECT decode(value, 'hex') FROM jsonb_array_elements_text($1::jsonb))",
             _ => "(SELECT unhex(value) FROM json_each(?))",
@@ -81,9 +81,9 @@ impl Reader {
     pub(super) async fn read(&self, hashes: &[SecretHash]) -> Result<Found, Failure> {
         let hashes: Vec<String> = hashes.iter().map(convert::hash_text).collect();
         let json = format!("[\"{}\"]", hashes.join("\",\""));
-        let backend = self.pools.read.get_database_backend();
+        let backend = self.pools.verification.get_database_backend();
         let statement = Statement::from_sql_and_values(backend, &self.sql, [Value::from(json)]);
-        let rows = tokio::time::timeout(self.pools.timeout, self.pools.read.query_all_raw(statement));
+        let rows = tokio::time::timeout(self.pools.timeout, self.pools.verification.query_all_raw(statement));
         let rows = rows.await.map_err(|_| Failure::Timeout)??;
         let mut found = HashMap::with_capacity(rows.len());
         for row in rows {
