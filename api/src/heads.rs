@@ -25,7 +25,8 @@ pub async fn tell(log: Arc<AuditLog>, keyring: Option<Arc<Keyring>>, clock: Arc<
             () = stop.cancelled() => true,
         };
         let now = clock.now();
-        match log.grown(since.plus_millis(-AGAIN)).await {
+        // A clock that was ahead and is right again must not hide what grows now.
+        match log.grown(since.min(now).plus_millis(-AGAIN)).await {
             Ok(heads) => {
                 since = now;
                 for head in heads {

@@ -26,6 +26,26 @@ impl Timestamp {
         if millis < 0 { 0 } else { millis.unsigned_abs() }
     }
 
+    /// Whether a period of `length` milliseconds that began at `start` is over at this moment. A period that begins further
+    /// ahead than its own length is over, too: the clock that set its start was wrong.
+    #[must_use]
+    pub const fn is_after_period(self, start: Self, length: u64) -> bool {
+        let millis = self.0.saturating_sub(start.0);
+        if millis < 0 { millis.unsigned_abs() > length } else { millis.unsigned_abs() >= length }
+    }
+
+    /// Milliseconds from this moment until the end of a period of `length` milliseconds that began at `start`; 0 where it
+    /// has ended.
+    #[must_use]
+    pub const fn millis_to_end_of(self, start: Self, length: u64) -> u64 {
+        let millis = self.0.saturating_sub(start.0);
+        if millis < 0 {
+            length.saturating_add(millis.unsigned_abs())
+        } else {
+            length.saturating_sub(millis.unsigned_abs())
+        }
+    }
+
     /// This moment, or `end` where that is sooner. `None`: there is no end.
     #[must_use]
     pub fn no_later_than(self, end: Option<Self>) -> Self {

@@ -177,8 +177,12 @@ pub struct KeyChanges {
     pub remaining: Change<u64>,
     /// The refill.
     pub refill: Change<Refill>,
-    /// The window's rule; the running window goes on.
+    /// Whether the time of the last refill is forgotten, because the interval is another one.
+    pub restarts_refill: bool,
+    /// The window's rule.
     pub rate_limit: Change<RateLimit>,
+    /// Whether the running window ends, because its rule is another one.
+    pub restarts_window: bool,
 }
 
 /// Counts uses of metered keys, exactly and durably.

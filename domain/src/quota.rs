@@ -51,7 +51,7 @@ pub struct Tally {
 /// How far limits are used at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// The moment: never before the window's beginning or the last refill.
+    /// The moment.
     now: Timestamp,
     /// Whether a refill is due, and counted in.
     is_refilled: bool,
@@ -84,21 +84,38 @@ impl Quota {
     /// How far they are used at `now`.
     #[must_use]
     pub fn standing(&self, now: Timestamp) -> Standing {
-        // A clock that went back must not open a new window nor refill twice.
-        let now = [self.window_start, self.last_refill_at].into_iter().flatten().fold(now, Ord::max);
-        let refill = self.refill.filter(|refill| {
-            // A refill that was set after the last one begins its own first interval.
-            let begin = self.last_refill_at.map_or(refill.since, |last| last.max(refill.since));
-            now.millis_since(begin) >= refill.interval
-        });
+        let refill = self.refill.filter(|refill| self.is_refill_due(*refill, now));
         let window = self.rate_limit.map(|limit| {
-            let running = self.window_start.filter(|start| now.millis_since(*start) < limit.window);
+            // A clock that went back a little opens no new window. A start that is further ahead than a window was set by a
+            // clock that was wrong, and would block the key until that time comes.
+            let running = self.window_start.filter(|start| !now.is_after_period(*start, limit.window));
             let (start, used) = running.map_or((now, 0), |start| (start, self.window_count));
-            let ends_in = limit.window.saturating_sub(now.millis_since(start));
+            let ends_in = now.millis_to_end_of(start, limit.window);
             Window { start, used, left: limit.max.saturating_sub(used), ends_in }
         });
         let remaining = refill.map(|refill| refill.amount).or(self.remaining);
         Standing { now, is_refilled: refill.is_some(), remaining, window }
+    }
+
+    /// The interval begins with the last refill, or when the refill was set, whichever is later. A time that is further ahead
+    /// than an interval was set by a clock that was wrong, and does not count.
+    fn is_refill_due(&self, refill: Refill, now: Timestamp) -> bool {
+        let is_plausible = |time: &Timestamp| time.millis_since(now) <= refill.interval;
+        let begin = [self.last_refill_at, Some(refill.since)].into_iter().flatten().filter(is_plausible).max();
+        begin.is_none_or(|begin| now.is_after_period(begin, refill.interval))
+    }
+
+    /// The quota as a use at `now` finds it: a refill that is due has been made, and a window that is over has begun anew.
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> Self {
+        self.standing(now).apply_to(*self)
+    }
+
+    /// Milliseconds from `now` until the window ends in which the last use was counted.
+    #[must_use]
+    pub fn window_ends_in(&self, now: Timestamp) -> Option<u64> {
+        let limit = self.rate_limit?;
+        Some(self.window_start.map_or(0, |start| now.millis_to_end_of(start, limit.window)))
     }
 
     /// Begins to serve uses at `now`.
@@ -109,6 +126,17 @@ impl Quota {
 }
 
 impl Standing {
+    /// The quota of which this is the state, with a refill that is due and a window that begins anew.
+    fn apply_to(self, before: Quota) -> Quota {
+        Quota {
+            remaining: self.remaining,
+            last_refill_at: if self.is_refilled { Some(self.now) } else { before.last_refill_at },
+            window_start: self.window.map_or(before.window_start, |window| Some(window.start)),
+            window_count: self.window.map_or(before.window_count, |window| window.used),
+            ..before
+        }
+    }
+
     /// Whether so much remains.
     pub fn check_remaining(&self, cost: u64) -> Result<(), Refusal> {
         match self.remaining {
@@ -152,17 +180,7 @@ impl Tally {
     /// The quota afterwards; as it was where none was served.
     #[must_use]
     pub fn after(&self) -> Quota {
-        let Standing { now, is_refilled, remaining, window } = self.standing;
-        if self.admitted == 0 {
-            return self.before;
-        }
-        Quota {
-            remaining,
-            last_refill_at: if is_refilled { Some(now) } else { self.before.last_refill_at },
-            window_start: window.map_or(self.before.window_start, |window| Some(window.start)),
-            window_count: window.map_or(self.before.window_count, |window| window.used),
-            ..self.before
-        }
+        if self.admitted == 0 { self.before } else { self.standing.apply_to(self.before) }
     }
 }
 

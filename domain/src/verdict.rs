@@ -25,6 +25,8 @@ pub struct Valid {
     pub key: Arc<Snapshot>,
     /// What this use left of its limits.
     pub quota: Quota,
+    /// Milliseconds until the window ends in which this use was counted, where there is a rate limit.
+    pub window_ends_in: Option<u64>,
     /// Verifies that found it good, this one included. For an unmetered key: as far as this process knows.
     pub request_count: u64,
     /// When that was last.

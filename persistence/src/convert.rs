@@ -178,6 +178,7 @@ pub(crate) fn api_key_row(key: &ApiKey) -> api_key::ActiveModel {
 pub(crate) fn changes_row(changes: &KeyChanges, version: u64, now: Timestamp) -> api_key::ActiveModel {
     let refill = |part: fn(Refill) -> i64| column(changes.refill.map(part));
     let rate_limit = |part: fn(RateLimit) -> i64| column(changes.rate_limit.map(part));
+    let forgotten = |is_forgotten: bool| if is_forgotten { Set(None) } else { ActiveValue::NotSet };
     api_key::ActiveModel {
         name: column(changes.name.clone().map(|name| name.as_str().to_owned())),
         enabled: changes.enabled.map_or(ActiveValue::NotSet, Set),
@@ -191,8 +192,11 @@ pub(crate) fn changes_row(changes: &KeyChanges, version: u64, now: Timestamp) ->
         refill_amount: refill(|refill| number(refill.amount)),
         refill_interval: refill(|refill| number(refill.interval)),
         refill_since: refill(|refill| refill.since.millis()),
+        last_refill_at: forgotten(changes.restarts_refill),
         rate_limit_max: rate_limit(|limit| number(limit.max)),
         rate_limit_window: rate_limit(|limit| number(limit.window)),
+        window_start: forgotten(changes.restarts_window),
+        window_count: if changes.restarts_window { Set(0) } else { ActiveValue::NotSet },
         version: Set(number(version.saturating_add(1))),
         updated_at: Set(now.millis()),
         ..api_key::ActiveModel::default()

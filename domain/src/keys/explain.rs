@@ -118,7 +118,7 @@ impl Keys {
             return Ok(Explanation { key: None, quota: Quota::default(), checks: vec![unknown], now });
         };
         let checks = checks(&key, &current.quota, &question, now);
-        Ok(Explanation { key: Some(key), quota: current.quota, checks, now })
+        Ok(Explanation { key: Some(key), quota: current.quota.at(now), checks, now })
     }
 }
 

@@ -250,6 +250,9 @@ impl KeyPatch {
     /// The changes that the patch means for the key as it is.
     fn against(self, current: &ApiKey, now: Timestamp) -> Result<KeyChanges, Error> {
         let (remaining, refill) = self.quota_changes(current, now)?;
+        let start_of_interval = |refill: Option<Refill>| refill.map(|refill| (refill.interval, refill.since));
+        let (refill_before, limit_before) = (current.quota.refill, current.quota.rate_limit);
+        let rate_limit = self.rate_limit.against(limit_before);
         let begin = self.not_before.apply(current.not_before);
         let is_about_time = !(self.not_before.is_keep() && self.expires_at.is_keep());
         let end = self.expires_at.apply(current.expires_at);
@@ -272,12 +275,15 @@ impl KeyPatch {
             sets: self.sets,
             remaining,
             refill,
-            rate_limit: self.rate_limit.against(current.quota.rate_limit),
+            restarts_refill: start_of_interval(refill.apply(refill_before)) != start_of_interval(refill_before),
+            rate_limit,
+            restarts_window: rate_limit.apply(limit_before) != limit_before,
         })
     }
 
     /// Amount and interval come together on the resulting key; clearing what remains clears the refill; a refill without
-    /// anything remaining starts it at the amount.
+    /// anything remaining starts it at the amount. Another interval begins now; another amount alone leaves the interval that
+    /// runs.
     fn quota_changes(&self, current: &ApiKey, now: Timestamp) -> Result<(Change<u64>, Change<Refill>), Error> {
         let before = current.quota.refill.filter(|_| self.remaining != Change::Clear);
         let amount = self.refill_amount.apply(before.map(|refill| refill.amount));
@@ -285,7 +291,8 @@ impl KeyPatch {
         let after = match (amount, interval) {
             (None, None) => None,
             (Some(amount), Some(interval)) => {
-                Some(Refill { amount, interval, since: before.map_or(now, |refill| refill.since) })
+                let same = before.filter(|refill| refill.interval == interval);
+                Some(Refill { amount, interval, since: same.map_or(now, |refill| refill.since) })
             }
             (None, Some(_)) => return Err(Error::RefillWithout(RefillPart::Amount)),
             (Some(_), None) => return Err(Error::RefillWithout(RefillPart::Interval)),

@@ -119,7 +119,9 @@ impl Keys {
                     self.note(&key, 0, at);
                 }
                 let last_request_at = key.uses().last().max(Some(at));
-                Step::Decided(Verdict::Valid(Valid { key, quota, request_count, last_request_at }))
+                // By the clock that counted this use.
+                let window_ends_in = quota.window_ends_in(at);
+                Step::Decided(Verdict::Valid(Valid { key, quota, window_ends_in, request_count, last_request_at }))
             }
             Spent::Refused(refusal) => self.refuse(key, refusal, self.now()),
             Spent::Changed => {
@@ -157,7 +159,8 @@ impl Keys {
                 self.note(&key, 1, now);
                 let (request_count, last_request_at) = (key.uses().count(), key.uses().last());
                 let quota = key.quota();
-                Step::Decided(Verdict::Valid(Valid { key, quota, request_count, last_request_at }))
+                let window_ends_in = None;
+                Step::Decided(Verdict::Valid(Valid { key, quota, window_ends_in, request_count, last_request_at }))
             }
         }
     }

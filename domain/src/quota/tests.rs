@@ -76,7 +76,11 @@ fn a_window_begins_with_its_first_use() {
     assert_eq!((again.admitted, again.refused), (0, Some(Refusal::RateLimited { try_again_in: 1 })));
     assert_eq!(again.after, spend.after, "a refused use does not prolong the window");
     assert_eq!(spend.after.spend(1, at(1_300)).after.window_start, Some(at(1_300)));
-    assert_eq!(spend.after.spend(1, at(-9_000)).admitted, 0, "a clock that goes back opens no window");
+    let back = spend.after.spend(1, at(-700));
+    let refused = Some(Refusal::RateLimited { try_again_in: 2_000 });
+    assert_eq!((back.admitted, back.refused), (0, refused), "a clock that goes back a window's length opens no window");
+    let far_back = spend.after.spend(5, at(-701));
+    assert_eq!((far_back.admitted, far_back.after.window_start), (2, Some(at(-701))), "a start further ahead is over");
 }
 
 #[test]
@@ -91,6 +95,37 @@ fn used_up_comes_before_rate_limited() {
     assert_eq!(more.spend(1, at(0)).after.remaining, Some(5), "a rate-limited use costs nothing");
 }
 
+#[test]
+fn a_refill_that_a_wrong_clock_made_does_not_block_the_next() {
+    const YEAR: i64 = 365 * 24 * 60 * 60 * 1_000;
+    let refill = Refill { amount: 3, interval: 1_000, since: at(0) };
+    let ahead = Quota { refill: Some(refill), last_refill_at: Some(at(YEAR)), ..remaining(0) };
+    let spend = ahead.spend(9, at(1_000));
+    assert_eq!((spend.admitted, spend.after.last_refill_at), (3, Some(at(1_000))));
+    assert_eq!(spend.after.spend(9, at(1_999)).admitted, 0, "one interval, one refill");
+    // Where the refill was set by that clock, each interval has one refill all the same.
+    let refill = Refill { since: at(YEAR), ..refill };
+    let set_ahead = Quota { refill: Some(refill), last_refill_at: None, ..remaining(0) };
+    let spend = set_ahead.spend(9, at(5_000));
+    assert_eq!((spend.admitted, spend.after.spend(9, at(5_999)).admitted), (3, 0));
+    assert_eq!(spend.after.spend(9, at(6_000)).admitted, 3);
+    let near = Quota { refill: Some(Refill { since: at(1_000), ..refill }), ..set_ahead };
+    assert_eq!(near.spend(9, at(0)).admitted, 0, "a little ahead is plausible");
+}
+
+#[test]
+fn what_is_found_at_a_moment_is_what_a_use_would_find() {
+    let refill = Refill { amount: 3, interval: 1_000, since: at(0) };
+    let rate_limit = Some(RateLimit { max: 2, window: 500 });
+    let quota = Quota { refill: Some(refill), rate_limit, window_start: Some(at(0)), window_count: 2, ..remaining(0) };
+    assert_eq!(quota.at(at(499)), quota);
+    let found = quota.at(at(1_200));
+    assert_eq!((found.remaining, found.window_count, found.window_ends_in(at(1_200))), (Some(3), 0, Some(500)));
+    assert_eq!(quota.window_ends_in(at(499)), Some(1));
+    assert_eq!(Quota { window_start: None, ..quota }.window_ends_in(at(499)), Some(0), "none has begun");
+    assert_eq!(Quota { rate_limit: None, ..quota }.window_ends_in(at(0)), None);
+}
+
 /// The rules once more, one use at a time and in the plainest words.
 #[derive(Clone, Debug)]
 struct Naive {
@@ -100,32 +135,32 @@ struct Naive {
 impl Naive {
     fn use_once(&mut self, now: Timestamp) -> bool {
         let q = &mut self.quota;
-        let mut t = now;
-        for mark in [q.window_start, q.last_refill_at].into_iter().flatten() {
-            if mark > t {
-                t = mark;
-            }
-        }
         let mut next = *q;
         if let Some(refill) = q.refill {
-            let begin = match q.last_refill_at {
-                Some(last) if last > refill.since => last,
-                _ => refill.since,
-            };
-            if t.millis() - begin.millis() >= i64::try_from(refill.interval).expect("small") {
+            let interval = i64::try_from(refill.interval).expect("small");
+            let mut is_due = true;
+            for begin in [Some(refill.since), q.last_refill_at].into_iter().flatten() {
+                let gone = now.millis() - begin.millis();
+                if -interval <= gone && gone < interval {
+                    is_due = false;
+                }
+            }
+            if is_due {
                 next.remaining = Some(refill.amount);
-                next.last_refill_at = Some(t);
+                next.last_refill_at = Some(now);
             }
         }
         if next.remaining == Some(0) {
             return false;
         }
         if let Some(limit) = q.rate_limit {
-            let over = q
-                .window_start
-                .is_none_or(|start| t.millis() - start.millis() >= i64::try_from(limit.window).expect("small"));
+            let window = i64::try_from(limit.window).expect("small");
+            let over = q.window_start.is_none_or(|start| {
+                let gone = now.millis() - start.millis();
+                gone < -window || gone >= window
+            });
             if over {
-                next.window_start = Some(t);
+                next.window_start = Some(now);
                 next.window_count = 0;
             }
             if next.window_count >= limit.max {
@@ -156,6 +191,11 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => prop::option::of((1_u64..6, 1_u64..150)).prop_map(Step::SetRefill),
         1 => prop::option::of((1_u64..6, 1_u64..150)).prop_map(Step::SetRate),
     ]
+}
+
+/// Milliseconds from now at which some clock may have set a time: near, or years away.
+fn any_offset() -> impl Strategy<Value = i64> {
+    prop_oneof![-3_000_i64..3_000, -100_000_000_000_i64..100_000_000_000]
 }
 
 proptest! {
@@ -208,6 +248,58 @@ proptest! {
             quota = spend.after;
         }
         prop_assert_eq!(admitted, wanted.min(granted));
+    }
+
+    #[test]
+    fn a_clock_that_goes_forward_never_gives_more_than_max_in_a_window(
+        max in 1_u64..6, window in 1_u64..60, steps in prop::collection::vec((0_u64..4, 0_i64..40), 1..80),
+    ) {
+        let mut quota = Quota { rate_limit: Some(RateLimit { max, window }), ..Quota::default() };
+        let (mut now, mut windows) = (at(0), std::collections::BTreeMap::<i64, u64>::new());
+        for (wanted, millis) in steps {
+            now = now.plus_millis(millis);
+            let spend = quota.spend(wanted, now);
+            quota = spend.after;
+            if spend.admitted > 0 {
+                *windows.entry(quota.window_start.expect("counted").millis()).or_default() += spend.admitted;
+            }
+        }
+        prop_assert!(windows.values().all(|admitted| *admitted <= max), "{windows:?}");
+        let starts: Vec<i64> = windows.into_keys().collect();
+        let length = i64::try_from(window).expect("small");
+        prop_assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= length), "no two overlap: {starts:?}");
+    }
+
+    #[test]
+    fn whatever_start_a_wrong_clock_has_left_a_window_ends_when_it_is_said_to(
+        window in 1_u64..1_000, start in any_offset(),
+    ) {
+        let rate_limit = Some(RateLimit { max: 1, window });
+        let quota = Quota { rate_limit, window_start: Some(at(start)), window_count: 1, ..Quota::default() };
+        let waiting = quota.standing(at(0)).window.expect("a window").ends_in;
+        prop_assert!(waiting <= 2 * window);
+        let after = |millis: u64| at(i64::try_from(millis).expect("small"));
+        if let Err(refusal) = quota.standing(at(0)).check_window() {
+            prop_assert_eq!(refusal, Refusal::RateLimited { try_again_in: waiting });
+            prop_assert!(quota.standing(after(waiting - 1)).check_window().is_err(), "not sooner");
+        }
+        prop_assert_eq!(quota.standing(after(waiting)).check_window(), Ok(()), "the answer said when");
+    }
+
+    #[test]
+    fn whatever_times_a_wrong_clock_has_left_a_refill_comes_soon_and_once_in_an_interval(
+        interval in 1_u64..300, last in any_offset(), since in any_offset(),
+    ) {
+        let refill = Refill { amount: 1, interval, since: at(since) };
+        let quota = Quota { refill: Some(refill), last_refill_at: Some(at(last)), ..remaining(0) };
+        let interval = i64::try_from(interval).expect("small");
+        // Each of the two times can delay it by two intervals.
+        let first = (0..=4 * interval).map(|millis| quota.spend(1, at(millis))).find(|spend| spend.admitted == 1);
+        let after = first.expect("it comes").after;
+        let refilled = after.last_refill_at.expect("just now");
+        for millis in 0..interval {
+            prop_assert_eq!(after.standing(refilled.plus_millis(millis)).remaining, Some(0));
+        }
     }
 
     #[test]

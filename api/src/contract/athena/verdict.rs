@@ -64,7 +64,7 @@ pub(super) fn write(verdict: &Verdict) -> JsonText {
 }
 
 /// A key as [`KeyView`] has it, member by member.
-fn write_key(text: &mut JsonText, Valid { key, quota, request_count, last_request_at }: &Valid) {
+fn write_key(text: &mut JsonText, Valid { key, quota, request_count, last_request_at, .. }: &Valid) {
     let owner = key.user().map_or(key.organization().uuid(), UserId::uuid);
     let refill = quota.refill;
     let limit = quota.rate_limit;

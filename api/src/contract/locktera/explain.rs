@@ -76,6 +76,7 @@ pub(super) fn verdict(explanation: &Explanation) -> Verdict {
         (None, Some(key)) => Verdict::Valid(Valid {
             key: key.clone(),
             quota: explanation.quota,
+            window_ends_in: explanation.quota.window_ends_in(explanation.now),
             request_count: key.uses().count(),
             last_request_at: Some(explanation.now),
         }),

@@ -159,12 +159,10 @@ fn write_window(text: &mut JsonText, window: Option<RateLimitView>) {
 
 fn window(valid: &Valid) -> Option<RateLimitView> {
     let quota = &valid.quota;
-    let limit = quota.rate_limit?;
-    // By the clock that counted this use.
-    let gone = valid.last_request_at.zip(quota.window_start).map_or(0, |(now, start)| now.millis_since(start));
+    let (limit, ends_in) = quota.rate_limit.zip(valid.window_ends_in)?;
     Some(RateLimitView {
         limit: limit.max,
         remaining: limit.max.saturating_sub(quota.window_count),
-        reset: limit.window.saturating_sub(gone).div_ceil(1_000),
+        reset: ends_in.div_ceil(1_000),
     })
 }
