@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     compose::{self, Services},
+    config,
     contract::locktera::old_hash,
     json::FromMember,
     time::Moment,
@@ -69,6 +70,8 @@ pub async fn import(
     let now = services.clock.now();
     let mut by_prefix: BTreeMap<String, Vec<OldKey>> = BTreeMap::new();
     let mut wrong = String::new();
+    config::check_database_url(url)
+        .map_err(|expected| format!("the URL of better-auth's database must be {expected}"))?;
     let rows = compose::better_auth_keys(url).await?;
     for row in &rows {
         let row: Row = serde_json::from_str(row)?;

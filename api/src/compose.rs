@@ -16,13 +16,13 @@ use domain::{
     sessions::Sessions,
     tokens::Tokens,
 };
-pub use persistence::Claim;
+pub use persistence::{Access, Claim, Hold, Kind, RetentionRun};
 use persistence::{CacheSize, DefaultCaps, Retention, Settings, Store};
 
 use crate::{
     config::Config,
     health::Readiness,
-    jwt::keyring::SigningKeysAt,
+    jwt::keyring::{Keyring, SigningKeysAt},
     metrics::Metrics,
     system::{SystemClock, SystemEntropy},
     verifier::Verifier,
@@ -90,6 +90,19 @@ impl Services {
         self.database.0.ended().await;
     }
 
+    /// Begins to purge rows whose retention period has passed; what is pruned from audit logs is signed by these keys.
+    pub fn start_retention(&self, keyring: Option<Arc<Keyring>>) {
+        self.database.0.start_retention(signer(keyring));
+    }
+
+    /// Runs retention once. With `force`, what would be held is purged.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn run_retention(&self, keyring: Option<Arc<Keyring>>, force: bool) -> Result<RetentionRun, Outage> {
+        self.database.0.run_retention_now(signer(keyring), force).await
+    }
+
     /// Forgets the keys that are remembered, after a change that was not made through these services.
     pub fn forget_everything(&self) {
         self.database.0.forget_everything();
@@ -99,6 +112,10 @@ impl Services {
     pub async fn close(&self) {
         self.database.0.close().await;
     }
+}
+
+fn signer(keyring: Option<Arc<Keyring>>) -> Option<Arc<dyn ports::PruneSigner>> {
+    keyring.map(|keyring| keyring as Arc<dyn ports::PruneSigner>)
 }
 
 /// What the database did not let us do. The sentence is for the operator.
@@ -115,6 +132,11 @@ impl std::error::Error for DatabaseError {}
 
 /// Opens the database, brings its schema up to date, and puts the services on it.
 pub async fn services(config: &Config, world: World) -> Result<Services, DatabaseError> {
+    open(config, world, Access::Prepare).await
+}
+
+/// Opens the database for what a command does with it, and puts the services on it.
+pub async fn open(config: &Config, world: World, access: Access) -> Result<Services, DatabaseError> {
     let metrics = Metrics::new();
     let settings = Settings {
         url: config.database_url.clone(),
@@ -135,10 +157,11 @@ pub async fn services(config: &Config, world: World) -> Result<Services, Databas
         registry: metrics.registry().clone(),
     };
     let failed = |error: &dyn fmt::Display| DatabaseError(format!("{}: {error}", config.database_shown()));
-    let store = Store::connect(&settings).await.map_err(|error| failed(&error))?;
-    store.migrate().await.map_err(|error| failed(&error))?;
-    // A database that is read-only for this process takes the migration, which has nothing to do, and no change after it.
-    store.is_ready().await.map_err(|outage| failed(&outage))?;
+    let store = Store::open(&settings, access).await.map_err(|error| failed(&error))?;
+    if access != Access::ReadOnly {
+        // A database that is read-only for this process has a current schema, and takes no change.
+        store.is_ready().await.map_err(|outage| failed(&outage))?;
+    }
     let World { clock, entropy, has_database_time: _ } = world;
     let ports = Arc::new(store.clone());
     let keys = Arc::new(Keys::new(Ports {
@@ -234,6 +257,10 @@ struct Database(Store);
 impl Readiness for Database {
     async fn is_ready(&self) -> Result<bool, Outage> {
         self.0.is_ready().await
+    }
+
+    async fn is_clock_right(&self) -> Result<bool, Outage> {
+        self.0.is_clock_right().await
     }
 
     fn observe(&self, outage: &Outage) {

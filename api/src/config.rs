@@ -136,11 +136,10 @@ impl Arguments {
             text => text.parse().ok().map(MetricsAt::Address),
         };
         let metrics = m.read("CLAVIGER_METRICS_LISTEN", metrics, "an address and a port like 127.0.0.1:9090, or off");
-        let database_url = m.read(
-            "CLAVIGER_DATABASE_URL",
-            database_url(&self.database_url),
-            "like sqlite://claviger.db or postgres://user:password@host/database",
-        );
+        let database_url = match database_url(&self.database_url) {
+            Ok(url) => Some(url),
+            Err(expected) => m.read("CLAVIGER_DATABASE_URL", None, expected),
+        };
         let connections = number(&self.database_connections, 4..=1_000);
         let connections = m.read("CLAVIGER_DATABASE_CONNECTIONS", connections, "a number from 4 to 1000");
         let database_timeout = duration(&self.database_timeout);
@@ -238,6 +237,14 @@ impl Config {
             _ => self.database_url.clone(),
         }
     }
+}
+
+/// Checks the URL of another system's database.
+///
+/// # Errors
+/// What it must be.
+pub fn check_database_url(text: &str) -> Result<(), &'static str> {
+    database_url(text).map(|_| ())
 }
 
 /// Environment variables that look like settings and are none: most likely mistyped, and what was meant is not in force.

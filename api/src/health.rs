@@ -18,6 +18,9 @@ pub trait Readiness: Send + Sync {
     /// Takes note of an outage that a request has met.
     fn observe(&self, outage: &Outage);
 
+    /// Whether the clock of this node is within a minute of the database's.
+    async fn is_clock_right(&self) -> Result<bool, Outage>;
+
     /// How old what is remembered may be, while it is relied on although nothing has been heard of the changes of others for
     /// longer than usual.
     fn silence(&self) -> Option<Duration>;
@@ -34,6 +37,8 @@ impl Endpoint for Live {
     }
 }
 
+const WRONG_CLOCK: &str = "the clock of this node differs from the database's by more than a minute";
+
 /// `GET /health/ready`: 200 where requests can be answered, else 503.
 pub struct Ready(pub Arc<dyn Readiness>);
 
@@ -41,9 +46,14 @@ impl Endpoint for Ready {
     type Output = Response;
 
     async fn call(&self, _: Request) -> Result<Response> {
-        match self.0.is_ready().await {
-            Ok(true) => Ok(status(StatusCode::OK, "ready")),
-            Ok(false) => Ok(status(StatusCode::SERVICE_UNAVAILABLE, "the schema is not current")),
+        let is_ready = match self.0.is_ready().await {
+            Ok(true) => self.0.is_clock_right().await.map(|is_right| if is_right { Ok(()) } else { Err(WRONG_CLOCK) }),
+            Ok(false) => Ok(Err("the schema is not current")),
+            Err(outage) => Err(outage),
+        };
+        match is_ready {
+            Ok(Ok(())) => Ok(status(StatusCode::OK, "ready")),
+            Ok(Err(reason)) => Ok(status(StatusCode::SERVICE_UNAVAILABLE, reason)),
             Err(outage) => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Err(poem::Error::new(Failure::Refused(outage.into()), status))

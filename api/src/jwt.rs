@@ -4,6 +4,7 @@ pub mod issuers;
 mod jwks;
 pub mod keyring;
 pub mod outside;
+mod prune_records;
 pub mod revoked;
 
 /// The type of a token, in the form that two are compared in: media types are the same in any case, and `application/` may

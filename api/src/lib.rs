@@ -32,6 +32,7 @@ pub mod probe;
 pub mod proof;
 pub mod refused;
 pub mod request_id;
+pub mod retention;
 pub mod server;
 pub mod system;
 pub mod tally;

@@ -75,6 +75,7 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
     let keys = Keyring::open(&compose::signing_keys(config), &config.public_origin, &*world.entropy);
     let keyring = keys.map_err(StartError::SigningKeys)?.map(Arc::new);
     let services = compose::services(config, world).await?;
+    services.start_retention(keyring.clone());
     let (listener, address) = listen(config.listen).await?;
     let metrics = match config.metrics {
         MetricsAt::Address(wanted) => Some(listen(wanted).await?),

@@ -9,12 +9,12 @@ use std::{
 
 use api::{
     app, better_auth,
-    compose::{self, World},
+    compose::{self, Access, World},
     config::{self, Arguments, Config},
-    lifecycle, probe, proof, telemetry,
+    lifecycle, probe, proof, retention, telemetry,
 };
 use clap::{CommandFactory, Parser, Subcommand};
-use domain::id::OrganizationId;
+use domain::{Error, id::OrganizationId};
 
 /// A verify makes a few small allocations; this allocator makes them in half the time and keeps a million keys in less room.
 #[global_allocator]
@@ -52,6 +52,19 @@ enum Command {
     /// Take over keys of another system
     #[command(subcommand)]
     Import(Import),
+    /// Purge what is kept long enough
+    #[command(subcommand)]
+    Retention(Retention),
+}
+
+#[derive(Clone, Subcommand)]
+enum Retention {
+    /// Run retention once, as the service does each minute, and show what it holds: exit code 1 if something is held
+    Run {
+        /// Purge what is held, too: the clock is right, and the settings are meant
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Clone, Subcommand)]
@@ -119,9 +132,14 @@ async fn run(command: Command, config: &Config) -> Result<bool, Box<dyn std::err
             Ok(true)
         }
         Command::Bootstrap { again } => {
-            let services = compose::services(config, World::real()).await?;
+            let access = if again { Access::Existing } else { Access::Prepare };
+            let services = compose::open(config, World::real(), access).await?;
             let bootstrap = &services.bootstrap;
-            let secret = if again { bootstrap.again().await? } else { bootstrap.first().await? };
+            let secret = if again { bootstrap.again().await } else { bootstrap.first().await };
+            let secret = secret.map_err(|error| match error {
+                Error::NotFound => NO_PLATFORM.into(),
+                error => Box::<dyn std::error::Error + Send + Sync>::from(error),
+            })?;
             writeln!(stdout(), "{}", secret.expose())?;
             services.close().await;
             Ok(true)
@@ -134,21 +152,30 @@ async fn run(command: Command, config: &Config) -> Result<bool, Box<dyn std::err
             Ok(true)
         }
         Command::Audit(Audit::Verify { organization, head }) => {
-            let services = compose::services(config, World::real()).await?;
+            let services = compose::open(config, World::real(), Access::ReadOnly).await?;
             let proved = proof::prove(&services, config, organization, &head).await;
             services.close().await;
             proved
         }
         Command::Import(Import::BetterAuth { url, organization, key_length, dry_run }) => {
-            let services = compose::services(config, World::real()).await?;
+            let access = if dry_run { Access::ReadOnly } else { Access::Existing };
+            let services = compose::open(config, World::real(), access).await?;
             let imported = better_auth::import(&services, &url, organization, key_length, dry_run).await;
             services.close().await;
             writeln!(stdout(), "{}", imported?)?;
             Ok(true)
         }
+        Command::Retention(Retention::Run { force }) => {
+            let services = compose::open(config, World::real(), Access::Existing).await?;
+            let ran = retention::run(&services, config, force).await;
+            services.close().await;
+            ran
+        }
         Command::Health => Ok(probe::is_ready(config.listen).await?),
     }
 }
+
+const NO_PLATFORM: &str = "there is no platform organization yet; `claviger bootstrap` makes it, and its root key";
 
 fn complain(error: &dyn std::fmt::Display) {
     // Nothing can be done about a standard error that is closed.

@@ -162,6 +162,63 @@ pub struct Head {
     pub hash: ChainHash,
 }
 
+/// A record that retention pruned the front of a log. The service signs it, so that the front of a log cannot be erased and
+/// called pruned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PruneRecord {
+    /// The last event that was pruned: the log goes on after it.
+    pub start: Head,
+    /// When it was pruned.
+    pub at: Timestamp,
+    /// Events that are gone without a signed record.
+    pub unproven: Option<Unproven>,
+}
+
+/// Events at the front of a log that are gone without a signed record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unproven {
+    /// Up to this one.
+    pub seq: u64,
+    /// When a signed record first followed.
+    pub since: Timestamp,
+}
+
+/// What is known of the events that are gone from the front of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    /// None is gone.
+    Whole,
+    /// The service signed that retention pruned them.
+    Pruned(PruneRecord),
+    /// Those up to this one are gone, and nothing says that retention pruned them.
+    Unsigned(u64),
+}
+
+impl Front {
+    /// The last event that is gone without proof that retention pruned it, where events are kept for so many milliseconds.
+    /// What went unsigned longer ago would be too old by now in any case.
+    #[must_use]
+    pub fn unproven(&self, now: Timestamp, kept: u64) -> Option<u64> {
+        match self {
+            Self::Whole => None,
+            Self::Unsigned(seq) => Some(*seq),
+            Self::Pruned(record) => {
+                record.unproven.filter(|unproven| now.millis_since(unproven.since) < kept).map(|unproven| unproven.seq)
+            }
+        }
+    }
+
+    /// The record that this front was pruned further at `now`, up to `start`.
+    #[must_use]
+    pub fn pruned_to(&self, start: Head, now: Timestamp, kept: u64) -> PruneRecord {
+        let unproven = self.unproven(now, kept).map(|seq| match self {
+            Self::Pruned(PruneRecord { unproven: Some(before), .. }) => *before,
+            _ => Unproven { seq, since: now },
+        });
+        PruneRecord { start, at: now, unproven }
+    }
+}
+
 /// Where a chain does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {

@@ -3,13 +3,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    audit::{Break, Head, Proof},
+    audit::{Break, ChainHash, Front, Head, Proof},
     caller::Caller,
     clock::{Clock, Timestamp},
     error::{Error, Outage},
     id::OrganizationId,
     permission::Permission,
-    ports::{self, Chain, EventFilter, Stored},
+    ports::{self, Chain, EventFilter, PruneSigner, Stored},
 };
 
 /// The use cases on the log.
@@ -35,6 +35,10 @@ pub struct Told {
 pub struct Proved {
     /// After this one it begins: what was before is too old.
     pub begin: Head,
+    /// What is known of the events up to there.
+    pub front: Front,
+    /// The last event that is gone without proof that retention pruned it.
+    pub unproven: Option<u64>,
     /// Its end, as it is stored.
     pub end: Head,
     /// Where it does not hold.
@@ -95,7 +99,8 @@ impl AuditLog {
         self.stored.grown(since).await
     }
 
-    /// Proves all chains, or that of `only` one, and that these heads, which were told before, lie on them.
+    /// Proves all chains, or that of `only` one, and that these heads, which were told before, lie on them. `signer` has the
+    /// keys by which records of pruning are checked. Answers how many were looked at.
     ///
     /// # Errors
     /// The database is away.
@@ -103,51 +108,69 @@ impl AuditLog {
         &self,
         only: Option<OrganizationId>,
         told: &[Told],
+        signer: Option<&dyn PruneSigner>,
         mut report: impl FnMut(Proved),
-    ) -> Result<(), Outage> {
+    ) -> Result<usize, Outage> {
         let mut left: HashMap<OrganizationId, Vec<Told>> = HashMap::new();
         for told in told.iter().filter(|told| only.is_none_or(|only| told.head.organization == only)) {
             left.entry(told.head.organization).or_default().push(*told);
         }
-        let mut after = None;
+        let (mut after, mut count) = (None, 0);
         loop {
             let chains = match only {
                 Some(only) => self.stored.chain(only).await?.into_iter().collect(),
                 None => self.stored.chains(after, MANY).await?,
             };
-            for chain in &chains {
-                let told = left.remove(&chain.end.organization).unwrap_or_default();
-                report(self.prove_one(*chain, &told).await?);
-            }
             after = chains.last().map(|chain| chain.end.organization);
-            if only.is_some() || chains.is_empty() {
+            count += chains.len();
+            let is_last = only.is_some() || chains.is_empty();
+            for chain in chains {
+                let told = left.remove(&chain.end.organization).unwrap_or_default();
+                report(self.prove_one(chain, &told, signer).await?);
+            }
+            if is_last {
                 break;
             }
         }
         // Of a chain that is gone altogether.
         for Told { head, .. } in left.into_values().flatten() {
-            report(Proved { begin: head, end: head, broken: Some(Break::Told(head.seq)) });
+            let front = Front::Unsigned(head.seq);
+            let broken = Some(Break::Told(head.seq));
+            report(Proved { begin: head, front, unproven: Some(head.seq), end: head, broken });
+            count += 1;
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Old events may be removed while we look: then what is left is proved.
-    async fn prove_one(&self, mut chain: Chain, told: &[Told]) -> Result<Proved, Outage> {
+    async fn prove_one(
+        &self,
+        mut chain: Chain,
+        told: &[Told],
+        signer: Option<&dyn PruneSigner>,
+    ) -> Result<Proved, Outage> {
         loop {
-            let broken = self.find_break(&chain, told).await?;
-            let Chain { begin, end } = chain;
+            let front = chain.front(signer);
+            let unproven = front.unproven(self.clock.now(), self.kept);
+            let broken = self.find_break(&chain, unproven, told).await?;
+            let Chain { begin, end, .. } = chain;
             match self.stored.chain(end.organization).await? {
                 Some(now) if broken.is_some() && now.begin.seq > begin.seq => chain = now,
-                _ => return Ok(Proved { begin, end, broken }),
+                _ => return Ok(Proved { begin, front, unproven, end, broken }),
             }
         }
     }
 
-    async fn find_break(&self, chain: &Chain, told: &[Told]) -> Result<Option<Break>, Outage> {
-        // What was told of before the beginning was removed in its time, or it was cut off.
-        let is_kept =
-            |told: &&Told| told.head.seq < chain.begin.seq && self.clock.now().millis_since(told.at) < self.kept;
-        if let Some(told) = told.iter().find(is_kept) {
+    async fn find_break(&self, chain: &Chain, unproven: Option<u64>, told: &[Told]) -> Result<Option<Break>, Outage> {
+        if chain.begin.seq == 0 && chain.begin.hash != ChainHash::BEGINNING {
+            return Ok(Some(Break::Changed(1)));
+        }
+        // An event that is gone, although it was told so lately that retention would still keep it, and without proof that
+        // retention pruned it.
+        let is_erased = |told: &&Told| {
+            unproven.is_some_and(|seq| told.head.seq <= seq) && self.clock.now().millis_since(told.at) < self.kept
+        };
+        if let Some(told) = told.iter().find(is_erased) {
             return Ok(Some(Break::Told(told.head.seq)));
         }
         let told: Vec<Head> = told.iter().map(|told| told.head).collect();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use self::{
-    audit::{AuditLog, Chain, EventFilter, Notable, Stored},
+    audit::{AuditLog, Chain, EventFilter, Notable, PruneSigner, Stored},
     credentials::{Brought, Families, Known, People, Sessions},
     imports::{Adopted, Imported, Imports},
     organizations::{Members, MembershipChanges, OrganizationChanges, Organizations, SetChanges, Sets},

@@ -28,7 +28,7 @@ impl Tokens {
     pub const MOST_SECONDS: u64 = 15 * 60;
 
     /// How much longer a family is told about than its tokens live, in milliseconds: clocks of verifiers differ.
-    const LEEWAY: i64 = 60_000;
+    pub const LEEWAY: i64 = 60_000;
 
     /// The use cases over these.
     #[must_use]

@@ -246,7 +246,9 @@ impl ApiKeys for Store {
     }
 
     async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage> {
-        let expired = Condition::all().add(in_reach(reach)).add(api_key::Column::ExpiresAt.lte(act.at.millis()));
+        let expired = Condition::all()
+            .add(in_reach(reach))
+            .add(api_key::Column::ExpiresAt.into_expr().lte(self.clocks.no_later_than_database(act.at, 0)));
         Ok(self.delete_all(expired, act).await?.len() as u64)
     }
 

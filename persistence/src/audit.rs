@@ -1,6 +1,7 @@
 //! The log of changes of authority: written in the transaction of the change itself, at the end of its organization's chain.
 
 mod book;
+mod prune;
 mod read;
 
 pub(crate) use book::Book;
@@ -10,19 +11,19 @@ use domain::{
     clock::Timestamp,
     id::{OrganizationId, SessionId, UserId},
 };
+pub(crate) use prune::{Pruning, Signer, with_events_before};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QuerySelect, QueryTrait,
     prelude::Uuid,
-    sea_query::{CommonTableExpression, Expr, ExprTrait, OnConflict, Query, UpdateStatement, WithClause},
+    sea_query::{CommonTableExpression, OnConflict, Query, UpdateStatement, WithClause},
 };
 
 use crate::{
-    Store, convert,
+    convert,
     entity::{audit_chain, audit_event},
     outage::Failure,
-    repeats, settings,
+    repeats,
 };
 
 /// Events in one statement: SQLite takes at most 32,766 parameters.
@@ -122,6 +123,7 @@ async fn end_of<C: ConnectionTrait>(
         end_seq: Set(0),
         end_hash: Set(beginning),
         end_at: Set(at.millis()),
+        prune_record: Set(None),
     };
     // Two may begin it at once.
     let unless_there = OnConflict::column(audit_chain::Column::OrganizationId).do_nothing().to_owned();
@@ -165,87 +167,4 @@ const UNKNOWN: &str = "unknown";
 fn chain_hash(bytes: &[u8], table: &'static str, row: Uuid) -> Result<ChainHash, Failure> {
     let bytes = bytes.try_into().map_err(|_| convert::broken(table, "hash", row))?;
     Ok(ChainHash::from_bytes(bytes))
-}
-
-/// Events that are removed in one transaction: other changes of the organization wait for it.
-const PIECE: u64 = 5_000;
-
-impl Store {
-    /// Removes the events that are older than they are kept. What is left of a chain begins where it was cut, by the hash that is
-    /// kept there. Answers how many those were.
-    pub(crate) async fn remove_old_events(&self, now: Timestamp) -> Result<u64, Failure> {
-        let before = settings::before(now, self.retention.audit);
-        let mut removed = 0;
-        loop {
-            let old: Vec<Uuid> = audit_chain::Entity::find()
-                .select_only()
-                .column(audit_chain::Column::OrganizationId)
-                .filter(audit_chain::Column::BeginAt.lt(before))
-                .filter(Expr::col(audit_chain::Column::BeginSeq).lt(Expr::col(audit_chain::Column::EndSeq)))
-                .order_by_asc(audit_chain::Column::BeginAt)
-                .limit(ROWS as u64)
-                .into_tuple()
-                .all(&self.pools.read)
-                .await?;
-            for organization in &old {
-                let organization = *organization;
-                loop {
-                    let cut = self.transaction(move |transaction, _| {
-                        Box::pin(async move { cut(transaction, organization, before).await })
-                    });
-                    let count = cut.await?;
-                    removed += count;
-                    if count < PIECE {
-                        break;
-                    }
-                }
-            }
-            if old.len() < ROWS {
-                return Ok(removed);
-            }
-        }
-    }
-}
-
-/// Removes the oldest events of a chain, as far as all of them are old, but not very many at a time.
-async fn cut<C: ConnectionTrait>(db: &C, organization: Uuid, before: i64) -> Result<u64, Failure> {
-    let Some(chain) = audit_chain::Entity::find_by_id(organization).lock_exclusive().one(db).await? else {
-        return Ok(0);
-    };
-    let of_it = audit_event::Column::OrganizationId.eq(organization);
-    let oldest: Vec<(i64, i64)> = audit_event::Entity::find()
-        .select_only()
-        .column(audit_event::Column::Id)
-        .column(audit_event::Column::At)
-        .filter(of_it.clone())
-        .order_by_asc(audit_event::Column::Id)
-        .limit(PIECE + 1)
-        .into_tuple()
-        .all(db)
-        .await?;
-    // In the order of the chain: what is after one that is young stays.
-    let piece = usize::try_from(PIECE).unwrap_or(usize::MAX);
-    let old = oldest.iter().take(piece).take_while(|(_, at)| *at < before).count();
-    let begin_at = oldest.get(old).map_or(before, |(_, at)| *at);
-    let Some((last, _)) = old.checked_sub(1).and_then(|last| oldest.get(last)) else {
-        let begin = audit_chain::ActiveModel {
-            organization_id: Set(organization),
-            begin_at: Set(begin_at),
-            ..audit_chain::ActiveModel::default()
-        };
-        audit_chain::Entity::update(begin).exec(db).await?;
-        return Ok(0);
-    };
-    let kept = audit_event::Entity::find_by_id(*last).one(db).await?;
-    let old = Condition::all().add(of_it).add(audit_event::Column::Id.lte(*last));
-    let removed = audit_event::Entity::delete_many().filter(old).exec(db).await?.rows_affected;
-    let begin = audit_chain::ActiveModel {
-        organization_id: Set(organization),
-        begin_at: Set(begin_at),
-        begin_seq: Set(kept.as_ref().and_then(|event| event.seq).unwrap_or(chain.begin_seq)),
-        begin_hash: Set(kept.and_then(|event| event.hash).unwrap_or(chain.begin_hash)),
-        ..audit_chain::ActiveModel::default()
-    };
-    audit_chain::Entity::update(begin).exec(db).await?;
-    Ok(removed)
 }

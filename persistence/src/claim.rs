@@ -41,14 +41,18 @@ impl std::fmt::Display for ClaimError {
 
 impl std::error::Error for ClaimError {}
 
-/// The file beside that of the database at `url`, with this at the end of its name. `None`: the database is no file.
-#[must_use]
-pub fn beside(url: &str, ending: &str) -> Option<PathBuf> {
+/// The file of the database at `url`. `None`: it is none.
+pub(crate) fn database_file(url: &str) -> Option<PathBuf> {
     if !url.starts_with("sqlite:") || is_in_memory(url) {
         return None;
     }
-    let database = SqliteConnectOptions::from_str(url).map_or_else(|_| PathBuf::new(), |o| o.get_filename().to_owned());
-    let mut path = database.into_os_string();
+    Some(SqliteConnectOptions::from_str(url).map_or_else(|_| PathBuf::new(), |o| o.get_filename().to_owned()))
+}
+
+/// The file beside that of the database at `url`, with this at the end of its name. `None`: the database is no file.
+#[must_use]
+pub fn beside(url: &str, ending: &str) -> Option<PathBuf> {
+    let mut path = database_file(url)?.into_os_string();
     path.push(ending);
     Some(path.into())
 }

@@ -138,6 +138,32 @@ pub(crate) async fn open_once(path: &Path) -> Result<DatabaseConnection, DbErr> 
     Database::connect(options).await
 }
 
+/// Pools on which nothing can be written. An SQLite file must exist.
+pub(crate) async fn connect_read_only(settings: &Settings) -> Result<Pools, DbErr> {
+    let only = if is_in_memory(&settings.url) {
+        open(settings, 1, false).await?
+    } else if settings.url.starts_with("sqlite:") {
+        let mut options = common(settings, SQLITE_READERS);
+        options.map_sqlx_sqlite_opts(|options| options.create_if_missing(false).pragma("query_only", "on"));
+        let connect = || Database::connect(options.clone());
+        retry::while_it_is_locked(settings.timeout, connect).await?
+    } else {
+        let mut options = common(settings, settings.connections);
+        options.map_sqlx_postgres_pool_opts(|options| {
+            options.after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query("SET default_transaction_read_only = on").execute(connection).await.map(|_| ())
+                })
+            })
+        });
+        Database::connect(options).await?
+    };
+    let (timeout, change_timeout) = (settings.timeout, settings.change_timeout);
+    let health = Arc::new(DatabaseHealth::of(&settings.url));
+    let (write, ledger, verification) = (only.clone(), only.clone(), only.clone());
+    Ok(Pools { write, ledger, verification, read: only, health, timeout, change_timeout })
+}
+
 pub(crate) fn is_in_memory(url: &str) -> bool {
     url.contains(":memory:") || url.contains("mode=memory")
 }

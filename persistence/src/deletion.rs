@@ -2,8 +2,10 @@
 
 use domain::{Outage, act::Act, api_key::ApiKey, clock::Timestamp, id::KeyId, reach::Reach};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
-    QuerySelect, prelude::Uuid, sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    prelude::Uuid,
+    sea_query::{Expr, SimpleExpr},
 };
 
 use crate::{
@@ -14,15 +16,16 @@ use crate::{
     organizations,
     outage::Failure,
     reach::deleted_in_reach,
-    settings,
 };
 
 impl Store {
     /// Ends the keys that `which` names. Answers which those were.
     pub(crate) async fn delete_all(&self, which: Condition, act: &Act) -> Result<Vec<Uuid>, Outage> {
         let (act, are_kept) = (act.clone(), !self.retention.deleted_keys.is_zero());
+        // Its retention period goes by the same clock.
+        let deleted_at = self.clocks.database_time_or(act.at);
         let delete = self.transaction(move |transaction, changed| {
-            let (which, act) = (which.clone(), act.clone());
+            let (which, act, deleted_at) = (which.clone(), act.clone(), deleted_at.clone());
             Box::pin(async move {
                 // Locked in the order of their ids, as the workers lock.
                 let keys: Vec<Uuid> = api_key::Entity::find()
@@ -40,7 +43,7 @@ impl Store {
                 let secrets = secrets(transaction, keys.clone()).await?;
                 if are_kept {
                     let hashes: Vec<Vec<u8>> = secrets.iter().map(|hash| hash.bytes().to_vec()).collect();
-                    bury(transaction, &keys, hashes, act.at).await?;
+                    bury(transaction, &keys, hashes, &deleted_at, act.at).await?;
                 } else {
                     remove(transaction, &keys).await?;
                 }
@@ -89,9 +92,8 @@ impl Store {
         restore.await
     }
 
-    /// Removes for good what was deleted so long ago. Answers how many keys that were.
-    pub(crate) async fn remove_deleted(&self, now: Timestamp) -> Result<u64, Failure> {
-        let before = settings::before(now, self.retention.deleted_keys);
+    /// Removes for good what was deleted until `before`. Answers how many keys that were.
+    pub(crate) async fn remove_deleted(&self, before: i64) -> Result<u64, Failure> {
         let mut count = 0;
         loop {
             let removed = self.transaction(move |transaction, _| {
@@ -120,10 +122,16 @@ impl Store {
 }
 
 /// Marks keys as deleted, and ends the sessions that were opened with them: they do not come back with the key.
-async fn bury<C: ConnectionTrait>(db: &C, keys: &[Uuid], secrets: Vec<Vec<u8>>, now: Timestamp) -> Result<(), DbErr> {
+async fn bury<C: ConnectionTrait>(
+    db: &C,
+    keys: &[Uuid],
+    secrets: Vec<Vec<u8>>,
+    deleted_at: &SimpleExpr,
+    now: Timestamp,
+) -> Result<(), DbErr> {
     for keys in keys.chunks(ROWS) {
         api_key::Entity::update_many()
-            .col_expr(api_key::Column::DeletedAt, Expr::value(now.millis()))
+            .col_expr(api_key::Column::DeletedAt, deleted_at.clone())
             .col_expr(api_key::Column::UpdatedAt, Expr::value(now.millis()))
             .col_expr(api_key::Column::Enabled, Expr::value(false))
             .col_expr(api_key::Column::Version, Expr::col(api_key::Column::Version).add(1))

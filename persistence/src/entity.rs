@@ -17,6 +17,7 @@ pub(crate) mod organization;
 pub(crate) mod organization_usage;
 pub(crate) mod permission_set;
 pub(crate) mod request;
+pub(crate) mod retention_run;
 pub(crate) mod session;
 pub(crate) mod token_family;
 pub(crate) mod user;

@@ -7,10 +7,11 @@ use domain::{
     id::{FamilyId, OrganizationId},
     ports::Families,
     token::Family,
+    tokens::Tokens,
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter,
+    ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
     sea_query::{Expr, OnConflict},
 };
 
@@ -38,10 +39,12 @@ impl Families for Store {
         flat.sort_unstable();
         let (id, secret, text) = (family.id.uuid(), family.secret.bytes().to_vec(), flat.join(" "));
         let hash = blake3::hash(text.as_bytes()).as_bytes().to_vec();
+        // A family that went too early would be missing from the list of revoked tokens.
+        let over = self.clocks.no_later_than_database(over.plus_millis(Tokens::LEEWAY), Tokens::LEEWAY);
         let join = self.transaction(move |transaction, _| {
-            let (secret, text, hash) = (secret.clone(), text.clone(), hash.clone());
+            let (secret, text, hash, over) = (secret.clone(), text.clone(), hash.clone(), over.clone());
             Box::pin(async move {
-                let ended = token_family::Column::ExpiresAt.lte(over.millis());
+                let ended = token_family::Column::ExpiresAt.into_expr().lte(over);
                 token_family::Entity::delete_many().filter(ended).exec(transaction).await?;
                 let others =
                     token_family::Entity::find().filter(token_family::Column::PermissionsHash.ne(hash.clone()));

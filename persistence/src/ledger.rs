@@ -39,9 +39,6 @@ const BATCH: usize = 4_096;
 /// Keys that are known from the last time, at about 250 bytes each.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 
-/// PostgreSQL's time in milliseconds.
-const DATABASE_TIME: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-
 /// What a use writes, by the time that `clock` tells.
 fn assignments(clock: &str) -> String {
     format!(

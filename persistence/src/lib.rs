@@ -9,6 +9,7 @@ mod api_keys;
 mod audit;
 mod better_auth;
 mod claim;
+mod clocks;
 mod connect;
 mod convert;
 mod deletion;
@@ -24,11 +25,13 @@ mod ledger;
 mod listing;
 mod members;
 mod notice;
+mod open;
 mod organizations;
 mod outage;
 mod people;
 mod reach;
 mod repeats;
+mod retention;
 mod retry;
 mod rotation;
 mod schema;
@@ -39,7 +42,6 @@ mod settings;
 mod snapshots;
 mod states;
 mod transaction;
-mod upkeep;
 mod usage;
 mod waiting;
 
@@ -50,7 +52,6 @@ pub use better_auth::better_auth_keys;
 pub use claim::{Claim, ClaimError, beside, claim};
 use domain::{
     Outage,
-    clock::Clock,
     clock::Timestamp,
     id::KeyId,
     ports::{self, Ledger, Recalled, Usage},
@@ -59,12 +60,15 @@ use domain::{
     usage::Outcome,
     verdict::Spent,
 };
+pub use open::{Access, OpenError};
+pub use retention::{Hold, Kind, Purge, RetentionRun};
 pub use schema::SchemaError;
 use sea_orm::{DbBackend, DbErr};
 pub use settings::{CacheSize, DefaultCaps, Retention, Settings};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    clocks::Clocks,
     connect::Pools,
     feed::Feed,
     figures::Figures,
@@ -80,7 +84,8 @@ pub struct Store {
     pools: Pools,
     caps: DefaultCaps,
     retention: Retention,
-    clock: Arc<dyn Clock>,
+    clocks: Clocks,
+    held: retention::Held,
     snapshots: Arc<Snapshots>,
     freshness: Arc<Freshness>,
     ledger: ledger::Queue,
@@ -99,14 +104,20 @@ impl Store {
     /// # Errors
     /// The database cannot be reached or refuses us.
     pub async fn connect(settings: &Settings) -> Result<Self, DbErr> {
-        let pools = connect::connect(settings).await?;
+        Ok(Self::on(connect::connect(settings).await?, settings, Access::Prepare))
+    }
+
+    /// The store on these pools. Where nothing is to be written, the workers that write do not run.
+    fn on(pools: Pools, settings: &Settings, access: Access) -> Self {
         let usage = Arc::new(usage::Book::default());
         let is_shared = pools.write.get_database_backend() == DbBackend::Postgres;
         let freshness = if is_shared { Freshness::within(settings.staleness_bound) } else { Freshness::always() };
         let freshness = Arc::new(freshness);
         let figures = Figures::new();
         let snapshots = Arc::new(Snapshots::new(settings.cache, freshness.clone(), &figures));
-        let states = States::new(pools.clone(), snapshots.clone(), freshness.clone());
+        let clocks = Clocks::new(settings.clock.clone(), is_shared && settings.ledger_clock.is_none());
+        let held = retention::Held::default();
+        let states = States::new(pools.clone(), snapshots.clone(), freshness.clone(), clocks.clone(), held.clone());
         let registered = figures.register(&settings.registry);
         let registered = registered.and_then(|()| settings.registry.register(Box::new(states)));
         registered.expect("a registry has room for one database");
@@ -124,15 +135,18 @@ impl Store {
             freshness: freshness.clone(),
             shapes: shapes.clone(),
         };
-        watched(&workers, &ended, feed.run(stop.clone()));
-        watched(&workers, &ended, ledger.run(stop.clone()));
-        watched(&workers, &ended, usage.clone().run(pools.clone(), stop.clone()));
-        watched(&workers, &ended, pools.health.clone().monitor(pools.clone(), stop.clone()));
+        if access != Access::ReadOnly {
+            watched(&workers, &ended, feed.run(stop.clone()));
+            watched(&workers, &ended, ledger.run(stop.clone()));
+            watched(&workers, &ended, usage.clone().run(pools.clone(), stop.clone()));
+            watched(&workers, &ended, pools.health.clone().monitor(pools.clone(), stop.clone()));
+        }
         let store = Self {
             pools,
             caps: settings.caps,
             retention: settings.retention,
-            clock: settings.clock.clone(),
+            clocks,
+            held,
             snapshots,
             freshness,
             ledger: queue,
@@ -143,10 +157,14 @@ impl Store {
             stop: stop.clone(),
             ended: ended.clone(),
         };
-        watched(&workers, &ended, store.clone().keep_up(stop.clone()));
-        watched(&workers, &ended, store.clone().keep_book(stop));
+        if access != Access::ReadOnly {
+            watched(&workers, &ended, store.clone().keep_book(stop.clone()));
+        }
+        if access != Access::ReadOnly && store.clocks.has_database_clock() {
+            watched(&workers, &ended, store.clone().watch_clock(stop));
+        }
         workers.close();
-        Ok(store)
+        store
     }
 
     /// Brings the schema up to date.
@@ -154,7 +172,12 @@ impl Store {
     /// # Errors
     /// A statement failed, or the database is newer than this program.
     pub async fn migrate(&self) -> Result<(), SchemaError> {
-        schema::migrate(self.pools.begin().await?).await?;
+        schema::migrate(&self.pools).await?;
+        self.load_shapes().await
+    }
+
+    /// Reads what imported secrets look like.
+    async fn load_shapes(&self) -> Result<(), SchemaError> {
         match self.shapes.load(&self.pools).await {
             Err(outage::Failure::Database(error)) => Err(error.into()),
             _ => Ok(()),

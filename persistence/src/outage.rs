@@ -201,6 +201,11 @@ pub(crate) fn is_locked(error: &DbErr) -> bool {
     code.is_some_and(|code| [BUSY, LOCKED].contains(&(code & 0xff)))
 }
 
+/// Whether the user of the database lacks a privilege (PostgreSQL's `insufficient_privilege`).
+pub(crate) fn is_not_allowed(error: &DbErr) -> bool {
+    driver_error(error).and_then(|error| error.as_database_error()?.code()).is_some_and(|code| code == "42501")
+}
+
 fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
     match error {
         DbErr::Conn(RuntimeErr::SqlxError(error))

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use domain::{Error, Outage, act::Once, clock::Timestamp, ports::Repeats};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
-    sea_query::{Expr, ExprTrait, OnConflict},
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter,
+    sea_query::{Expr, OnConflict},
 };
 
 use crate::{Store, entity::request, outage::Failure};
@@ -21,12 +21,8 @@ pub(crate) async fn note<C: ConnectionTrait>(db: &C, once: &Once, now: Timestamp
         done_at: Set(now.millis()),
         answer: Set(None),
     };
-    // One that is long over makes way.
-    let over = Expr::col((request::Entity, request::Column::DoneAt)).lte(now.plus_millis(-KNOWN_FOR).millis());
-    let unless_known = OnConflict::column(request::Column::Scope)
-        .update_columns([request::Column::Body, request::Column::DoneAt, request::Column::Answer])
-        .action_and_where(over)
-        .to_owned();
+    // One that is over was removed when it was looked for.
+    let unless_known = OnConflict::column(request::Column::Scope).do_nothing().to_owned();
     let noted = request::Entity::insert(row).on_conflict(unless_known).exec_without_returning(db).await?;
     if noted == 0 { Err(Failure::Refused(Error::InFlight)) } else { Ok(()) }
 }
@@ -34,15 +30,23 @@ pub(crate) async fn note<C: ConnectionTrait>(db: &C, once: &Once, now: Timestamp
 #[async_trait]
 impl Repeats for Store {
     async fn find(&self, once: &Once, now: Timestamp) -> Result<Option<String>, Error> {
-        let found = request::Entity::find_by_id(once.scope.to_vec())
-            .filter(request::Column::DoneAt.gt(now.plus_millis(-KNOWN_FOR).millis()))
-            .one(&self.pools.read)
-            .await
-            .map_err(Failure::from)?;
+        let this = request::Entity::find_by_id(once.scope.to_vec());
+        let found = this.clone().one(&self.pools.read).await.map_err(Failure::from)?;
         match found {
             None => Ok(None),
-            Some(row) if row.body != once.body => Err(Error::OtherBody),
-            Some(row) => row.answer.map(Some).ok_or(Error::InFlight),
+            // By the node's clock it may be over. It makes way if it is over by the database's, too.
+            Some(row) if row.done_at <= now.plus_millis(-KNOWN_FOR).millis() => {
+                let over = self.clocks.no_later_than_database(now, KNOWN_FOR);
+                let remove = request::Entity::delete_many()
+                    .filter(request::Column::Scope.eq(once.scope.to_vec()))
+                    .filter(request::Column::DoneAt.into_expr().lte(over))
+                    .exec(&self.pools.write);
+                remove.await.map_err(Failure::from)?;
+                self.pools.confirm_commit().map_err(Outage::from)?;
+                let left = this.one(&self.pools.read).await.map_err(Failure::from)?;
+                left.map_or(Ok(None), |row| known(row, once))
+            }
+            Some(row) => known(row, once),
         }
     }
 
@@ -55,6 +59,14 @@ impl Repeats for Store {
             .map_err(Failure::from)?;
         Ok(())
     }
+}
+
+/// What is known of a request that is not over.
+fn known(row: request::Model, once: &Once) -> Result<Option<String>, Error> {
+    if row.body != once.body {
+        return Err(Error::OtherBody);
+    }
+    row.answer.map(Some).ok_or(Error::InFlight)
 }
 
 impl Store {

@@ -1,7 +1,5 @@
 //! The secrets of a key that is being given a new one.
 
-use std::time::Duration;
-
 use domain::{
     Error,
     act::Act,
@@ -22,7 +20,7 @@ use crate::{
     entity::{api_key, api_key_secret},
     outage::Failure,
     reach::in_reach,
-    settings, waiting,
+    waiting,
 };
 
 impl Store {
@@ -40,14 +38,18 @@ impl Store {
             start: Set(rotation.start.clone()),
             ..convert::changes_row(&KeyChanges::default(), version, act.at)
         };
+        let (clocks, now) = (&self.clocks, act.at);
+        let forgotten = Condition::all()
+            .add(api_key_secret::Column::ExpiresAt.into_expr().lte(clocks.no_later_than_database(now, 0)))
+            .add(api_key_secret::Column::CreatedAt.into_expr().lt(clocks.no_later_than_database(now, KEPT)));
         let replace = self.transaction(move |transaction, changed| {
-            let (row, rotation, act) = (row.clone(), rotation.clone(), act.clone());
+            let (row, rotation, act, forgotten) = (row.clone(), rotation.clone(), act.clone(), forgotten.clone());
             Box::pin(async move {
                 if api_keys::write(transaction, reach, key, version, row).await? == 0 {
                     return Ok(None);
                 }
                 changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
-                replace(transaction, key, &rotation, act.at).await?;
+                replace(transaction, key, &rotation, act.at, forgotten).await?;
                 audit::note(transaction, &act, &[key.uuid()]).await?;
                 api_keys::find(transaction, reach, key).await
             })
@@ -98,8 +100,8 @@ impl Store {
 /// is behind.
 pub(crate) const ENDED: i64 = 0;
 
-/// How long ended secrets are known after they were made.
-const KEPT: Duration = Duration::from_hours(400 * 24);
+/// How long ended secrets are known after they were made, in milliseconds: 400 days.
+const KEPT: i64 = 400 * 24 * 60 * 60 * 1_000;
 
 /// The secrets of a key that are being replaced and still good.
 fn going_on(key: KeyId, now: Timestamp) -> Condition {
@@ -108,8 +110,14 @@ fn going_on(key: KeyId, now: Timestamp) -> Condition {
         .add(api_key_secret::Column::ExpiresAt.gt(now.millis()))
 }
 
-/// Gives a key, whose row is locked, a new secret.
-async fn replace<C: ConnectionTrait>(db: &C, key: KeyId, rotation: &Rotation, now: Timestamp) -> Result<(), Failure> {
+/// Gives a key, whose row is locked, a new secret. Those of its secrets that are `forgotten` go.
+async fn replace<C: ConnectionTrait>(
+    db: &C,
+    key: KeyId,
+    rotation: &Rotation,
+    now: Timestamp,
+    forgotten: Condition,
+) -> Result<(), Failure> {
     let is_going_on = api_key_secret::Entity::find().filter(going_on(key, now)).one(db).await?.is_some()
         || waiting::is_one_ending(db, key, now).await?;
     if is_going_on && rotation.old_ends_at > now {
@@ -134,11 +142,7 @@ async fn replace<C: ConnectionTrait>(db: &C, key: KeyId, rotation: &Rotation, no
         waiting::end(db, key, ENDED).await?;
     }
     // Who shows one of these is told to those who keep the key; for ever would be too much.
-    let before = settings::before(now, KEPT);
-    let long_gone = of_key
-        .add(api_key_secret::Column::ExpiresAt.lte(now.millis()))
-        .add(api_key_secret::Column::CreatedAt.lt(before));
-    api_key_secret::Entity::delete_many().filter(long_gone).exec(db).await?;
+    api_key_secret::Entity::delete_many().filter(of_key.add(forgotten)).exec(db).await?;
     let row = api_key_secret::ActiveModel {
         hash: Set(rotation.secret.bytes().to_vec()),
         api_key_id: Set(key.uuid()),

@@ -7,7 +7,9 @@ use domain::{
     ports::Sessions,
     session::{Bearer, Session},
 };
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid,
+};
 
 use crate::{Store, convert, entity::session, outage::Failure};
 
@@ -21,10 +23,11 @@ const SWEPT: u64 = 1_000;
 impl Sessions for Store {
     async fn create(&self, session: &Session) -> Result<(), Error> {
         let session = session.clone();
+        let ended = self.clocks.no_later_than_database(session.created_at, 0);
         let create = self.transaction(move |transaction, _| {
-            let session = session.clone();
+            let (session, ended) = (session.clone(), ended.clone());
             Box::pin(async move {
-                let over = session::Column::ExpiresAt.lte(session.created_at.millis());
+                let over = session::Column::ExpiresAt.into_expr().lte(ended);
                 remove(transaction, session::Entity::find().filter(over).limit(SWEPT)).await?;
                 let own = match &session.bearer {
                     Bearer::Key(hash) => session::Column::SecretHash.eq(hash.bytes().to_vec()),

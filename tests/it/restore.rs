@@ -21,9 +21,9 @@ async fn deleted(tenant: &Tenant) -> Vec<Value> {
     list.json().as_array().expect("an array").clone()
 }
 
-async fn tidy(app: &TestApp, now: Timestamp) {
+async fn purge(app: &TestApp, now: Timestamp) {
     let store = app.database.store().await;
-    store.tidy(now).await.expect("tidied");
+    store.purge(now, None, true).await.expect("purged");
     store.close().await;
 }
 
@@ -121,9 +121,9 @@ async fn after_a_month_it_is_gone() {
     let (id, _) = app.key(&tenant.org_id, KeySpec::with(&[])).await;
     assert_eq!(tenant.admin.delete(&path(&tenant, &id)).await.status, 200);
     let then = app.clock.now();
-    tidy(&app, then.plus_millis(MONTH * 1_000 - 1)).await;
+    purge(&app, then.plus_millis(MONTH * 1_000 - 1)).await;
     assert_eq!(deleted(&tenant).await.len(), 1);
-    tidy(&app, then.plus_millis(MONTH * 1_000)).await;
+    purge(&app, then.plus_millis(MONTH * 1_000)).await;
     assert_eq!((deleted(&tenant).await.len(), restore(&tenant.admin, &tenant, &id).await), (0, 404));
     assert_eq!(tenant.admin.get(&path(&tenant, &tenant.key_id)).await.status, 200, "the others stay");
 }

@@ -131,9 +131,9 @@ async fn old_counts_go() {
     let path = format!("/orgs/{}/usage", tenant.org_id);
     let store = app.database.store().await;
     let day = |days: i64| app.clock.now().plus_millis(days * 24 * 60 * 60 * 1_000);
-    store.tidy(day(90)).await.expect("tidied");
+    store.purge(day(90), None, true).await.expect("purged");
     assert_eq!(usage(&admin, &path).await["total"], json!({"VALID": 1}), "ninety days");
-    store.tidy(day(91)).await.expect("tidied");
+    store.purge(day(91), None, true).await.expect("purged");
     assert_eq!(usage(&admin, &path).await["total"], json!({"VALID": 0}));
     store.close().await;
 }

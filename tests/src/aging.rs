@@ -19,6 +19,13 @@ impl TestApp {
         self.execute("DELETE FROM memberships").await;
     }
 
+    /// The running window of every key began so many seconds from now, and its last refill was then, as a clock that was wrong
+    /// has left it.
+    pub async fn start_windows_in(&self, seconds: i64) {
+        self.database.start_windows_at(self.clock_millis() + seconds * 1_000).await;
+        self.forget_everything();
+    }
+
     /// Every secret ends in so many seconds.
     pub async fn end_secrets_in(&self, seconds: i64) {
         let end = Timestamp::from_millis(self.clock.now().millis() + seconds * 1_000);
@@ -199,6 +206,10 @@ pub enum Tampering {
     CutWithHead,
     /// The whole log never was.
     RemoveAll,
+    /// The first event was pruned, it is said.
+    EraseFront,
+    /// All events were, and the chain goes on.
+    EraseEvents,
 }
 
 impl TestDatabase {
@@ -237,6 +248,17 @@ impl TestDatabase {
                 let (seq, hash) = (end("seq"), end("hash"));
                 vec![cut, format!("UPDATE audit_chains SET end_seq = {seq}, end_hash = {hash} WHERE {of}")]
             }
+            Tampering::EraseFront => vec![
+                format!(
+                    "UPDATE audit_chains SET begin_seq = 1, begin_hash = (SELECT hash FROM audit_events WHERE {of} AND seq = 1) \
+                     WHERE {of}"
+                ),
+                format!("DELETE FROM audit_events WHERE {of} AND seq = 1"),
+            ],
+            Tampering::EraseEvents => vec![
+                format!("UPDATE audit_chains SET begin_seq = end_seq, begin_hash = end_hash WHERE {of}"),
+                format!("DELETE FROM audit_events WHERE {of}"),
+            ],
             Tampering::RemoveAll => {
                 ["audit_events", "audit_chains"].map(|of_it| format!("DELETE FROM {of_it} WHERE {of}")).to_vec()
             }
@@ -244,6 +266,17 @@ impl TestDatabase {
         for statement in statements {
             self.execute(&statement).await;
         }
+    }
+
+    /// See [`TestApp::start_windows_in`].
+    pub async fn start_windows_at(&self, millis: i64) {
+        self.execute(&format!("UPDATE api_keys SET window_start = {millis}, last_refill_at = {millis}")).await;
+    }
+
+    /// As an older version left it: the newest step of the schema was not run.
+    pub async fn make_schema_older(&self) {
+        let newest = "SELECT max(version) FROM seaql_migrations";
+        self.execute(&format!("DELETE FROM seaql_migrations WHERE version = ({newest})")).await;
     }
 
     /// Every transaction is serializable from now on, on PostgreSQL.

@@ -134,10 +134,20 @@ impl TestApp {
 
     /// A service on a given database.
     pub async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by(database, Arc::new(TestClock::default()), false, change).await
+    }
+
+    /// A service on a given database and by a given clock. With database time, PostgreSQL's clock decides what it decides in
+    /// operation.
+    pub async fn start_by(
+        database: TestDatabase,
+        clock: Arc<TestClock>,
+        has_database_time: bool,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = test_config(database.url());
         change(&mut config);
-        let clock = Arc::new(TestClock::default());
-        let world = World { clock: clock.clone(), entropy: Arc::new(SystemEntropy), has_database_time: false };
+        let world = World { clock: clock.clone(), entropy: Arc::new(SystemEntropy), has_database_time };
         let running = lifecycle::start(&config, world).await.unwrap_or_else(|error| panic!("{error}"));
         Self { database, clock, running, beside: OnceCell::new() }
     }
@@ -241,6 +251,11 @@ impl TestApp {
             ..ApiKey::new(id, organization, &secret, Creator::Operator, now)
         };
         (key, secret)
+    }
+
+    /// The service forgets what it remembers of keys.
+    pub(crate) fn forget_everything(&self) {
+        self.running.forget_everything();
     }
 
     /// Changes rows behind the service's back, which then forgets what it remembers.

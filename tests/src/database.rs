@@ -1,6 +1,7 @@
 //! A fresh database for each test. The SQL here makes and drops whole databases, and looks into a key.
 
 use std::{
+    path::PathBuf,
     process,
     sync::Arc,
     sync::atomic::{AtomicU32, Ordering},
@@ -24,8 +25,17 @@ pub struct TestDatabase {
 }
 
 enum Kind {
-    Sqlite { _directory: TempDir },
-    Postgres { server: String, name: String },
+    Sqlite {
+        _directory: TempDir,
+    },
+    Postgres {
+        server: String,
+        name: String,
+    },
+    /// Of another value, which it must not outlive.
+    Shared {
+        is_postgres: bool,
+    },
 }
 
 impl TestDatabase {
@@ -69,10 +79,16 @@ impl TestDatabase {
         }
     }
 
+    /// The same database for another service. It goes with this value.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self { url: self.url.clone(), kind: Kind::Shared { is_postgres: self.is_postgres() } }
+    }
+
     /// Whether it is on PostgreSQL.
     #[must_use]
     pub fn is_postgres(&self) -> bool {
-        matches!(self.kind, Kind::Postgres { .. })
+        matches!(self.kind, Kind::Postgres { .. } | Kind::Shared { is_postgres: true })
     }
 
     /// For `CLAVIGER_DATABASE_URL`.
@@ -153,8 +169,34 @@ impl TestDatabase {
 
     /// The ports on this database, beside those of the service.
     pub async fn store(&self) -> Store {
-        let settings = settings(self.url.clone(), 2);
-        Store::connect(&settings).await.expect("the database is there")
+        Store::connect(&self.settings()).await.expect("the database is there")
+    }
+
+    /// The settings of [`TestDatabase::store`], to be changed.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        settings(self.url.clone(), 2)
+    }
+
+    /// The file of an SQLite database; none on PostgreSQL.
+    #[must_use]
+    pub fn sqlite_file(&self) -> Option<PathBuf> {
+        self.url.strip_prefix("sqlite://").map(PathBuf::from)
+    }
+
+    /// The URL of a user of PostgreSQL who may read and write rows, and change no schema. They go with the database.
+    pub async fn user_without_create(&self) -> String {
+        let url = url::Url::parse(&self.url).expect("a URL");
+        let user = limited_user(url.path().trim_start_matches('/'));
+        self.execute(&format!(
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE {user} LOGIN; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}; \
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {user}"
+        ))
+        .await;
+        let mut url = url;
+        url.set_username(&user).expect("a user");
+        url.into()
     }
 }
 
@@ -162,11 +204,15 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         if let Kind::Postgres { server, name } = &self.kind {
             let statement = format!("DROP DATABASE {name} WITH (FORCE)");
+            let user = format!("DROP ROLE IF EXISTS {}", limited_user(name));
             let server = server.clone();
             // Dropping is not async, and the test's own runtime may be ending.
             let dropping = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                runtime.expect("a runtime").block_on(run(&server, &statement));
+                runtime.expect("a runtime").block_on(async {
+                    run(&server, &statement).await;
+                    run(&server, &user).await;
+                });
             });
             let _ = dropping.join();
         }
@@ -184,6 +230,11 @@ async fn template(server: &str) -> String {
     store.migrate().await.expect("the new database is migrated");
     store.close().await;
     name
+}
+
+/// The user of [`TestDatabase::user_without_create`].
+fn limited_user(database: &str) -> String {
+    format!("{database}_limited")
 }
 
 fn unique_name() -> String {

@@ -15,6 +15,12 @@ impl Default for TestClock {
 }
 
 impl TestClock {
+    /// A clock that stands at this moment.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self(AtomicI64::new(now.millis()))
+    }
+
     /// Moves the clock on by so many seconds.
     pub fn advance_seconds(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1_000, Ordering::SeqCst);

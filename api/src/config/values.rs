@@ -39,10 +39,22 @@ pub(super) fn retention(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|duration| *duration <= MOST)
 }
 
-pub(super) fn database_url(text: &str) -> Option<String> {
-    let known = text.starts_with("sqlite:")
-        || ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) && Url::parse(text).is_ok();
-    known.then(|| text.to_owned())
+/// The URL of a database, or what it must be.
+pub(super) fn database_url(text: &str) -> Result<String, &'static str> {
+    if text.starts_with("sqlite:") {
+        return Ok(text.to_owned());
+    }
+    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+    let url = Url::parse(text).ok().filter(|_| is_postgres);
+    let url = url.ok_or("like sqlite://claviger.db or postgres://user:password@host/database")?;
+    // Without a name the server would take the one that is called like the user.
+    let is_named = !url.path().trim_matches('/').is_empty()
+        || url.query_pairs().any(|(name, value)| name == "dbname" && !value.is_empty());
+    if is_named {
+        Ok(text.to_owned())
+    } else {
+        Err("a URL that names the database: postgres://user:password@host/database")
+    }
 }
 
 pub(super) fn networks(text: &str) -> Option<TrustedProxies> {

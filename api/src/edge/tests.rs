@@ -13,6 +13,10 @@ impl Readiness for NoDatabase {
         Ok(true)
     }
 
+    async fn is_clock_right(&self) -> std::result::Result<bool, domain::Outage> {
+        Ok(true)
+    }
+
     fn observe(&self, _: &Outage) {}
 
     fn silence(&self) -> Option<Duration> {

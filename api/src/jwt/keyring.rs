@@ -22,7 +22,7 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
     jwk::{Jwk, PublicKeyUse, ThumbprintHash},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Where the keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,20 +200,44 @@ impl Keyring {
         sign(REVOKED, &pair.id, &claims, &pair.tokens)
     }
 
+    /// The keys that are there. `None` where there are none; none is made.
+    ///
+    /// # Errors
+    /// The file of the settings is not there, or holds something else than private keys of Ed25519.
+    pub fn open_existing(at: &SigningKeysAt, issuer: &str, entropy: &dyn Entropy) -> io::Result<Option<Self>> {
+        match at {
+            SigningKeysAt::Made(path) if !path.exists() => Ok(None),
+            SigningKeysAt::Memory => Ok(None),
+            at => Self::open(at, issuer, entropy),
+        }
+    }
+
     /// A signed word about the end of an organization's log.
     #[must_use]
     pub fn sign_head(&self, head: &Head, now: Timestamp) -> String {
-        let pair = self.first();
         let (org_id, hash) = (head.organization.to_string(), head.hash.to_string());
-        let claims = HeadClaims { org_id, seq: head.seq, hash, iat: seconds(now) };
-        sign(AUDIT_HEAD, &pair.id, &claims, &pair.tokens)
+        self.sign_statement(AUDIT_HEAD, &HeadClaims { org_id, seq: head.seq, hash, iat: seconds(now) })
     }
 
     /// What such a word says, if we signed it.
     #[must_use]
     pub fn read_head(&self, text: &str) -> Option<Told> {
+        let claims: HeadClaims = self.read_statement(AUDIT_HEAD, text)?;
+        let head =
+            Head { organization: claims.org_id.parse().ok()?, seq: claims.seq, hash: ChainHash::parse(&claims.hash)? };
+        Some(Told { head, at: Timestamp::from_millis(claims.iat.saturating_mul(1_000)) })
+    }
+
+    /// A signed statement of this type, which does not expire.
+    pub(super) fn sign_statement(&self, kind: &str, claims: &impl Serialize) -> String {
+        let pair = self.first();
+        sign(kind, &pair.id, claims, &pair.tokens)
+    }
+
+    /// What a statement of this type says, if one of the keys signed it.
+    pub(super) fn read_statement<T: DeserializeOwned>(&self, kind: &str, text: &str) -> Option<T> {
         let header = decode_header(text).ok()?;
-        if header.typ.as_deref() != Some(AUDIT_HEAD) || header.crit.is_some() {
+        if header.typ.as_deref() != Some(kind) || header.crit.is_some() {
             return None;
         }
         let pair = self.pairs.iter().find(|pair| header.kid.as_ref() == Some(&pair.id))?;
@@ -221,10 +245,7 @@ impl Keyring {
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         let public = DecodingKey::from_jwk(&pair.published).ok()?;
-        let claims: HeadClaims = decode(text, &public, &validation).ok()?.claims;
-        let head =
-            Head { organization: claims.org_id.parse().ok()?, seq: claims.seq, hash: ChainHash::parse(&claims.hash)? };
-        Some(Told { head, at: Timestamp::from_millis(claims.iat.saturating_mul(1_000)) })
+        Some(decode(text, &public, &validation).ok()?.claims)
     }
 
     /// The public keys, for those who check tokens.

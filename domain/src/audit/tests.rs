@@ -117,3 +117,21 @@ fn the_hash_of_an_event_never_changes() {
     assert_eq!(event(1).hash(&ChainHash::BEGINNING).to_string(), expected);
     assert_eq!(ChainHash::parse(expected).map(|hash| hash.to_string()).as_deref(), Some(expected));
 }
+
+#[test]
+fn what_went_without_a_record_is_unproven_until_it_would_be_too_old() {
+    let organization = OrganizationId::from_uuid(Uuid::from_u128(1));
+    let head = |seq| Head { organization, seq, hash: ChainHash::BEGINNING };
+    let at = Timestamp::from_millis;
+    let kept = 100;
+    assert_eq!((Front::Whole.unproven(at(0), kept), Front::Unsigned(7).unproven(at(999), kept)), (None, Some(7)));
+    let proven = Front::Whole.pruned_to(head(5), at(10), kept);
+    assert_eq!(proven, PruneRecord { start: head(5), at: at(10), unproven: None });
+    assert_eq!(Front::Pruned(proven).pruned_to(head(6), at(20), kept).unproven, None);
+    let after = Front::Unsigned(7).pruned_to(head(8), at(30), kept);
+    assert_eq!(after.unproven, Some(Unproven { seq: 7, since: at(30) }));
+    let on = Front::Pruned(after).pruned_to(head(9), at(129), kept);
+    assert_eq!((on.unproven, Front::Pruned(on).unproven(at(129), kept)), (after.unproven, Some(7)), "it is carried on");
+    assert_eq!(Front::Pruned(on).unproven(at(130), kept), None);
+    assert_eq!(Front::Pruned(on).pruned_to(head(10), at(130), kept).unproven, None);
+}

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     act::{Act, Action},
-    audit::{ChainHash, Event, Head, Outcome},
+    audit::{ChainHash, Event, Front, Head, Outcome, PruneRecord},
     clock::Timestamp,
     error::Outage,
     id::OrganizationId,
@@ -53,12 +53,36 @@ pub struct Stored {
 }
 
 /// A chain: where it begins, because what was before is removed, and where it ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Chain {
     /// After this one it begins.
     pub begin: Head,
     /// The end.
     pub end: Head,
+    /// The signed record of pruning that is stored with it; see [`PruneSigner`].
+    pub prune_record: Option<String>,
+}
+
+impl Chain {
+    /// What is known of the events that are gone from its front.
+    #[must_use]
+    pub fn front(&self, signer: Option<&dyn PruneSigner>) -> Front {
+        if self.begin.seq == 0 {
+            return Front::Whole;
+        }
+        let record = signer.zip(self.prune_record.as_deref()).and_then(|(signer, text)| signer.read_prune_record(text));
+        let record = record.filter(|record| record.start == self.begin);
+        record.map_or(Front::Unsigned(self.begin.seq), Front::Pruned)
+    }
+}
+
+/// Signs records that the front of a log was pruned.
+pub trait PruneSigner: Send + Sync {
+    /// The record as a signed text.
+    fn sign_prune_record(&self, record: &PruneRecord) -> String;
+
+    /// The record in a text, if this service signed it.
+    fn read_prune_record(&self, text: &str) -> Option<PruneRecord>;
 }
 
 /// The log.

@@ -89,7 +89,7 @@ impl Book {
         self.all().retain(|(organization, outcome), own| {
             let pause = if *outcome == Outcome::Alarm { ALARMS } else { REFUSALS };
             own.retain(|alike, gathered| {
-                let is_over = gathered.written_at.is_none_or(|written| now.millis_since(written) >= pause);
+                let is_over = gathered.written_at.is_none_or(|written| now.is_after_period(written, pause));
                 if gathered.count == 0 {
                     return !is_over;
                 }
@@ -133,7 +133,7 @@ impl Store {
     /// Writes what is due, or with `whole` everything. What cannot be written is tried again with the next.
     pub(crate) async fn write_notables(&self, whole: bool) -> Result<(), Outage> {
         let _turn = self.notables.writing.lock().await;
-        let now = self.clock.now();
+        let now = self.clocks.node_now();
         let left = std::mem::take(&mut *self.notables.left.lock().unwrap_or_else(PoisonError::into_inner));
         let mut due = self.notables.take(now, whole);
         for (organization, events) in left {

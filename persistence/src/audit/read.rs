@@ -74,9 +74,7 @@ impl ports::AuditLog for Store {
             .all(&self.pools.read)
             .await
             .map_err(Failure::from)?;
-        // One that no rule allows is one that somebody has changed: it is told as such, not as an outage.
-        let known = |row: audit_event::Model| stored(row.clone()).unwrap_or_else(|_| unreadable(row));
-        Ok(rows.into_iter().map(known).collect())
+        Ok(rows.into_iter().map(stored_or_changed).collect())
     }
 
     async fn grown(&self, since: Timestamp) -> Result<Vec<Head>, Outage> {
@@ -116,7 +114,7 @@ fn condition(organization: OrganizationId, filter: &EventFilter, before: Option<
         .add_option(filter.until.map(|until| audit_event::Column::At.lt(until.millis())))
 }
 
-fn chain(row: &audit_chain::Model) -> Result<Chain, Failure> {
+pub(super) fn chain(row: &audit_chain::Model) -> Result<Chain, Failure> {
     let head = |seq, hash: &[u8]| {
         Ok::<_, Failure>(Head {
             organization: OrganizationId::from_uuid(row.organization_id),
@@ -124,7 +122,11 @@ fn chain(row: &audit_chain::Model) -> Result<Chain, Failure> {
             hash: chain_hash(hash, "audit_chains", row.organization_id)?,
         })
     };
-    Ok(Chain { begin: head(row.begin_seq, &row.begin_hash)?, end: head(row.end_seq, &row.end_hash)? })
+    Ok(Chain {
+        begin: head(row.begin_seq, &row.begin_hash)?,
+        end: head(row.end_seq, &row.end_hash)?,
+        prune_record: row.prune_record.clone(),
+    })
 }
 
 fn stored(row: audit_event::Model) -> Result<Stored, Failure> {
@@ -156,6 +158,11 @@ fn stored(row: audit_event::Model) -> Result<Stored, Failure> {
         request_id: row.request_id,
     };
     Ok(Stored { id: row.id, event, hash })
+}
+
+/// One that no rule allows is one that somebody has changed: it is told as such, not as an outage.
+pub(super) fn stored_or_changed(row: audit_event::Model) -> Stored {
+    stored(row.clone()).unwrap_or_else(|_| unreadable(row))
 }
 
 /// A row that no rule allows, without a hash.

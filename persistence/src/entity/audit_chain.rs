@@ -16,6 +16,8 @@ pub struct Model {
     pub end_seq: i64,
     pub end_hash: Vec<u8>,
     pub end_at: i64,
+    /// A signed record that retention pruned the events up to `begin_seq`.
+    pub prune_record: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use domain::{clock::Timestamp, verdict::Spent};
 use sea_orm::{ConnectionTrait, DbBackend, prelude::Uuid};
 
-use super::{Ask, Batch, DATABASE_TIME, Ledger, Lost, answer, assignments, state::Served};
-use crate::{convert, outage::Failure, set::Set};
+use super::{Ask, Batch, Ledger, Lost, answer, assignments, state::Served};
+use crate::{clocks::DATABASE_TIME, convert, outage::Failure, set::Set};
 
 /// The uses of a key, with what comes of them if the guard holds.
 struct Guess {
@@ -105,12 +105,17 @@ impl Ledger {
              AND api_keys.last_refill_at IS NOT DISTINCT FROM s.was_refilled \
              AND api_keys.window_start IS NOT DISTINCT FROM s.was_start AND api_keys.window_count = s.was_count"
         );
-        let returning = "RETURNING api_keys.id AS id, last_request_at AS at";
-        let rows = self.pools.ledger.query_all_raw(set.update(backend, &assignments(clock), &guard, returning)).await?;
+        // Not the last use that is stored: a clock that was wrong may have left one that is to come.
+        let returning = match now {
+            None => format!("RETURNING api_keys.id AS id, {clock} AS at"),
+            Some(_) => "RETURNING api_keys.id AS id".to_owned(),
+        };
+        let rows =
+            self.pools.ledger.query_all_raw(set.update(backend, &assignments(clock), &guard, &returning)).await?;
         self.pools.confirm_commit()?;
         let written = rows.iter().map(|row| {
-            let (id, at): (Uuid, i64) = (row.try_get("", "id")?, row.try_get("", "at")?);
-            Ok((id, Timestamp::from_millis(at)))
+            let at = now.map_or_else(|| row.try_get("", "at").map(Timestamp::from_millis), Ok)?;
+            Ok((row.try_get("", "id")?, at))
         });
         written.collect()
     }

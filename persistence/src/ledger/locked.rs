@@ -9,10 +9,10 @@ use sea_orm::{
 };
 
 use super::{
-    Ask, Batch, DATABASE_TIME, Ledger, Lost, answer, assignments,
+    Ask, Batch, Ledger, Lost, answer, assignments,
     state::{Served, State},
 };
-use crate::{convert, entity::api_key, outage::Failure, set::Set};
+use crate::{clocks::DATABASE_TIME, convert, entity::api_key, outage::Failure, set::Set};
 
 /// A key as it is in the transaction, and the time there.
 #[derive(FromQueryResult)]

@@ -19,7 +19,6 @@ use crate::{
     Store, convert,
     entity::{api_key_usage, organization_usage},
     outage::Failure,
-    settings,
 };
 
 /// So many verifies, by hour, key or organization, and outcome: in the order in which rows are locked.
@@ -118,10 +117,10 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.hour, row.outcome, row.count)).collect())
     }
 
-    /// Removes what was counted longer ago than it is kept, a few thousand at a time. Answers how many rows that were.
-    pub(crate) async fn remove_old_usage(&self, now: Timestamp) -> Result<u64, Failure> {
+    /// Removes what was counted in the hours before that of `before`, a few thousand at a time. Answers how many rows that were.
+    pub(crate) async fn remove_old_usage(&self, before: i64) -> Result<u64, Failure> {
         const ROWS: u64 = 5_000;
-        let before = Hour::of(Timestamp::from_millis(settings::before(now, self.retention.usage))).0;
+        let before = Hour::of(Timestamp::from_millis(before)).0;
         let mut removed = 0;
         for of in [Of::Keys, Of::Organizations] {
             let (table, id) = of.table();

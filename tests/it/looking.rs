@@ -1,0 +1,151 @@
+//! Commands that look create, migrate and write nothing, and say so where there was nothing to look at.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Output};
+
+use harness::{Caller, Process, TestApp, TestDatabase};
+use serde_json::json;
+
+const NO_ONE: &str = "01a1b2c3-0000-7000-8000-000000000000";
+
+/// Commands that look, or that need a database which is there already.
+const COMMANDS: [&[&str]; 4] = [
+    &["audit", "verify"],
+    &["import", "better-auth", "sqlite:///nowhere/app.db", "--organization", NO_ONE, "--dry-run"],
+    &["bootstrap", "--again"],
+    &["retention", "run"],
+];
+
+fn run(arguments: &[&str], url: &str) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = Process::run(arguments, &[("CLAVIGER_DATABASE_URL", url)]);
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// The files of a directory, with what is in them.
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    entries.map(|path| (path.display().to_string(), fs::read(&path).expect("a file"))).collect()
+}
+
+#[test]
+fn a_path_without_a_database_is_named_and_stays_empty() {
+    let database = TestDatabase::sqlite();
+    let file = database.sqlite_file().expect("SQLite");
+    for command in COMMANDS {
+        let (code, out, err) = run(command, database.url());
+        let told = format!("there is no database at {}", file.display());
+        assert!(code == Some(1) && out.is_empty() && err.contains(&told), "{command:?}: {out} {err}");
+        assert_eq!(files(file.parent().expect("a directory")), BTreeMap::new(), "{command:?} made something");
+    }
+}
+
+#[tokio::test]
+async fn a_database_without_a_schema_gets_none() {
+    let database = TestDatabase::empty().await;
+    if let Some(file) = database.sqlite_file() {
+        fs::write(file, "").expect("an empty database");
+    }
+    for command in [COMMANDS, COMMANDS].concat() {
+        let (code, out, err) = run(command, database.url());
+        let told = err.contains("the database has no schema of Claviger yet; run `claviger migrate`");
+        assert!(code == Some(1) && out.is_empty() && told, "{command:?}: {out} {err}");
+    }
+}
+
+#[tokio::test]
+async fn an_older_schema_is_not_migrated() {
+    let database = TestDatabase::fresh().await;
+    assert_eq!(run(&["migrate"], database.url()).0, Some(0));
+    assert_eq!(run(&["bootstrap"], database.url()).0, Some(0));
+    database.make_schema_older().await;
+    for command in [COMMANDS, COMMANDS].concat() {
+        let (code, out, err) = run(command, database.url());
+        let told = err.contains("is older than this program") && err.contains("run `claviger migrate`");
+        assert!(code == Some(1) && out.is_empty() && told, "{command:?}: {out} {err}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_was_verified_is_no_success() {
+    let database = TestDatabase::empty().await;
+    assert_eq!(run(&["migrate"], database.url()).0, Some(0));
+    let (code, out, err) = run(&["audit", "verify"], database.url());
+    assert!(code == Some(1) && out.is_empty() && err.contains("nothing was verified"), "{out} {err}");
+    let (code, _, err) = run(&["bootstrap", "--again"], database.url());
+    assert!(code == Some(1) && err.contains("there is no platform organization yet"), "{err}");
+    assert_eq!(run(&["bootstrap"], database.url()).0, Some(0));
+    let (code, out, _) = run(&["audit", "verify"], database.url());
+    assert!(code == Some(0) && out.lines().count() == 1, "{out}");
+    let (code, out, err) = run(&["audit", "verify", "--organization", NO_ONE], database.url());
+    assert!(code == Some(1) && out.is_empty() && err.contains(&format!("no log of {NO_ONE}")), "{out} {err}");
+}
+
+#[tokio::test]
+async fn what_looks_leaves_every_file_as_it_was() {
+    let database = TestDatabase::sqlite();
+    let url = database.url();
+    assert_eq!(run(&["bootstrap"], url).0, Some(0));
+    let other = TestDatabase::sqlite();
+    fs::write(other.sqlite_file().expect("SQLite"), "").expect("a file");
+    let directory = database.sqlite_file().expect("SQLite").parent().expect("a directory").to_owned();
+    let before = files(&directory);
+    assert_eq!(run(&["audit", "verify"], url).0, Some(0));
+    let dry = ["import", "better-auth", other.url(), "--organization", NO_ONE, "--dry-run"];
+    assert_eq!(run(&dry, url).0, Some(1), "there is no table");
+    assert!(files(&directory) == before, "{:?}", files(&directory).keys());
+}
+
+#[tokio::test]
+async fn a_standby_can_be_verified() {
+    let app = TestApp::start().await;
+    app.tenant("Acme").await;
+    let (_, database) = app.stop().await;
+    if database.is_postgres() {
+        database.make_read_only().await;
+    }
+    let (code, out, err) = run(&["audit", "verify"], database.url());
+    assert!(code == Some(0) && out.contains(" holds"), "{out} {err}");
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_change_the_schema_serves_a_current_one() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let (_, database) = app.stop().await;
+    if !database.is_postgres() {
+        return; // SQLite has no users.
+    }
+    let url = database.user_without_create().await;
+    let process = Process::serve(&[("CLAVIGER_DATABASE_URL", &url)]);
+    let admin = Caller::anyone(format!("http://{}", process.address)).with_bearer(tenant.admin.bearer());
+    assert_eq!(admin.get("/health/ready").await.status, 200);
+    let keys = format!("/orgs/{}/api_keys", tenant.org_id);
+    assert_eq!(admin.post(&keys, &json!({"name": "n", "permissions": []})).await.status, 200);
+    assert_eq!(run(&["audit", "verify"], &url).0, Some(0));
+    assert_eq!(run(&["retention", "run"], &url).0, Some(0));
+    drop(process);
+    database.make_schema_older().await;
+    for command in ["serve", "migrate"] {
+        let (code, _, err) = run(&[command], &url);
+        let told =
+            err.contains("may not bring the schema up to date") && err.contains("run `claviger migrate` once as");
+        assert!(code == Some(1) && told, "{command}: {err}");
+    }
+}
+
+#[test]
+fn a_url_that_names_no_database_is_refused() {
+    for url in ["postgres://me:hunter2@127.0.0.1:1", "postgresql://127.0.0.1/"] {
+        let (code, _, err) = run(&["serve"], url);
+        assert!(
+            code == Some(2) && err.contains("CLAVIGER_DATABASE_URL must be a URL that names the database"),
+            "{err}"
+        );
+        assert!(!err.contains("hunter2"), "{err}");
+    }
+    let database = TestDatabase::sqlite();
+    assert_eq!(run(&["migrate"], database.url()).0, Some(0));
+    let import = ["import", "better-auth", "postgres://127.0.0.1:1", "--organization", NO_ONE, "--dry-run"];
+    let (code, _, err) = run(&import, database.url());
+    assert!(code == Some(1) && err.contains("must be a URL that names the database"), "{err}");
+}
