@@ -2,8 +2,13 @@
 //!
 //! A permission is an action on a resource, and either may be the wildcard `*`. Nothing else is a wildcard.
 
-use std::{borrow::Cow, fmt};
+mod narrowing;
 
+use std::{borrow::Cow, collections::HashMap, fmt, mem::size_of};
+
+use indexmap::{Equivalent, IndexSet};
+
+pub(crate) use self::narrowing::Narrowing;
 use crate::text::Invalid;
 
 const ANY: &str = "*";
@@ -72,16 +77,7 @@ impl Permission {
     /// The permissions of which a set has to have one, so that it holds this one.
     #[must_use]
     pub fn holders(&self) -> Vec<Self> {
-        let any = Cow::Borrowed(ANY);
-        let (resource, action) = (&self.resource, &self.action);
-        let mut holders = Vec::new();
-        for (resource, action) in [(resource, action), (resource, &any), (&any, action), (&any, &any)] {
-            let holder = Self { resource: resource.clone(), action: action.clone() };
-            if !holders.contains(&holder) {
-                holders.push(holder);
-            }
-        }
-        holders
+        self.pair().holders().map(Pair::to_permission).collect()
     }
 
     /// The shortest flat form.
@@ -90,26 +86,53 @@ impl Permission {
         if self.resource == ANY { self.action.to_string() } else { [&self.resource, ":", &self.action].concat() }
     }
 
+    /// The two parts.
+    fn pair(&self) -> Pair<'_> {
+        Pair { resource: &self.resource, action: &self.action }
+    }
+
+    /// Bytes on the heap.
+    fn heap_size(&self) -> usize {
+        [&self.resource, &self.action].map(|part| if let Cow::Owned(text) = part { allocated(text.capacity()) } else { 0 }).iter().sum()
+    }
+}
+
+/// A permission in texts that somebody else owns.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+struct Pair<'a> {
+    resource: &'a str,
+    action: &'a str,
+}
+
+impl<'a> Pair<'a> {
     /// Whether who has this permission has `other`.
-    fn includes(&self, other: &Self) -> bool {
+    fn includes(self, other: Self) -> bool {
         (self.resource == ANY || self.resource == other.resource) && (self.action == ANY || self.action == other.action)
     }
 
-    /// The permission that both include and that includes every other such, if there is any.
-    pub(crate) fn meet(&self, other: &Self) -> Option<Self> {
-        let narrower = |left: &Cow<'static, str>, right: &Cow<'static, str>| {
-            if left == ANY || left == right {
-                Some(right.clone())
-            } else if right == ANY {
-                Some(left.clone())
-            } else {
-                None
-            }
-        };
-        Some(Self {
-            resource: narrower(&self.resource, &other.resource)?,
-            action: narrower(&self.action, &other.action)?,
-        })
+    /// The permissions that include this one: at most 4, this one first.
+    fn holders(self) -> impl Iterator<Item = Self> {
+        let Self { resource, action } = self;
+        let (has_resource, has_action) = (resource != ANY, action != ANY);
+        [
+            (true, self),
+            (has_action, Self { resource, action: ANY }),
+            (has_resource, Self { resource: ANY, action }),
+            (has_resource && has_action, Self { resource: ANY, action: ANY }),
+        ]
+        .into_iter()
+        .filter_map(|(is_another, holder)| is_another.then_some(holder))
+    }
+
+    fn to_permission(self) -> Permission {
+        let owned = |text: &str| Cow::Owned(text.to_owned());
+        Permission { resource: owned(self.resource), action: owned(self.action) }
+    }
+}
+
+impl Equivalent<Permission> for Pair<'_> {
+    fn equivalent(&self, permission: &Permission) -> bool {
+        *self == permission.pair()
     }
 }
 
@@ -135,33 +158,44 @@ fn excerpt(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-/// Permissions without doubles, in the order of first mention.
+/// Permissions without doubles, in the order of first mention. Sets with the same permissions are equal in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PermissionSet(Vec<Permission>);
+pub struct PermissionSet(IndexSet<Permission>);
 
 impl PermissionSet {
     /// The most permissions that a set holds.
     pub const MAX: usize = 256;
 
+    /// The most permissions that a key or a member holds, those of its named sets included. Rows that an older version stored
+    /// may hold more.
+    pub const MAX_EFFECTIVE: usize = 1_024;
+
+    /// Up to this number it is faster to look at each permission than to compute hashes.
+    const FEW: usize = 16;
+
     /// Everything: `*:*`.
     #[must_use]
     pub fn all() -> Self {
-        Self(vec![Permission::reserved(ANY, ANY)])
+        Self(IndexSet::from([Permission::reserved(ANY, ANY)]))
     }
 
     /// The set of these permissions.
     pub fn new(permissions: impl IntoIterator<Item = Permission>) -> Result<Self, Invalid> {
-        let mut set = Self::default();
+        let mut set = IndexSet::new();
         for permission in permissions {
-            if set.0.contains(&permission) {
-                continue;
-            }
-            if set.0.len() == Self::MAX {
+            step();
+            set.insert(permission);
+            if set.len() > Self::MAX {
                 return Err(Invalid::TooManyPermissions);
             }
-            set.0.push(permission);
         }
-        Ok(set)
+        Ok(Self::compact(set))
+    }
+
+    /// Without spare room: sets are kept in memory for long.
+    fn compact(mut set: IndexSet<Permission>) -> Self {
+        set.shrink_to_fit();
+        Self(set)
     }
 
     /// Reads the flat form: `["read", "files:write"]`.
@@ -195,11 +229,19 @@ impl PermissionSet {
     #[must_use]
     pub fn map(&self) -> Vec<(&str, Vec<&str>)> {
         let mut map: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         for permission in &self.0 {
-            match map.iter_mut().find(|(name, _)| *name == permission.resource()) {
-                Some((_, actions)) => actions.push(permission.action()),
-                None => map.push((permission.resource(), vec![permission.action()])),
+            step();
+            let (name, next) = (permission.resource(), map.len());
+            let place = if self.len() <= Self::FEW {
+                map.iter().position(|(known, _)| *known == name).unwrap_or(next)
+            } else {
+                *places.entry(name).or_insert(next)
+            };
+            if place == next {
+                map.push((name, Vec::new()));
             }
+            map[place].1.push(permission.action());
         }
         map
     }
@@ -207,13 +249,14 @@ impl PermissionSet {
     /// All that these sets hold, which may be more than one set does.
     #[must_use]
     pub fn union<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut union = Self::default();
+        let mut union = IndexSet::new();
         for permission in sets.into_iter().flat_map(|set| &set.0) {
-            if !union.0.contains(permission) {
-                union.0.push(permission.clone());
+            step();
+            if !union.contains(permission) {
+                union.insert(permission.clone());
             }
         }
-        union
+        Self::compact(union)
     }
 
     /// Whether it holds everything: `*:*`.
@@ -242,7 +285,21 @@ impl PermissionSet {
     /// Whether this set holds `permission`.
     #[must_use]
     pub fn allows(&self, permission: &Permission) -> bool {
-        self.0.iter().any(|held| held.includes(permission))
+        self.holds(permission.pair())
+    }
+
+    /// Whether this set holds a permission: at most 16 comparisons or 4 lookups.
+    fn holds(&self, asked: Pair<'_>) -> bool {
+        if self.len() <= Self::FEW {
+            return self.0.iter().any(|held| {
+                step();
+                held.pair().includes(asked)
+            });
+        }
+        asked.holders().any(|holder| {
+            step();
+            self.0.contains(&holder)
+        })
     }
 
     /// Whether this set holds all that `other` holds.
@@ -250,7 +307,37 @@ impl PermissionSet {
     pub fn covers(&self, other: &Self) -> bool {
         other.0.iter().all(|permission| self.allows(permission))
     }
+
+    /// Bytes on the heap, as far as the layouts of the standard library and of `indexmap` tell.
+    #[must_use]
+    pub fn heap_size(&self) -> usize {
+        const HASH: usize = size_of::<u64>();
+        const PLACE: usize = size_of::<usize>() + 1;
+        if self.0.capacity() == 0 {
+            return 0;
+        }
+        // The table of places has a power of two of them, of which at most seven eighths are in use.
+        let places = (self.len() * 8).div_ceil(7).next_power_of_two().max(4);
+        allocated(self.len() * (size_of::<Permission>() + HASH))
+            + allocated(places * PLACE + TABLE_END)
+            + self.0.iter().map(Permission::heap_size).sum::<usize>()
+    }
 }
+
+/// The control bytes that a hash table repeats at its end.
+const TABLE_END: usize = 16;
+
+/// The bytes that an allocator takes for so many: it has sizes of its own.
+pub(crate) const fn allocated(bytes: usize) -> usize {
+    bytes.next_multiple_of(16)
+}
+
+/// Counts a comparison or a lookup, for tests that bound their number.
+#[cfg(not(test))]
+const fn step() {}
+
+#[cfg(test)]
+use tests::step;
 
 #[cfg(test)]
 pub(crate) mod tests;

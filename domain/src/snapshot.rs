@@ -6,7 +6,7 @@ mod shared;
 
 use std::mem::size_of;
 
-pub use shared::{Common, Given, Holder, Home, Shared};
+pub use shared::{Common, Given, HeapSize, Holder, Home, Shared, Totals};
 
 use ipnet::IpNet;
 
@@ -231,6 +231,12 @@ impl Snapshot {
     #[must_use]
     pub fn uses(&self) -> &Uses {
         &self.uses
+    }
+
+    /// The bytes of memory of what it shares with others.
+    #[must_use]
+    pub fn shared_size(&self) -> usize {
+        self.shared.size()
     }
 
     /// The bytes of memory that it takes by itself, without what it shares.

@@ -1,8 +1,34 @@
 //! The two written forms, the one rule, and sets drawn at random for others to test with.
 
+use std::cell::Cell;
+
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+
+thread_local! {
+    static STEPS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts a comparison or a lookup.
+pub(crate) fn step() {
+    STEPS.with(|steps| steps.set(steps.get() + 1));
+}
+
+/// What `work` answers, and the comparisons and lookups that it takes.
+pub(crate) fn steps_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = STEPS.with(Cell::get);
+    let answer = work();
+    (answer, STEPS.with(Cell::get) - before)
+}
+
+/// So many permissions: more than one set may hold.
+pub(crate) fn wide(count: usize, flat: fn(usize) -> String) -> PermissionSet {
+    let texts: Vec<String> = (0..count).map(flat).collect();
+    let set = |texts: &[String]| PermissionSet::from_flat(texts.iter().map(String::as_str)).expect("permissions");
+    let sets: Vec<_> = texts.chunks(PermissionSet::MAX).map(set).collect();
+    PermissionSet::union(&sets)
+}
 
 /// Few tokens, so that random sets often overlap.
 fn any_permission() -> impl Strategy<Value = Permission> {
@@ -12,6 +38,13 @@ fn any_permission() -> impl Strategy<Value = Permission> {
 
 pub(crate) fn any_set() -> impl Strategy<Value = PermissionSet> {
     vec(any_permission(), 0..6).prop_map(|list| PermissionSet::new(list).expect("few"))
+}
+
+/// More permissions than are looked at one by one, of tokens that often meet.
+pub(crate) fn any_wide_set() -> impl Strategy<Value = PermissionSet> {
+    let token = || prop_oneof![1 => Just("*".to_owned()), 6 => (0..5_u8).prop_map(|n| format!("t{n}"))];
+    let permission = (token(), token()).prop_map(|(resource, action)| Permission::new(&resource, &action).expect("valid"));
+    vec(permission, 0..40).prop_map(|list| PermissionSet::new(list).expect("few"))
 }
 
 /// Every permission without wildcard that the sets above can tell apart: their tokens and one that none names.
@@ -110,4 +143,39 @@ fn who_has_one_of_its_holders_has_a_permission() {
             assert_eq!(holders.contains(held), set(held).allows(&asked), "{held} {asked}");
         }
     }
+}
+
+#[test]
+fn the_widest_sets_take_few_steps() {
+    const WIDEST: usize = PermissionSet::MAX_EFFECTIVE;
+    let wide = wide(WIDEST, |n| format!("r{n}:a{n}"));
+    let asked = PermissionSet::from_flat(wide.flat()[..PermissionSet::MAX].iter().map(String::as_str)).expect("valid");
+    let (holds, steps) = steps_of(|| wide.covers(&asked));
+    assert!(holds && steps <= 4 * PermissionSet::MAX, "{steps}");
+    let unknown = Permission::parse("other:thing").expect("valid");
+    assert_eq!(steps_of(|| wide.allows(&unknown)), (false, 4));
+    let (union, steps) = steps_of(|| PermissionSet::union([&wide, &wide]));
+    assert!(union == wide && steps == 2 * WIDEST, "{steps}");
+    let (map, steps) = steps_of(|| wide.map());
+    assert!(map.len() == WIDEST && steps == WIDEST, "{steps}");
+    let flat = wide.flat();
+    let doubles = flat[..PermissionSet::MAX].iter().cycle().take(100_000).map(String::as_str);
+    let (set, steps) = steps_of(|| PermissionSet::from_flat(doubles));
+    assert!(set.is_ok_and(|set| set.len() == PermissionSet::MAX) && steps == 100_000, "{steps}");
+}
+
+#[test]
+fn what_a_set_weighs_is_what_it_takes() {
+    let long = "x".repeat(48);
+    for (count, name) in [(1, "r"), (3, "files"), (16, "r"), (17, "r"), (200, "r"), (PermissionSet::MAX, &*long)] {
+        let texts: Vec<String> = (0..count).map(|n| format!("{name}{n}:read{n}")).collect();
+        let mut set = None;
+        let taken = allocation_counter::measure(|| {
+            set = Some(PermissionSet::from_flat(texts.iter().map(String::as_str)).expect("permissions"));
+        });
+        let (taken, weight) = (usize::try_from(taken.bytes_current).expect("more than before"), set.expect("made").heap_size());
+        assert!((taken..=taken * 3 / 2 + 64).contains(&weight), "{count} of {name}: {weight} for {taken}");
+    }
+    assert_eq!(PermissionSet::default().heap_size(), 0);
+    assert_eq!(PermissionSet::all().heap_size() % 16, 0);
 }

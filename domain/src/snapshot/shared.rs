@@ -2,31 +2,74 @@
 //! of date at once.
 
 use std::{
+    mem::size_of,
     ops::Deref,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use crate::{
     id::{OrganizationId, SetId, UserId},
     organization::{ExternalId, OrganizationKind},
-    permission::PermissionSet,
+    permission::{PermissionSet, allocated},
 };
+
+/// The number and the size in bytes of the values that exist at this moment.
+#[derive(Clone, Debug, Default)]
+pub struct Totals(Arc<[AtomicUsize; 2]>);
+
+impl Totals {
+    /// How many values there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0[0].load(Ordering::Relaxed)
+    }
+
+    /// The bytes of memory that they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0[1].load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0[0].fetch_add(1, Ordering::Relaxed);
+        self.0[1].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn subtract(&self, bytes: usize) {
+        self.0[0].fetch_sub(1, Ordering::Relaxed);
+        self.0[1].fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 /// A value that many share, until it changes.
 #[derive(Debug)]
 pub struct Common<T> {
     value: T,
+    bytes: usize,
+    /// The value is counted here for as long as anything holds it.
+    totals: Totals,
     is_outdated: AtomicBool,
 }
 
-impl<T> Common<T> {
-    /// A value as it is now.
+impl<T: HeapSize> Common<T> {
+    /// A value as it is now, counted in `totals`.
     #[must_use]
-    pub fn new(value: T) -> Self {
-        Self { value, is_outdated: AtomicBool::new(false) }
+    pub fn new(value: T, totals: &Totals) -> Self {
+        // With the two counts of an `Arc` in front.
+        let bytes = allocated(size_of::<Self>() + 2 * size_of::<usize>()) + value.heap_size();
+        totals.add(bytes);
+        Self { value, bytes, totals: totals.clone(), is_outdated: AtomicBool::new(false) }
+    }
+}
+
+impl<T> Common<T> {
+    /// The bytes of memory that the value takes in an `Arc`.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes
     }
 
     /// It has changed: nobody may rely on it any more.
@@ -39,6 +82,18 @@ impl<T> Common<T> {
     pub fn is_outdated(&self) -> bool {
         self.is_outdated.load(Ordering::Acquire)
     }
+}
+
+impl<T> Drop for Common<T> {
+    fn drop(&mut self) {
+        self.totals.subtract(self.bytes);
+    }
+}
+
+/// What takes memory beside its own fields.
+pub trait HeapSize {
+    /// Bytes on the heap.
+    fn heap_size(&self) -> usize;
 }
 
 impl<T> Deref for Common<T> {
@@ -62,6 +117,12 @@ pub struct Home {
     pub is_suspended: bool,
 }
 
+impl HeapSize for Home {
+    fn heap_size(&self) -> usize {
+        self.external_id.as_ref().map_or(0, |id| allocated(id.as_str().len()))
+    }
+}
+
 /// The user of a key, in its organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -73,6 +134,12 @@ pub struct Holder {
     pub sets: Box<[SetId]>,
 }
 
+impl HeapSize for Holder {
+    fn heap_size(&self) -> usize {
+        self.permissions.as_ref().map_or(0, PermissionSet::heap_size) + allocated(size_of_val(&*self.sets))
+    }
+}
+
 /// What a key may do, all in all, before its user's grants bound it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
@@ -80,6 +147,12 @@ pub struct Given {
     pub permissions: PermissionSet,
     /// The sets that a part of that comes from.
     pub sets: Box<[SetId]>,
+}
+
+impl HeapSize for Given {
+    fn heap_size(&self) -> usize {
+        self.permissions.heap_size() + allocated(size_of_val(&*self.sets))
+    }
 }
 
 /// What a snapshot shares with others.
@@ -94,6 +167,12 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// The bytes of memory that all of it takes, of which others may have a part.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.home.size() + self.given.size() + self.holder.as_ref().map_or(0, |holder| holder.size())
+    }
+
     /// Whether something of it has changed.
     #[must_use]
     pub fn is_outdated(&self) -> bool {

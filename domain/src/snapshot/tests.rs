@@ -42,9 +42,9 @@ fn snapshot(key: &ApiKey, holder: Option<Holder>, ends_at: Option<Timestamp>) ->
 fn snapshot_in(home: Home, key: &ApiKey, holder: Option<Holder>, ends_at: Option<Timestamp>) -> Snapshot {
     let given = Given { permissions: key.permissions.clone(), sets: Box::default() };
     let shared = Shared {
-        home: Arc::new(Common::new(home)),
-        holder: holder.map(|holder| Arc::new(Common::new(holder))),
-        given: Arc::new(Common::new(given)),
+        home: Arc::new(Common::new(home, &Totals::default())),
+        holder: holder.map(|holder| Arc::new(Common::new(holder, &Totals::default()))),
+        given: Arc::new(Common::new(given, &Totals::default())),
     };
     let text = format!("cvg_{}", "0".repeat(43));
     let hash = SecretHash::of(&format!("{text}{}", crate::secret::check(&text[4..]))).expect("well formed");
@@ -140,4 +140,31 @@ fn what_is_shared_outdates_all_that_share_it() {
         }
         assert!(one.is_outdated(), "{part}");
     }
+}
+
+#[test]
+fn shared_values_are_counted_while_anything_holds_them() {
+    let totals = Totals::default();
+    let long = "x".repeat(60);
+    let sets: Vec<PermissionSet> = (0..4)
+        .map(|set| {
+            let texts: Vec<String> = (0..PermissionSet::MAX).map(|n| format!("{long}{set}:{long}{n}")).collect();
+            PermissionSet::from_flat(texts.iter().map(String::as_str)).expect("permissions")
+        })
+        .collect();
+    let mut kept = Vec::new();
+    let taken = allocation_counter::measure(|| {
+        let permissions = PermissionSet::union(&sets);
+        let ids = (0..4).map(|n| crate::id::SetId::from_uuid(uuid(n))).collect();
+        kept.push(Arc::new(Common::new(Given { permissions, sets: ids }, &totals)));
+    });
+    let taken = usize::try_from(taken.bytes_current).expect("more than before");
+    assert!((taken..taken * 5 / 4).contains(&totals.bytes()), "{} for {taken}", totals.bytes());
+    assert_eq!((totals.count(), totals.bytes()), (1, kept[0].size()));
+    kept.push(kept[0].clone());
+    assert_eq!((totals.count(), totals.bytes()), (1, kept[0].size()), "once, however many hold it");
+    kept.pop();
+    assert_eq!(totals.count(), 1);
+    kept.pop();
+    assert_eq!((totals.count(), totals.bytes()), (0, 0));
 }
