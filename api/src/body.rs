@@ -14,6 +14,7 @@ use poem_openapi::{
 use crate::{
     failure::Failure,
     json::{self, Members},
+    off_thread,
 };
 
 /// The most bytes that a body may have.
@@ -47,7 +48,7 @@ pub struct Deferred<T> {
     document: PhantomData<fn() -> T>,
 }
 
-impl<T: Document> Deferred<T> {
+impl<T: Document + 'static> Deferred<T> {
     /// Reads the body: content type, size, JSON, types, in this order.
     pub async fn read(self) -> Result<T, Failure> {
         Ok(self.read_with_hash().await?.0)
@@ -65,11 +66,14 @@ impl<T: Document> Deferred<T> {
             return Err(Failure::UnsupportedMediaType);
         }
         let bytes = bounded(self.body, T::LIMIT).await?;
-        let document = match T::read_plain(&bytes) {
-            Some(document) => document,
-            None => T::read(Members::of(json::parse(&bytes)?)?)?,
-        };
-        Ok((document, *blake3::hash(&bytes).as_bytes()))
+        off_thread::run(bytes.len() > LIMIT, move || {
+            let document = match T::read_plain(&bytes) {
+                Some(document) => document,
+                None => T::read(Members::of(json::parse(&bytes)?)?)?,
+            };
+            Ok((document, *blake3::hash(&bytes).as_bytes()))
+        })
+        .await
     }
 }
 

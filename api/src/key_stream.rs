@@ -7,6 +7,7 @@ use domain::{
     Error,
     api_key::ApiKey,
     caller::Authority,
+    cooperation::Pace,
     keys::Keys,
     listing::{Listing, Position, Start},
 };
@@ -31,9 +32,18 @@ enum Next {
     End,
 }
 
-/// The elements of a JSON array.
-pub fn elements(page: &[ApiKey], render: fn(&ApiKey) -> String) -> String {
-    page.iter().map(render).collect::<Vec<_>>().join(",")
+/// The elements of a JSON array. There may be megabytes of them, so others get to run meanwhile.
+pub async fn elements<T>(values: &[T], render: impl Fn(&T) -> String) -> String {
+    let (mut text, mut pace) = (String::new(), Pace::default());
+    for (n, value) in values.iter().enumerate() {
+        let element = render(value);
+        if n > 0 {
+            text.push(',');
+        }
+        text.push_str(&element);
+        pace.worked(element.len()).await;
+    }
+    text
 }
 
 /// At most `most` keys from `start` on. The first page is read before the answer begins, so that a database that is away is
@@ -69,7 +79,7 @@ async fn chunk(source: Arc<Source>, next: Next, left: u64) -> io::Result<Option<
         Some(last) if count == PAGE && left > 0 => ("", Next::GoOn(source.listing.order.position(last))),
         _ => ("]", Next::End),
     };
-    Ok(Some((format!("{before}{}{after}", elements(&page, source.render)), (next, left))))
+    Ok(Some((format!("{before}{}{after}", elements(&page, source.render).await), (next, left))))
 }
 
 fn broken_off(error: Error) -> io::Error {

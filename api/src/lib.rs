@@ -27,6 +27,7 @@ pub mod lifecycle;
 pub mod limiter;
 pub mod methods;
 pub mod metrics;
+pub mod off_thread;
 pub mod once;
 pub mod probe;
 pub mod proof;

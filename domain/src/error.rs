@@ -2,7 +2,12 @@
 
 use std::{error, fmt};
 
-use crate::{organization::Capped, permission::Permission, refusal::Refusal};
+use crate::{
+    id::{KeyId, UserId},
+    organization::Capped,
+    permission::{Permission, PermissionSet},
+    refusal::Refusal,
+};
 
 /// A use case did not happen. Closed on purpose: every contract says in its own words what each one means.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ pub enum Error {
     InUse,
     /// The organization has as many as it may have.
     CapReached(Capped),
+    /// With the permissions of all of its sets, this one would hold more than [`PermissionSet::MAX_EFFECTIVE`].
+    TooManyPermissions(Grantee),
     /// A refill needs both an amount and an interval; this one is missing.
     RefillWithout(RefillPart),
     /// The same request is being done, or was, and its answer is lost.
@@ -65,6 +72,28 @@ pub enum Error {
     PlatformExists,
     /// The world failed.
     Outage(Outage),
+}
+
+/// What would hold too many permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grantee {
+    /// The key or member that the request is about.
+    Requested,
+    /// This key has the permission set that the request is about.
+    Key(KeyId),
+    /// This member has it.
+    Member(UserId),
+}
+
+impl fmt::Display for Grantee {
+    /// The subject of a sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => f.write_str("The API key or member"),
+            Self::Key(key) => write!(f, "The API key {key}"),
+            Self::Member(user) => write!(f, "The member {user}"),
+        }
+    }
 }
 
 /// The two parts of a refill.
@@ -116,6 +145,9 @@ impl fmt::Display for Error {
             Self::LastAdmin => f.write_str("nobody would be left who may do everything"),
             Self::InUse => f.write_str("keys or members have this permission set"),
             Self::CapReached(what) => write!(f, "the organization has as many {what:?} as it may have"),
+            Self::TooManyPermissions(grantee) => {
+                write!(f, "{grantee} would hold more than {} permissions", PermissionSet::MAX_EFFECTIVE)
+            }
             Self::RefillWithout(part) => write!(f, "a refill without its {part:?}"),
             Self::InFlight => f.write_str("the same request is being done"),
             Self::OtherBody => f.write_str("the same request said something else before"),

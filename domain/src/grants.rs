@@ -100,8 +100,7 @@ mod tests {
         pub(super) fn permissions(grants: &Grants) -> Vec<Permission> {
             let Some(user) = &grants.user else { return grants.own.iter().cloned().collect() };
             let meet = |own: &Permission, user: &Permission| {
-                let (resource, action) =
-                    (part(own.resource(), user.resource())?, part(own.action(), user.action())?);
+                let (resource, action) = (part(own.resource(), user.resource())?, part(own.action(), user.action())?);
                 Permission::new(&resource, &action).ok()
             };
             grants.own.iter().flat_map(|own| user.iter().filter_map(move |user| meet(own, user))).collect()

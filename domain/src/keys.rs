@@ -1,5 +1,6 @@
 //! The use cases on keys: what they need, and the doors to them.
 
+mod checks;
 mod create;
 mod explain;
 mod import;

@@ -20,6 +20,7 @@ pub mod bootstrap;
 pub mod caller;
 pub mod change;
 pub mod clock;
+pub mod cooperation;
 pub mod enroll;
 pub mod error;
 pub mod grants;

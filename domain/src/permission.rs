@@ -93,7 +93,10 @@ impl Permission {
 
     /// Bytes on the heap.
     fn heap_size(&self) -> usize {
-        [&self.resource, &self.action].map(|part| if let Cow::Owned(text) = part { allocated(text.capacity()) } else { 0 }).iter().sum()
+        [&self.resource, &self.action]
+            .map(|part| if let Cow::Owned(text) = part { allocated(text.capacity()) } else { 0 })
+            .iter()
+            .sum()
     }
 }
 
@@ -104,7 +107,7 @@ struct Pair<'a> {
     action: &'a str,
 }
 
-impl<'a> Pair<'a> {
+impl Pair<'_> {
     /// Whether who has this permission has `other`.
     fn includes(self, other: Self) -> bool {
         (self.resource == ANY || self.resource == other.resource) && (self.action == ANY || self.action == other.action)

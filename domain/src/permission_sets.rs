@@ -42,3 +42,9 @@ pub struct NamedSet {
     /// When it last changed.
     pub updated_at: Timestamp,
 }
+
+/// What somebody holds who has these permissions and these sets.
+#[must_use]
+pub fn effective(own: &PermissionSet, sets: &[NamedSet]) -> PermissionSet {
+    PermissionSet::union(std::iter::once(own).chain(sets.iter().map(|set| &set.permissions)))
+}

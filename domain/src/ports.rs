@@ -76,14 +76,15 @@ pub trait ApiKeys: Send + Sync {
     /// Stores new keys, each with its first secret and its part of the log: all or none. They are of one organization.
     ///
     /// # Errors
-    /// [`Error::CapReached`], [`Error::SetNotFound`], [`Error::NotFound`] where the organization has gone.
+    /// [`Error::CapReached`], [`Error::SetNotFound`], [`Error::TooManyPermissions`], [`Error::NotFound`] where the organization
+    /// has gone.
     async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, act: &Act) -> Result<(), Error>;
 
     /// Stores the changed settings of a key, if it still has `version`; answers it as it is then. `None`: it has another
     /// version or is gone; nothing was changed.
     ///
     /// # Errors
-    /// [`Error::SetNotFound`].
+    /// [`Error::SetNotFound`], [`Error::TooManyPermissions`].
     async fn update(
         &self,
         reach: Reach,
@@ -132,7 +133,7 @@ pub trait ApiKeys: Send + Sync {
     /// version, is gone, or was not deleted.
     ///
     /// # Errors
-    /// [`Error::CapReached`].
+    /// [`Error::CapReached`], [`Error::TooManyPermissions`].
     async fn restore(&self, reach: Reach, key: KeyId, version: u64, act: &Act) -> Result<Option<ApiKey>, Error>;
 }
 

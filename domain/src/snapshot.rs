@@ -6,7 +6,7 @@ mod shared;
 
 use std::mem::size_of;
 
-pub use shared::{Common, Given, HeapSize, Holder, Home, Shared, Totals};
+pub use shared::{Common, Given, Holder, Home, Shareable, Shared, SharedSets, Totals};
 
 use ipnet::IpNet;
 

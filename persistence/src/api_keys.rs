@@ -11,8 +11,11 @@ use domain::{
     act::{Act, Actor},
     api_key::{ApiKey, PreviousSecret},
     clock::Timestamp,
-    id::{KeyId, SetId},
+    cooperation::Pace,
+    error::Grantee,
+    id::{KeyId, OrganizationId, SetId},
     listing::{Listing, Start},
+    permission::PermissionSet,
     ports::{ApiKeys, KeyChanges, Rotation},
     reach::Reach,
     secret::SecretHash,
@@ -27,6 +30,7 @@ use sea_orm::{
 
 use crate::{
     DefaultCaps, Store, audit, convert,
+    effective::{Held, Sizes},
     entity::{api_key, api_key_permission_set, api_key_secret},
     organizations,
     outage::Failure,
@@ -67,7 +71,12 @@ pub(crate) async fn insert_without_secrets<C: ConnectionTrait>(db: &C, keys: &[A
     if !attached.is_empty() {
         // As those who change sets do: else each would wait for the other.
         organizations::lock(db, organization).await?;
-        sets::require_all(db, organization, &attached.into_iter().collect::<Vec<_>>()).await?;
+        let mut sizes = Sizes::default();
+        sizes.read(db, organization, attached.iter().map(|set| set.uuid())).await?;
+        sizes.require_all(&attached)?;
+        for key in keys.iter().filter(|key| !key.sets.is_empty()) {
+            sizes.require_room(None, &held(&key.permissions, &key.sets), Grantee::Requested).await?;
+        }
     }
     for keys in keys.chunks(ROWS) {
         let rows = keys.iter().map(convert::api_key_row);
@@ -139,12 +148,58 @@ pub(crate) async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<Row>) -> Resu
             sets.entry(row.api_key_id).or_default().push(SetId::from_uuid(row.permission_set_id));
         }
     }
-    let complete = |row: Row| {
+    let (mut keys, mut pace) = (Vec::with_capacity(rows.len()), Pace::default());
+    for row in rows {
+        pace.worked(row.key.permissions.len()).await;
         let sets = sets.remove(&row.key.id).unwrap_or_default();
         let previous_ends_at = row.previous_ends_at.map(Timestamp::from_millis);
-        Ok(ApiKey { previous_ends_at, ..convert::api_key(row.key, sets)? })
-    };
-    rows.into_iter().map(complete).collect()
+        keys.push(ApiKey { previous_ends_at, ..convert::api_key(row.key, sets)? });
+    }
+    Ok(keys)
+}
+
+/// What a key holds, as it is stored.
+fn held(permissions: &PermissionSet, sets: &[SetId]) -> Held {
+    Held { own: convert::permissions_text(permissions), sets: sets.iter().map(|set| set.uuid()).collect() }
+}
+
+/// What the key with this identifier holds, whether or not it is deleted.
+pub(crate) async fn held_by<C: ConnectionTrait>(db: &C, key: KeyId) -> Result<Held, Failure> {
+    let own: Option<String> = api_key::Entity::find_by_id(key.uuid())
+        .select_only()
+        .column(api_key::Column::Permissions)
+        .into_tuple()
+        .one(db)
+        .await?;
+    let sets = api_key_permission_set::Entity::find()
+        .select_only()
+        .column(api_key_permission_set::Column::PermissionSetId)
+        .filter(api_key_permission_set::Column::ApiKeyId.eq(key.uuid()))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(Held { own: own.unwrap_or_default(), sets })
+}
+
+/// Refuses a change of a key, which is written already, after which it would hold too many permissions. `before` is what it
+/// held; `None` for a key that was not there. The organization's row is locked for it, so that none of its sets changes.
+pub(crate) async fn require_room<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    before: Option<&Held>,
+    after: &Held,
+) -> Result<(), Failure> {
+    if after.sets.is_empty() {
+        return Ok(());
+    }
+    organizations::lock(db, organization).await?;
+    if after.may_be_too_many() {
+        let mut sizes = Sizes::default();
+        let sets = before.into_iter().chain([after]).flat_map(|held| &held.sets);
+        sizes.read(db, organization, sets.copied()).await?;
+        sizes.require_room(before, after, Grantee::Requested).await?;
+    }
+    Ok(())
 }
 
 /// The secrets of these keys.
@@ -192,9 +247,12 @@ impl ApiKeys for Store {
     ) -> Result<Option<ApiKey>, Error> {
         let row = convert::changes_row(changes, version, act.at);
         let (act, attached) = (act.clone(), changes.sets.clone());
+        let is_granted = changes.permissions.is_some() || attached.is_some();
         let update = self.transaction(move |transaction, changed| {
             let (row, act, attached) = (row.clone(), act.clone(), attached.clone());
             Box::pin(async move {
+                // What it holds does not change without its version.
+                let before = if is_granted { Some(held_by(transaction, key).await?) } else { None };
                 if write(transaction, reach, key, version, row).await? == 0 {
                     return Ok(None);
                 }
@@ -206,6 +264,10 @@ impl ApiKeys for Store {
                     if !attached.is_empty() {
                         attach(transaction, key.uuid(), attached).await?;
                     }
+                }
+                if let Some(before) = before {
+                    let after = held_by(transaction, key).await?;
+                    require_room(transaction, reach.organization, Some(&before), &after).await?;
                 }
                 changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
                 audit::note(transaction, &act, &[key.uuid()]).await?;

@@ -10,7 +10,7 @@ use sea_orm::{
 
 use crate::{
     Store,
-    api_keys::{ROWS, find, secrets},
+    api_keys::{ROWS, find, held_by, require_room, secrets},
     audit, convert,
     entity::{api_key, session},
     organizations,
@@ -83,6 +83,9 @@ impl Store {
                 if update.exec(transaction).await?.rows_affected == 0 {
                     return Ok(None);
                 }
+                // Its sets may have been widened while it was deleted.
+                let held = held_by(transaction, key).await?;
+                require_room(transaction, reach.organization, None, &held).await?;
                 changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
                 organizations::add_keys(transaction, act.organization, 1, caps).await?;
                 audit::note(transaction, &act, &[key.uuid()]).await?;

@@ -13,6 +13,7 @@ mod clocks;
 mod connect;
 mod convert;
 mod deletion;
+mod effective;
 mod entity;
 mod families;
 mod feed;
@@ -44,6 +45,7 @@ mod states;
 mod transaction;
 mod usage;
 mod waiting;
+mod widening;
 
 use std::{sync::Arc, time::Duration};
 

@@ -7,8 +7,11 @@ use async_trait::async_trait;
 use domain::{
     Error, Outage,
     act::Act,
+    cooperation::Pace,
+    error::Grantee,
     id::{OrganizationId, SetId, UserId},
     organization::Capped,
+    permission::PermissionSet,
     ports::{Brought, Members, MembershipChanges},
     user::{Member, Membership},
 };
@@ -19,6 +22,7 @@ use sea_orm::{
 
 use crate::{
     Store, audit, convert,
+    effective::{Held, Sizes},
     entity::{membership, membership_permission_set, user},
     last_admin::{has_admin, keep_admin, sets_of},
     organizations::lock,
@@ -69,7 +73,8 @@ impl Members for Store {
             Box::pin(async move {
                 lock(transaction, organization).await?;
                 let had_admin = has_admin(transaction, organization).await?;
-                there(find(transaction, organization, user).await?)?;
+                let before = there(find(transaction, organization, user).await?)?.membership;
+                require_room(transaction, &before, &changes).await?;
                 if let Some(permissions) = &changes.permissions {
                     let permissions = Set(convert::permissions_text(permissions));
                     let row = membership::ActiveModel { permissions, ..convert::membership_key(organization, user) };
@@ -131,6 +136,10 @@ impl Store {
                     return Err(Failure::Refused(Error::AlreadyMember));
                 }
                 caps.require_room(&home, Capped::Members, count)?;
+                let mut sizes = Sizes::default();
+                let held = held(&membership.permissions, &membership.sets);
+                sizes.read(transaction, organization, held.sets.iter().copied()).await?;
+                sizes.require_room(None, &held, Grantee::Requested).await?;
                 changed.members.push((organization, membership.user));
                 let row = convert::membership_row(&membership);
                 membership::Entity::insert(row).exec_without_returning(transaction).await?;
@@ -141,6 +150,26 @@ impl Store {
         });
         add.await
     }
+}
+
+fn held(permissions: &PermissionSet, sets: &[SetId]) -> Held {
+    Held { own: convert::permissions_text(permissions), sets: sets.iter().map(|set| set.uuid()).collect() }
+}
+
+/// Refuses a change after which a member would hold too many permissions. The organization's row is locked.
+async fn require_room<C: ConnectionTrait>(
+    db: &C,
+    membership: &Membership,
+    changes: &MembershipChanges,
+) -> Result<(), Failure> {
+    let before = held(&membership.permissions, &membership.sets);
+    let after = held(
+        changes.permissions.as_ref().unwrap_or(&membership.permissions),
+        changes.sets.as_ref().unwrap_or(&membership.sets),
+    );
+    let mut sizes = Sizes::default();
+    sizes.read(db, membership.organization, before.sets.iter().chain(&after.sets).copied()).await?;
+    sizes.require_room(Some(&before), &after, Grantee::Requested).await
 }
 
 async fn attach<C: ConnectionTrait>(
@@ -181,8 +210,9 @@ async fn complete<C: ConnectionTrait>(
     let users = user::Entity::find().filter(user::Column::Id.is_in(ids())).all(db).await?;
     let mut users: HashMap<Uuid, user::Model> = users.into_iter().map(|user| (user.id, user)).collect();
     let mut sets = sets_of(db, organization, Some(ids().collect())).await?;
-    let mut members = Vec::with_capacity(rows.len());
+    let (mut members, mut pace) = (Vec::with_capacity(rows.len()), Pace::default());
     for row in &rows {
+        pace.worked(row.permissions.len()).await;
         // A user who went in between is no member any more.
         if let Some(user) = users.remove(&row.user_id) {
             let sets = sets.remove(&row.user_id).unwrap_or_default();

@@ -1,8 +1,11 @@
 //! Users of identity providers, and where they are members.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use domain::{
     Outage,
+    cooperation::Pace,
     id::{OrganizationId, UserId},
     identity::{Identity, Standing},
     permission::PermissionSet,
@@ -12,6 +15,7 @@ use domain::{
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    prelude::Uuid,
 };
 
 use crate::{
@@ -138,13 +142,20 @@ async fn standings<C: ConnectionTrait>(
         let ids = attached.iter().map(|row| row.permission_set_id);
         permission_set::Entity::find().filter(permission_set::Column::Id.is_in(ids)).all(db).await?
     };
-    let mut standings = Vec::with_capacity(memberships.len());
+    let in_use: HashMap<Uuid, organization::Model> = in_use.into_iter().map(|home| (home.id, home)).collect();
+    let mut sets_of: HashMap<Uuid, Vec<&permission_set::Model>> = HashMap::new();
+    for set in &sets {
+        sets_of.entry(set.organization_id).or_default().push(set);
+    }
+    let (mut standings, mut pace) = (Vec::with_capacity(memberships.len()), Pace::default());
     for row in memberships {
-        let Some(home) = in_use.iter().find(|home| home.id == row.organization_id) else { continue };
+        let Some(home) = in_use.get(&row.organization_id) else { continue };
         let mut all = vec![convert::permissions(&row.permissions, "memberships", row.user_id)?];
-        for set in sets.iter().filter(|set| set.organization_id == row.organization_id) {
+        for set in sets_of.get(&row.organization_id).into_iter().flatten() {
+            pace.worked(set.permissions.len()).await;
             all.push(convert::permissions(&set.permissions, "permission_sets", set.id)?);
         }
+        pace.worked(row.permissions.len()).await;
         standings
             .push(Standing { organization: convert::organization(home)?, permissions: PermissionSet::union(&all) });
     }

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use domain::{
     Error, Outage,
     act::Act,
+    cooperation::Pace,
     id::{OrganizationId, SetId},
     organization::Capped,
-    permission::PermissionSet,
     permission_sets::NamedSet,
     ports::{SetChanges, Sets},
     reach::Reach,
@@ -23,7 +23,11 @@ use crate::{
     organizations::{lock, unless_taken},
     outage::{Failure, there},
     reach::in_reach,
+    widening::{self, CheckedHolders},
 };
+
+/// How often a change is tried anew because those who have the set changed meanwhile, before that counts as busy.
+const ATTEMPTS: usize = 8;
 
 #[async_trait]
 impl Sets for Store {
@@ -41,16 +45,16 @@ impl Sets for Store {
             .all(&self.pools.read)
             .await
             .map_err(Failure::from)?;
-        Ok(rows.iter().map(convert::named_set).collect::<Result<_, _>>().map_err(Failure::from)?)
+        Ok(named_sets(&rows).await?)
     }
 
     async fn find(&self, organization: OrganizationId, set: SetId) -> Result<Option<NamedSet>, Outage> {
         Ok(find(&self.pools.read, organization, set).await?)
     }
 
-    async fn resolve(&self, organization: OrganizationId, sets: &[SetId]) -> Result<PermissionSet, Error> {
-        let found = require_all(&self.pools.read, organization, sets).await?;
-        Ok(PermissionSet::union(found.iter().map(|set| &set.permissions)))
+    async fn resolve(&self, organization: OrganizationId, sets: &[SetId]) -> Result<Vec<NamedSet>, Error> {
+        let found = some(&self.pools.read, organization, sets).await?;
+        if found.len() < sets.len() { Err(Error::SetNotFound) } else { Ok(found) }
     }
 
     async fn create(&self, set: &NamedSet, act: &Act) -> Result<(), Error> {
@@ -77,39 +81,17 @@ impl Sets for Store {
         changes: SetChanges,
         act: &Act,
     ) -> Result<NamedSet, Error> {
-        let act = act.clone();
-        let update = self.transaction(move |transaction, changed| {
-            let (changes, act) = (changes.clone(), act.clone());
-            if changes.permissions.is_some() {
-                changed.sets.push(set);
+        for _ in 0..ATTEMPTS {
+            let checked = match &changes.permissions {
+                Some(permissions) => self.check_holders(organization, set, permissions).await?,
+                None => None,
+            };
+            let update = self.update_set(organization, set, changes.clone(), checked, act.clone());
+            if let Some(updated) = unless_taken(update.await)? {
+                return Ok(updated);
             }
-            Box::pin(async move {
-                lock(transaction, organization).await?;
-                // A new name takes nothing from anybody.
-                let had_admin = changes.permissions.is_some() && has_admin(transaction, organization).await?;
-                let row = permission_set::ActiveModel {
-                    name: changes.name.map_or(ActiveValue::NotSet, |name| ActiveValue::Set(name.as_str().to_owned())),
-                    permissions: changes
-                        .permissions
-                        .map_or(ActiveValue::NotSet, |set| ActiveValue::Set(convert::permissions_text(&set))),
-                    updated_at: ActiveValue::Set(act.at.millis()),
-                    ..permission_set::ActiveModel::default()
-                };
-                let updated = permission_set::Entity::update_many()
-                    .set(row)
-                    .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
-                    .filter(permission_set::Column::Id.eq(set.uuid()))
-                    .exec(transaction)
-                    .await?;
-                if updated.rows_affected == 0 {
-                    return Err(Failure::Refused(Error::NotFound));
-                }
-                keep_admin(transaction, organization, had_admin).await?;
-                audit::note(transaction, &act, &[set.uuid()]).await?;
-                there(find(transaction, organization, set).await?)
-            })
-        });
-        Ok(unless_taken(update.await)?)
+        }
+        Err(Outage::Unavailable("who has the set changed again and again while it was updated".into()).into())
     }
 
     async fn delete(&self, organization: OrganizationId, set: SetId, detach: bool, act: &Act) -> Result<(), Error> {
@@ -149,6 +131,56 @@ impl Sets for Store {
     }
 }
 
+impl Store {
+    /// Changes a set whose holders were checked, if there is such a set. `None`: they have to be checked again.
+    async fn update_set(
+        &self,
+        organization: OrganizationId,
+        set: SetId,
+        changes: SetChanges,
+        checked: Option<CheckedHolders>,
+        act: Act,
+    ) -> Result<Option<NamedSet>, Failure> {
+        let update = self.transaction(move |transaction, changed| {
+            let (changes, checked, act) = (changes.clone(), checked.clone(), act.clone());
+            if changes.permissions.is_some() {
+                changed.sets.push(set);
+            }
+            Box::pin(async move {
+                lock(transaction, organization).await?;
+                if let Some(checked) = &checked
+                    && !widening::check_changed_holders(transaction, organization, checked).await?
+                {
+                    return Ok(None);
+                }
+                // A new name takes nothing from anybody.
+                let had_admin = changes.permissions.is_some() && has_admin(transaction, organization).await?;
+                let row = permission_set::ActiveModel {
+                    name: changes.name.map_or(ActiveValue::NotSet, |name| ActiveValue::Set(name.as_str().to_owned())),
+                    permissions: changes
+                        .permissions
+                        .map_or(ActiveValue::NotSet, |set| ActiveValue::Set(convert::permissions_text(&set))),
+                    updated_at: ActiveValue::Set(act.at.millis()),
+                    ..permission_set::ActiveModel::default()
+                };
+                let updated = permission_set::Entity::update_many()
+                    .set(row)
+                    .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
+                    .filter(permission_set::Column::Id.eq(set.uuid()))
+                    .exec(transaction)
+                    .await?;
+                if updated.rows_affected == 0 {
+                    return Err(Failure::Refused(Error::NotFound));
+                }
+                keep_admin(transaction, organization, had_admin).await?;
+                audit::note(transaction, &act, &[set.uuid()]).await?;
+                there(find(transaction, organization, set).await?).map(Some)
+            })
+        });
+        update.await
+    }
+}
+
 async fn find<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
@@ -159,14 +191,16 @@ async fn find<C: ConnectionTrait>(
     Ok(row.as_ref().map(convert::named_set).transpose()?)
 }
 
-/// All of these sets, if they are the organization's.
+/// Asks that all of these sets are the organization's.
 pub(crate) async fn require_all<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
     sets: &[SetId],
-) -> Result<Vec<NamedSet>, Failure> {
-    let found = some(db, organization, sets).await?;
-    if found.len() < sets.len() { Err(Failure::Refused(Error::SetNotFound)) } else { Ok(found) }
+) -> Result<(), Failure> {
+    let here = permission_set::Column::OrganizationId.eq(organization.uuid());
+    let these = permission_set::Column::Id.is_in(sets.iter().map(|set| set.uuid()));
+    let found = permission_set::Entity::find().filter(here).filter(these).count(db).await?;
+    if found < sets.len() as u64 { Err(Failure::Refused(Error::SetNotFound)) } else { Ok(()) }
 }
 
 /// Those of these sets that there are in the organization.
@@ -183,5 +217,14 @@ pub(crate) async fn some<C: ConnectionTrait>(
         .filter(permission_set::Column::Id.is_in(sets.iter().map(|set| set.uuid())))
         .all(db)
         .await?;
-    Ok(rows.iter().map(convert::named_set).collect::<Result<_, _>>()?)
+    named_sets(&rows).await
+}
+
+async fn named_sets(rows: &[permission_set::Model]) -> Result<Vec<NamedSet>, Failure> {
+    let (mut sets, mut pace) = (Vec::with_capacity(rows.len()), Pace::default());
+    for row in rows {
+        pace.worked(row.permissions.len()).await;
+        sets.push(convert::named_set(row)?);
+    }
+    Ok(sets)
 }

@@ -10,10 +10,10 @@ mod shard;
 mod sharing;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -38,8 +38,14 @@ pub(crate) const READERS: usize = 2;
 /// Keys that may wait for a read; who asks for further ones is told to come again.
 const QUEUE: usize = 65_536;
 
-/// Keys in one read.
+/// The most keys in one read.
 const BATCH: usize = 256;
+
+/// Bytes of permissions in one read. Where keys are so wide that there are more, fewer keys are read at once.
+const READ_BYTES: usize = 8 << 20;
+
+/// Keys that are evicted before others get to run: a wide one takes a while to drop.
+const EVICTED: usize = 16;
 
 type Answer = Result<Option<Arc<Snapshot>>, Outage>;
 type Waiters = Vec<oneshot::Sender<Answer>>;
@@ -53,6 +59,8 @@ pub(crate) struct Snapshots {
     hits: IntCounter,
     misses: IntCounter,
     times_cleared: AtomicU64,
+    /// Keys in the next read.
+    batch: AtomicUsize,
     reads: Mutex<Reads>,
     asked: Notify,
 }
@@ -70,7 +78,7 @@ struct Reads {
 struct Running {
     asked: HashMap<SecretHash, Waiters>,
     /// What changed since it began.
-    changed: Vec<SecretHash>,
+    changed: HashSet<SecretHash>,
     everything_changed: bool,
 }
 
@@ -82,13 +90,15 @@ impl Running {
 
 impl Snapshots {
     pub(crate) fn new(size: CacheSize, freshness: Arc<Freshness>, figures: &Figures) -> Self {
+        let commons = Arc::<Commons>::default();
         Self {
-            cache: Cache::new(size),
-            commons: Arc::default(),
+            cache: Cache::new(size, commons.clone()),
+            commons,
             freshness,
             hits: figures.hits.clone(),
             misses: figures.misses.clone(),
             times_cleared: AtomicU64::new(0),
+            batch: AtomicUsize::new(BATCH),
             reads: Mutex::default(),
             asked: Notify::new(),
         }
@@ -106,7 +116,7 @@ impl Snapshots {
         recalled
     }
 
-    /// Keys that are remembered, and the bytes they take.
+    /// Keys that are remembered, and the bytes they take, with what they share and what requests hold of it.
     pub(crate) fn size(&self) -> (usize, usize) {
         self.cache.size()
     }
@@ -152,7 +162,7 @@ impl Snapshots {
         }
         for hash in &changed.keys {
             for running in reads.running.iter_mut().flatten().filter(|running| running.asked.contains_key(hash)) {
-                running.changed.push(*hash);
+                running.changed.insert(*hash);
             }
             self.cache.remove(hash);
         }
@@ -187,15 +197,28 @@ impl Snapshots {
             }
             while let Some(asked) = self.begin(place) {
                 let read = reader.read(&asked).await;
-                self.end(place, read);
+                if let Ok((found, bytes)) = &read {
+                    self.measure(found.len(), *bytes);
+                }
+                self.end(place, read.map(|(found, _)| found));
+                while !self.cache.trim(EVICTED) {
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }
 
+    /// So many keys were read, with so many bytes of permissions: the next read has about as many bytes as it may.
+    fn measure(&self, keys: usize, bytes: usize) {
+        let most = if bytes > READ_BYTES { keys * READ_BYTES / bytes } else { 2 * self.batch.load(Ordering::Relaxed) };
+        self.batch.store(most.clamp(1, BATCH), Ordering::Relaxed);
+    }
+
     fn begin(&self, place: usize) -> Option<Vec<SecretHash>> {
+        let most = self.batch.load(Ordering::Relaxed);
         let mut reads = self.reads();
         let mut asked = HashMap::new();
-        while asked.len() < BATCH
+        while asked.len() < most
             && let Some(hash) = reads.order.pop_front()
         {
             // Nobody may wait any more: the database was slow, and the clients have gone.
@@ -211,7 +234,7 @@ impl Snapshots {
             self.asked.notify_one();
         }
         let hashes = asked.keys().copied().collect();
-        reads.running[place] = Some(Running { asked, changed: Vec::new(), everything_changed: false });
+        reads.running[place] = Some(Running { asked, changed: HashSet::new(), everything_changed: false });
         Some(hashes)
     }
 

@@ -243,3 +243,43 @@ async fn another_node_hears_of_what_many_keys_share() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_keys_share_counts_as_what_is_remembered() {
+    const MIB: u64 = 1 << 20;
+    let app = TestApp::start_with(|config| config.cache_bytes = 2 << 20).await;
+    let tenant = app.tenant("Acme").await;
+    let org = format!("/orgs/{}", tenant.org_id);
+    let long = "x".repeat(60);
+    let mut sets = Vec::new();
+    for set in 0..4 {
+        let permissions: Vec<String> = (0..255).map(|n| format!("{long}{set}:{long}{n}")).collect();
+        let body = json!({"name": format!("set {set}"), "permissions": permissions});
+        let answer = tenant.admin.post(&format!("{org}/permission_sets"), &body).await;
+        sets.push(answer.json()["id"].clone());
+    }
+    // Each has one permission of its own, so each holds a thousand that are no other key's.
+    let keys: Vec<Value> =
+        (0..24).map(|n| json!({"name": "n", "permissions": [format!("own:{n}")], "permission_sets": sets})).collect();
+    let made = tenant.admin.post(&format!("{org}/api_keys/bulk_create"), &json!({"keys": keys})).await.json();
+    let figure = async |name: &str| {
+        let text = app.anyone().get("/metrics").await.text;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<u64>().ok());
+        value.unwrap_or_else(|| panic!("no {name}"))
+    };
+    let texts: Vec<&str> =
+        made["keys"].as_array().expect("keys").iter().filter_map(|key| key["key"].as_str()).collect();
+    assert_eq!(texts.len(), 24);
+    for (n, key) in texts.iter().enumerate() {
+        assert_eq!(code(&tenant.admin, key).await, "VALID");
+        let bytes = figure("claviger_cache_bytes").await;
+        assert!(n >= 4 || bytes > (n as u64 + 1) * 1_020 * 2 * 61, "{bytes} for the names of {n} keys");
+    }
+    // What is evicted is dropped a moment after the answer.
+    let since = Instant::now();
+    while figure("claviger_cache_bytes").await > 2 * MIB {
+        assert!(since.elapsed() < Duration::from_secs(5), "it stays beyond its bound");
+    }
+    let remembered = figure("claviger_cache_keys").await;
+    assert!((4..20).contains(&remembered), "{remembered}");
+}

@@ -44,6 +44,7 @@ mod outside_keys;
 mod outside_newcomers;
 mod outside_refusals;
 mod paging;
+mod permission_bound;
 mod permission_sets;
 mod restore;
 mod retention;

@@ -14,6 +14,12 @@ impl TestApp {
         self.execute(&format!("UPDATE memberships SET permissions = '{permissions}'")).await;
     }
 
+    /// A set holds these permissions (in flat form) from now on, as an older version let it.
+    pub async fn widen_set(&self, set_id: &str, permissions: &str) {
+        let id = self.id(set_id);
+        self.execute(&format!("UPDATE permission_sets SET permissions = '{permissions}' WHERE id = {id}")).await;
+    }
+
     /// Nobody is a member of anything any more.
     pub async fn end_memberships(&self) {
         self.execute("DELETE FROM memberships").await;

@@ -10,7 +10,7 @@ use poem_openapi::{
 use serde_json::Value;
 
 use super::{Success, header};
-use crate::once::Repeats;
+use crate::{off_thread, once::Repeats};
 
 const REPLAYED: &str = "idempotent-replayed";
 
@@ -33,6 +33,8 @@ pub fn hide_keys(answer: &mut Value) {
 pub enum OnceOnly<T> {
     /// It was done now.
     First(T),
+    /// The same, written already because it is long.
+    Long(String),
     /// It was done before.
     Again(String),
 }
@@ -49,10 +51,37 @@ impl<T: ToJSON> OnceOnly<T> {
     }
 }
 
+impl<T: ToJSON> OnceOnly<T> {
+    /// The same for a long answer, which a thread of its own makes and writes.
+    pub async fn long(
+        repeats: &Repeats,
+        once: Option<Once>,
+        answer: impl FnOnce() -> T + Send + 'static,
+        hide: fn(&mut Value),
+    ) -> Self {
+        let is_kept = once.is_some();
+        let write = move || {
+            let mut answer = answer().to_json().unwrap_or_default();
+            let text = answer.to_string();
+            let kept = is_kept.then(|| {
+                hide(&mut answer);
+                answer.to_string()
+            });
+            (text, kept)
+        };
+        let (text, kept) = off_thread::run(true, write).await;
+        if let (Some(once), Some(kept)) = (once, kept) {
+            repeats.keep(&once, &kept).await;
+        }
+        Self::Long(text)
+    }
+}
+
 impl<T: ToJSON> IntoResponse for OnceOnly<T> {
     fn into_response(self) -> Response {
         match self {
             Self::First(answer) => Success(answer).into_response(),
+            Self::Long(text) => Response::builder().content_type("application/json").body(text),
             Self::Again(text) => {
                 Response::builder().content_type("application/json").header(REPLAYED, "true").body(text)
             }

@@ -1,6 +1,6 @@
 //! Making a key, by a caller who hands out no more than they hold.
 
-use super::Keys;
+use super::{Keys, checks::Checks};
 use crate::{
     act::Action,
     addresses::AddressList,
@@ -8,7 +8,6 @@ use crate::{
     caller::Authority,
     clock::Timestamp,
     error::Error,
-    grants::Grants,
     id::{KeyId, SetId, UserId},
     organization::ExternalId,
     permission::PermissionSet,
@@ -58,12 +57,13 @@ impl Keys {
     /// Makes a key. The secret is in this return value and nowhere else.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`] where the owner is no member; [`Error::SetNotFound`]; [`Error::CapReached`]; [`Error::ExceedsGrants`] where the caller does not hold what
-    /// the key would, or its owner does not; [`Error::ExceedsExpiry`] where the key would outlive the caller's own;
+    /// [`Error::UserNotFound`] where the owner is no member; [`Error::SetNotFound`]; [`Error::CapReached`];
+    /// [`Error::TooManyPermissions`]; [`Error::ExceedsGrants`] where the caller does not hold what the key would, or its owner
+    /// does not; [`Error::ExceedsExpiry`] where the key would outlive the caller's own;
     /// [`Error::ExceedsAddresses`]; [`Error::NeverValid`];
     /// [`Error::Outage`].
     pub async fn create(&self, authority: &Authority, new: NewKey) -> Result<(ApiKey, Secret), Error> {
-        let made = self.make(authority, &authority.caller().grants(), new).await?;
+        let made = self.make(&mut Checks::new(self, authority), new).await?;
         let act = authority.act(Action::CreateKey, self.now());
         self.ports.api_keys.create(vec![(made.0.clone(), made.1.hash())], &act).await?;
         Ok(made)
@@ -74,31 +74,26 @@ impl Keys {
     /// # Errors
     /// Those of [`Keys::create`], for any of the keys.
     pub async fn create_many(&self, authority: &Authority, new: Vec<NewKey>) -> Result<Vec<(ApiKey, Secret)>, Error> {
-        let grants = authority.caller().grants();
+        let mut checks = Checks::new(self, authority);
         let mut made = Vec::with_capacity(new.len());
         for new in new {
-            made.push(self.make(authority, &grants, new).await?);
+            made.push(self.make(&mut checks, new).await?);
         }
         let keys = made.iter().map(|(key, secret)| (key.clone(), secret.hash())).collect();
         self.ports.api_keys.create(keys, &authority.act(Action::CreateKey, self.now())).await?;
         Ok(made)
     }
 
-    /// A key that is not stored yet, with its secret, by a caller with these grants.
-    async fn make(&self, authority: &Authority, held: &Grants, new: NewKey) -> Result<(ApiKey, Secret), Error> {
+    /// A key that is not stored yet, with its secret.
+    async fn make(&self, checks: &mut Checks<'_>, new: NewKey) -> Result<(ApiKey, Secret), Error> {
         let secret = Secret::generate(&new.prefix, &*self.ports.entropy);
         let start = secret.start().to_owned();
-        Ok((self.make_for(authority, held, new, start).await?, secret))
+        Ok((self.make_for(checks, new, start).await?, secret))
     }
 
-    /// A key that is not stored yet, whose secret begins like this, by a caller with these grants.
-    pub(super) async fn make_for(
-        &self,
-        authority: &Authority,
-        held: &Grants,
-        new: NewKey,
-        start: String,
-    ) -> Result<ApiKey, Error> {
+    /// A key that is not stored yet, whose secret begins like this.
+    pub(super) async fn make_for(&self, checks: &mut Checks<'_>, new: NewKey, start: String) -> Result<ApiKey, Error> {
+        let authority = checks.authority();
         let caller = authority.caller();
         let user = match new.owner {
             Owner::Organization => None,
@@ -108,23 +103,7 @@ impl Keys {
         if authority.reach().user.is_some_and(|own| user != Some(own)) {
             return Err(Error::UserNotFound);
         }
-        let sets = self.ports.sets.resolve(authority.organization(), &new.sets).await?;
-        let whole = PermissionSet::union([&new.permissions, &sets]);
-        let own = Grants::of_organization(whole.clone());
-        let grants = match user {
-            None => own,
-            Some(user) => {
-                let membership = self.ports.accounts.find_membership(authority.organization(), user).await?;
-                let membership = membership.ok_or(Error::UserNotFound)?;
-                if !Grants::of_organization(membership.clone()).covers(&own) {
-                    return Err(Error::ExceedsGrants);
-                }
-                Grants::of_user(whole, membership)
-            }
-        };
-        if !held.covers(&grants) {
-            return Err(Error::ExceedsGrants);
-        }
+        checks.require_grantable(user, &new.permissions, &new.sets).await?;
         // None given: that of what the caller shows.
         let expires_at = new.expires_at.or_else(|| caller.expires_at());
         caller.require_end(expires_at)?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Keys, NewKey};
+use super::{Keys, NewKey, checks::Checks};
 use crate::{
     act::{Act, Action, Actor, Origin},
     api_key::{ApiKey, Creator},
@@ -58,11 +58,11 @@ impl Keys {
         keys: Vec<OldKey>,
         dry_run: bool,
     ) -> Result<Vec<Taken>, Error> {
-        let held = authority.caller().grants();
+        let mut checks = Checks::new(self, authority);
         let mut made = Vec::with_capacity(keys.len());
         for old in keys {
             let new = NewKey { prefix: shape.key_prefix(), ..old.new.clone() };
-            let key = self.make_for(authority, &held, new, old.start.clone()).await?;
+            let key = self.make_for(&mut checks, new, old.start.clone()).await?;
             made.push(Imported { key: of_old(key, &old), hash: old.hash });
         }
         self.take_over(authority.organization(), shape, made, dry_run, &authority.act(Action::ImportKey, self.now()))

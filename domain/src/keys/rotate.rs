@@ -6,9 +6,8 @@ use crate::{
     api_key::{ApiKey, PreviousSecret},
     caller::{Authority, Caller},
     error::{Error, Outage},
-    grants::Grants,
     id::KeyId,
-    permission::PermissionSet,
+    permission_sets::effective,
     ports::Rotation,
     secret::Secret,
 };
@@ -65,8 +64,8 @@ impl Keys {
             return Ok(());
         }
         let sets = self.ports.sets.resolve(current.organization, &current.sets).await?;
-        let whole = PermissionSet::union([&current.permissions, &sets]);
-        if itself.is_none() && !caller.grants().covers(&Grants::of_organization(whole)) {
+        let whole = effective(&current.permissions, &sets);
+        if itself.is_none() && !caller.grants().covers_part(&whole, None) {
             return Err(Error::ExceedsGrants);
         }
         caller.require_end(current.expires_at)?;

@@ -8,6 +8,7 @@ use crate::{
     id::{SetId, UserId},
     identity::Identity,
     permission::PermissionSet,
+    permission_sets::effective,
     ports::{Brought, MembershipChanges},
     user::{Contact, Email, Member, Membership, User, UserName},
 };
@@ -70,11 +71,11 @@ impl Organizations {
     ///
     /// # Errors
     /// [`Error::UserNotFound`]; [`Error::SetNotFound`]; [`Error::ExceedsGrants`]; [`Error::AlreadyMember`];
-    /// [`Error::CapReached`]; [`Error::Outage`].
+    /// [`Error::TooManyPermissions`]; [`Error::CapReached`]; [`Error::Outage`].
     pub async fn add_member(&self, authority: &Authority, new: NewMember) -> Result<Member, Error> {
         let organization = authority.organization();
         let sets = self.ports.sets.resolve(organization, &new.sets).await?;
-        require_covered(authority, &PermissionSet::union([&new.permissions, &sets]))?;
+        require_covered(authority, &effective(&new.permissions, &sets))?;
         let now = self.now();
         let bring = |name, contact, identity| {
             let id = UserId::generate(&*self.ports.clock, &*self.ports.entropy);
@@ -96,7 +97,8 @@ impl Organizations {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::NothingToChange`]; [`Error::SetNotFound`]; [`Error::ExceedsGrants`] where the caller
-    /// does not hold what the member holds, before or after; [`Error::LastAdmin`]; [`Error::Outage`].
+    /// does not hold what the member holds, before or after; [`Error::TooManyPermissions`]; [`Error::LastAdmin`];
+    /// [`Error::Outage`].
     pub async fn update_member(
         &self,
         authority: &Authority,
@@ -109,10 +111,10 @@ impl Organizations {
         }
         let (permissions, sets) = (&patch.permissions, &patch.sets);
         let held = self.ports.sets.resolve(authority.organization(), &before.sets).await?;
-        require_covered(authority, &PermissionSet::union([&before.permissions, &held]))?;
+        require_covered(authority, &effective(&before.permissions, &held))?;
         let after = self.ports.sets.resolve(authority.organization(), sets.as_ref().unwrap_or(&before.sets)).await?;
         let own = permissions.as_ref().unwrap_or(&before.permissions);
-        require_covered(authority, &PermissionSet::union([own, &after]))?;
+        require_covered(authority, &effective(own, &after))?;
         let changes = MembershipChanges { permissions: patch.permissions, sets: patch.sets };
         let act = authority.act(Action::UpdateMember, self.now());
         self.ports.members.update(before.organization, before.user, changes, &act).await

@@ -65,7 +65,8 @@ impl Organizations {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::NothingToChange`]; [`Error::ExceedsGrants`] where the caller does not hold what it
-    /// gives, before or after; [`Error::NameTaken`]; [`Error::LastAdmin`]; [`Error::Outage`].
+    /// gives, before or after; [`Error::TooManyPermissions`] where a key or member that has it would hold too many;
+    /// [`Error::NameTaken`]; [`Error::LastAdmin`]; [`Error::Outage`].
     pub async fn update_set(
         &self,
         authority: &Authority,

@@ -4,7 +4,10 @@
 //! `files` or on every resource; `*:read` meets each resource that it has `read` or every action on; `*:*` meets all of it. So
 //! the other set is sorted once by resource and once by action.
 
-use std::collections::HashMap;
+use std::{
+    cell::{LazyCell, OnceCell},
+    collections::HashMap,
+};
 
 use super::{ANY, Pair, Permission, PermissionSet, step};
 
@@ -12,6 +15,12 @@ use super::{ANY, Pair, Permission, PermissionSet, step};
 #[derive(Debug)]
 pub(crate) struct Narrowing<'a> {
     by: &'a PermissionSet,
+    /// Only wildcards need it.
+    sorted: OnceCell<Sorted<'a>>,
+}
+
+#[derive(Debug, Default)]
+struct Sorted<'a> {
     /// Resource → its actions.
     actions: HashMap<&'a str, Vec<&'a str>>,
     /// Action → the resources that have it.
@@ -21,14 +30,7 @@ pub(crate) struct Narrowing<'a> {
 impl<'a> Narrowing<'a> {
     /// Narrows to what this set holds.
     pub(crate) fn to(by: &'a PermissionSet) -> Self {
-        let (mut actions, mut resources) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
-        for permission in by.iter() {
-            step();
-            let Pair { resource, action } = permission.pair();
-            actions.entry(resource).or_default().push(action);
-            resources.entry(action).or_default().push(resource);
-        }
-        Self { by, actions, resources }
+        Self { by, sorted: OnceCell::new() }
     }
 
     /// What is left of a permission: the widest permissions that both it and the set hold. A few of them may be named twice,
@@ -59,11 +61,12 @@ impl<'a> Narrowing<'a> {
     /// added up: what `holder` has to name one by one it has to have, so it is looked up once for each of its permissions.
     pub(crate) fn is_covered(&self, own: &PermissionSet, holder: &PermissionSet) -> bool {
         // What the set gives on every resource, and as every action, and `holder` does not have so widely.
-        let lacks = |pair: &Pair<'_>| !holder.holds(*pair);
-        let on_all = self.actions(ANY).map(|action| Pair { resource: ANY, action }).filter(lacks);
-        let on_all: Vec<&str> = on_all.map(|pair| pair.action).collect();
-        let with_all = self.resources(ANY).map(|resource| Pair { resource, action: ANY }).filter(lacks);
-        let with_all: Vec<&str> = with_all.map(|pair| pair.resource).collect();
+        let on_all = LazyCell::new(|| -> Vec<&str> {
+            self.actions(ANY).filter(|action| !holder.holds(Pair { resource: ANY, action })).collect()
+        });
+        let with_all = LazyCell::new(|| -> Vec<&str> {
+            self.resources(ANY).filter(|resource| !holder.holds(Pair { resource, action: ANY })).collect()
+        });
         own.iter().map(Permission::pair).all(|own| {
             // Who holds it holds all that is left of it.
             holder.holds(own)
@@ -83,10 +86,23 @@ impl<'a> Narrowing<'a> {
     }
 
     fn actions(&self, resource: &str) -> impl Iterator<Item = &'a str> {
-        self.actions.get(resource).into_iter().flatten().copied()
+        self.sorted().actions.get(resource).into_iter().flatten().copied()
     }
 
     fn resources(&self, action: &str) -> impl Iterator<Item = &'a str> {
-        self.resources.get(action).into_iter().flatten().copied()
+        self.sorted().resources.get(action).into_iter().flatten().copied()
+    }
+
+    fn sorted(&self) -> &Sorted<'a> {
+        self.sorted.get_or_init(|| {
+            let mut sorted = Sorted::default();
+            for permission in self.by.iter() {
+                step();
+                let Pair { resource, action } = permission.pair();
+                sorted.actions.entry(resource).or_default().push(action);
+                sorted.resources.entry(action).or_default().push(resource);
+            }
+            sorted
+        })
     }
 }

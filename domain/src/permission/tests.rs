@@ -43,7 +43,8 @@ pub(crate) fn any_set() -> impl Strategy<Value = PermissionSet> {
 /// More permissions than are looked at one by one, of tokens that often meet.
 pub(crate) fn any_wide_set() -> impl Strategy<Value = PermissionSet> {
     let token = || prop_oneof![1 => Just("*".to_owned()), 6 => (0..5_u8).prop_map(|n| format!("t{n}"))];
-    let permission = (token(), token()).prop_map(|(resource, action)| Permission::new(&resource, &action).expect("valid"));
+    let permission =
+        (token(), token()).prop_map(|(resource, action)| Permission::new(&resource, &action).expect("valid"));
     vec(permission, 0..40).prop_map(|list| PermissionSet::new(list).expect("few"))
 }
 
@@ -173,7 +174,8 @@ fn what_a_set_weighs_is_what_it_takes() {
         let taken = allocation_counter::measure(|| {
             set = Some(PermissionSet::from_flat(texts.iter().map(String::as_str)).expect("permissions"));
         });
-        let (taken, weight) = (usize::try_from(taken.bytes_current).expect("more than before"), set.expect("made").heap_size());
+        let (taken, weight) =
+            (usize::try_from(taken.bytes_current).expect("more than before"), set.expect("made").heap_size());
         assert!((taken..=taken * 3 / 2 + 64).contains(&weight), "{count} of {name}: {weight} for {taken}");
     }
     assert_eq!(PermissionSet::default().heap_size(), 0);

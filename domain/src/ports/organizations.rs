@@ -100,13 +100,14 @@ pub trait Members: Send + Sync {
     ///
     /// # Errors
     /// [`Error::UserNotFound`], [`Error::AlreadyMember`], [`Error::CapReached`], [`Error::SetNotFound`],
+    /// [`Error::TooManyPermissions`],
     /// [`Error::NotFound`] where the organization has gone.
     async fn add(&self, membership: Membership, brought: Option<Brought>, act: &Act) -> Result<Member, Error>;
 
     /// Stores what changes.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::LastAdmin`], [`Error::SetNotFound`].
+    /// [`Error::NotFound`], [`Error::LastAdmin`], [`Error::SetNotFound`], [`Error::TooManyPermissions`].
     async fn update(
         &self,
         organization: OrganizationId,
@@ -145,11 +146,11 @@ pub trait Sets: Send + Sync {
     /// The set with this identifier.
     async fn find(&self, organization: OrganizationId, set: SetId) -> Result<Option<NamedSet>, Outage>;
 
-    /// What these sets give together.
+    /// These sets, in any order.
     ///
     /// # Errors
     /// [`Error::SetNotFound`] where one of them is not the organization's.
-    async fn resolve(&self, organization: OrganizationId, sets: &[SetId]) -> Result<PermissionSet, Error>;
+    async fn resolve(&self, organization: OrganizationId, sets: &[SetId]) -> Result<Vec<NamedSet>, Error>;
 
     /// Stores a new one.
     ///
@@ -160,7 +161,8 @@ pub trait Sets: Send + Sync {
     /// Stores what changes, and answers it as it is then.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::NameTaken`], [`Error::LastAdmin`].
+    /// [`Error::NotFound`], [`Error::NameTaken`], [`Error::LastAdmin`]; [`Error::TooManyPermissions`] with the first key or
+    /// member found that has the set and would hold too many.
     async fn update(
         &self,
         organization: OrganizationId,

@@ -54,19 +54,27 @@ pub struct Common<T> {
     is_outdated: AtomicBool,
 }
 
-impl<T: HeapSize> Common<T> {
-    /// A value as it is now, counted in `totals`.
+impl<T: Shareable> Common<T> {
+    /// A value as it is now, counted in `totals`, with so many bytes that it takes elsewhere.
     #[must_use]
-    pub fn new(value: T, totals: &Totals) -> Self {
+    pub fn new(value: T, elsewhere: usize, totals: &Totals) -> Self {
         // With the two counts of an `Arc` in front.
-        let bytes = allocated(size_of::<Self>() + 2 * size_of::<usize>()) + value.heap_size();
+        let bytes = allocated(size_of::<Self>() + 2 * size_of::<usize>()) + value.heap_size() + elsewhere;
         totals.add(bytes);
         Self { value, bytes, totals: totals.clone(), is_outdated: AtomicBool::new(false) }
     }
 }
 
+impl<T: Shareable> Common<T> {
+    /// Whether it has changed, or something that it shares itself.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Acquire) || self.value.is_outdated()
+    }
+}
+
 impl<T> Common<T> {
-    /// The bytes of memory that the value takes in an `Arc`.
+    /// The bytes of memory that the value takes in an `Arc` and elsewhere.
     #[must_use]
     pub fn size(&self) -> usize {
         self.bytes
@@ -76,13 +84,15 @@ impl<T> Common<T> {
     pub fn outdate(&self) {
         self.is_outdated.store(true, Ordering::Release);
     }
+}
 
-    /// Whether it has changed.
-    #[must_use]
-    pub fn is_outdated(&self) -> bool {
-        self.is_outdated.load(Ordering::Acquire)
+impl<T: PartialEq> PartialEq for Common<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
     }
 }
+
+impl<T: Eq> Eq for Common<T> {}
 
 impl<T> Drop for Common<T> {
     fn drop(&mut self) {
@@ -90,10 +100,28 @@ impl<T> Drop for Common<T> {
     }
 }
 
-/// What takes memory beside its own fields.
-pub trait HeapSize {
-    /// Bytes on the heap.
+/// What many can share.
+pub trait Shareable {
+    /// Bytes on the heap, without what it shares itself.
     fn heap_size(&self) -> usize;
+
+    /// Whether something that it shares itself has changed.
+    fn is_outdated(&self) -> bool {
+        false
+    }
+}
+
+/// Permission sets that a part of somebody's permissions comes from. Where a set changes, it is marked once for all who have it.
+pub type SharedSets = Box<[Arc<Common<SetId>>]>;
+
+impl Shareable for SetId {
+    fn heap_size(&self) -> usize {
+        0
+    }
+}
+
+fn is_any_outdated(sets: &SharedSets) -> bool {
+    sets.iter().any(|set| set.is_outdated())
 }
 
 impl<T> Deref for Common<T> {
@@ -117,7 +145,7 @@ pub struct Home {
     pub is_suspended: bool,
 }
 
-impl HeapSize for Home {
+impl Shareable for Home {
     fn heap_size(&self) -> usize {
         self.external_id.as_ref().map_or(0, |id| allocated(id.as_str().len()))
     }
@@ -131,12 +159,16 @@ pub struct Holder {
     /// What the user may do there, all in all; `None`: not a member any more.
     pub permissions: Option<PermissionSet>,
     /// The sets that a part of that comes from.
-    pub sets: Box<[SetId]>,
+    pub sets: SharedSets,
 }
 
-impl HeapSize for Holder {
+impl Shareable for Holder {
     fn heap_size(&self) -> usize {
         self.permissions.as_ref().map_or(0, PermissionSet::heap_size) + allocated(size_of_val(&*self.sets))
+    }
+
+    fn is_outdated(&self) -> bool {
+        is_any_outdated(&self.sets)
     }
 }
 
@@ -146,12 +178,16 @@ pub struct Given {
     /// The permissions.
     pub permissions: PermissionSet,
     /// The sets that a part of that comes from.
-    pub sets: Box<[SetId]>,
+    pub sets: SharedSets,
 }
 
-impl HeapSize for Given {
+impl Shareable for Given {
     fn heap_size(&self) -> usize {
         self.permissions.heap_size() + allocated(size_of_val(&*self.sets))
+    }
+
+    fn is_outdated(&self) -> bool {
+        is_any_outdated(&self.sets)
     }
 }
 

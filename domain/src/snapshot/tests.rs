@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::api_key::{Creator, KeyName, Metadata};
+use crate::{
+    api_key::{Creator, KeyName, Metadata},
+    id::SetId,
+};
 use crate::{permission::Permission, refusal::Refusal};
 
 fn at(millis: i64) -> Timestamp {
@@ -42,9 +45,9 @@ fn snapshot(key: &ApiKey, holder: Option<Holder>, ends_at: Option<Timestamp>) ->
 fn snapshot_in(home: Home, key: &ApiKey, holder: Option<Holder>, ends_at: Option<Timestamp>) -> Snapshot {
     let given = Given { permissions: key.permissions.clone(), sets: Box::default() };
     let shared = Shared {
-        home: Arc::new(Common::new(home, &Totals::default())),
-        holder: holder.map(|holder| Arc::new(Common::new(holder, &Totals::default()))),
-        given: Arc::new(Common::new(given, &Totals::default())),
+        home: Arc::new(Common::new(home, 0, &Totals::default())),
+        holder: holder.map(|holder| Arc::new(Common::new(holder, 0, &Totals::default()))),
+        given: Arc::new(Common::new(given, 0, &Totals::default())),
     };
     let text = format!("cvg_{}", "0".repeat(43));
     let hash = SecretHash::of(&format!("{text}{}", crate::secret::check(&text[4..]))).expect("well formed");
@@ -143,6 +146,23 @@ fn what_is_shared_outdates_all_that_share_it() {
 }
 
 #[test]
+fn a_set_outdates_all_who_have_it() {
+    let set = |n| Arc::new(Common::new(SetId::from_uuid(uuid(n)), 0, &Totals::default()));
+    let (of_key, of_member) = (set(1), set(2));
+    for changed in [&of_key, &of_member] {
+        let key = key();
+        let mut snapshot = snapshot(&key, None, None);
+        let given = Given { permissions: PermissionSet::default(), sets: [of_key.clone(), set(3)].into() };
+        let holder = Holder { sets: [set(4), of_member.clone()].into(), ..member(None) };
+        snapshot.shared.given = Arc::new(Common::new(given, 0, &Totals::default()));
+        snapshot.shared.holder = Some(Arc::new(Common::new(holder, 0, &Totals::default())));
+        assert_eq!(snapshot.is_outdated(), of_key.is_outdated());
+        changed.outdate();
+        assert!(snapshot.is_outdated());
+    }
+}
+
+#[test]
 fn shared_values_are_counted_while_anything_holds_them() {
     let totals = Totals::default();
     let long = "x".repeat(60);
@@ -155,8 +175,7 @@ fn shared_values_are_counted_while_anything_holds_them() {
     let mut kept = Vec::new();
     let taken = allocation_counter::measure(|| {
         let permissions = PermissionSet::union(&sets);
-        let ids = (0..4).map(|n| crate::id::SetId::from_uuid(uuid(n))).collect();
-        kept.push(Arc::new(Common::new(Given { permissions, sets: ids }, &totals)));
+        kept.push(Arc::new(Common::new(Given { permissions, sets: Box::default() }, 0, &totals)));
     });
     let taken = usize::try_from(taken.bytes_current).expect("more than before");
     assert!((taken..taken * 5 / 4).contains(&totals.bytes()), "{} for {taken}", totals.bytes());

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     clock::Timestamp,
+    cooperation::Pace,
     id::{OrganizationId, SetId, UserId},
     permission::PermissionSet,
     secret::SecretHash,
@@ -38,6 +39,14 @@ struct Row {
     secret_start: Option<String>,
     key_sets: Option<String>,
     member_sets: Option<String>,
+}
+
+impl Row {
+    /// Permissions as they are stored.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let others = [&self.key_sets, &self.member_permissions, &self.member_sets];
+        others.into_iter().flatten().map(String::as_str).chain([self.key.permissions.as_str()])
+    }
 }
 
 /// The columns of a key are named one by one: a statement that is prepared must not change its result when a newer version
@@ -78,22 +87,26 @@ impl Reader {
         Self { pools, sql, commons }
     }
 
-    pub(super) async fn read(&self, hashes: &[SecretHash]) -> Result<Found, Failure> {
+    /// The keys with these hashes, and the bytes of their permissions as they are stored.
+    pub(super) async fn read(&self, hashes: &[SecretHash]) -> Result<(Found, usize), Failure> {
         let hashes: Vec<String> = hashes.iter().map(convert::hash_text).collect();
         let json = format!("[\"{}\"]", hashes.join("\",\""));
         let backend = self.pools.verification.get_database_backend();
         let statement = Statement::from_sql_and_values(backend, &self.sql, [Value::from(json)]);
         let rows = tokio::time::timeout(self.pools.timeout, self.pools.verification.query_all_raw(statement));
         let rows = rows.await.map_err(|_| Failure::Timeout)??;
-        let mut found = HashMap::with_capacity(rows.len());
+        let (mut found, mut bytes, mut pace) = (HashMap::with_capacity(rows.len()), 0, Pace::default());
         for row in rows {
             let row = Row::from_query_result(&row, "")?;
+            let size = row.texts().map(str::len).sum();
+            bytes += size;
+            pace.worked(size).await;
             if let Ok(bytes) = <[u8; 32]>::try_from(row.hash.as_slice()) {
                 let hash = SecretHash::from_bytes(bytes);
                 found.insert(hash, self.snapshot(hash, row).map(Arc::new));
             }
         }
-        Ok(found)
+        Ok((found, bytes))
     }
 
     fn snapshot(&self, hash: SecretHash, mut row: Row) -> Result<Snapshot, Failure> {
@@ -112,17 +125,22 @@ impl Reader {
             Some(user) => {
                 let own = row.member_permissions.as_deref();
                 let whole = own.map(|own| whole(own, row.member_sets.as_deref(), "memberships", row.key.id));
-                let (permissions, sets) = whole.transpose()?.map_or((None, Box::default()), |(p, s)| (Some(p), s));
+                let (permissions, sets) = whole.transpose()?.unzip();
+                let sets = self.commons.sets(&sets.unwrap_or_default());
                 Some(self.commons.holders.share((id, user), Holder { user, permissions, sets }))
             }
         };
-        // All that decides what the key may do: who has the same text has the same permissions.
-        let text = [row.key.permissions.as_str(), row.key_sets.as_deref().unwrap_or_default()].join("\n");
-        let given = if let Some(known) = self.commons.given.find(text.as_str()) {
+        // All that decides what the key may do: who has the same texts has the same permissions.
+        let mut texts = blake3::Hasher::new();
+        texts.update(row.key.permissions.as_bytes()).update(b"\n");
+        texts.update(row.key_sets.as_deref().unwrap_or_default().as_bytes());
+        let texts = *texts.finalize().as_bytes();
+        let given = if let Some(known) = self.commons.given.find(&texts) {
             known
         } else {
             let (permissions, sets) = whole(&row.key.permissions, row.key_sets.as_deref(), "api_keys", row.key.id)?;
-            self.commons.given.share(text.into(), Given { permissions, sets })
+            let sets = self.commons.sets(&sets);
+            self.commons.given.share(texts, Given { permissions, sets })
         };
         let shared = Shared { home: self.commons.homes.share(id, home), holder, given };
         let secret_expires_at = row.secret_expires_at.map(Timestamp::from_millis);
@@ -136,7 +154,7 @@ fn whole(
     sets: Option<&str>,
     table: &'static str,
     row: Uuid,
-) -> Result<(PermissionSet, Box<[SetId]>), Failure> {
+) -> Result<(PermissionSet, Vec<SetId>), Failure> {
     let mut all = vec![convert::permissions(own, table, row)?];
     let mut ids = Vec::new();
     for line in sets.unwrap_or_default().lines() {
@@ -145,5 +163,5 @@ fn whole(
         all.push(convert::permissions(permissions, "permission_sets", id)?);
         ids.push(SetId::from_uuid(id));
     }
-    Ok((PermissionSet::union(&all), ids.into()))
+    Ok((PermissionSet::union(&all), ids))
 }

@@ -159,8 +159,9 @@ pub(super) mod tests {
         clock::{Entropy, Timestamp},
         id::{KeyId, OrganizationId},
         organization::OrganizationKind,
+        permission::PermissionSet,
         secret::{KeyPrefix, Secret},
-        snapshot::{Common, Given, Home, Shared},
+        snapshot::{Common, Given, Home, Shared, Totals},
     };
     use sea_orm::prelude::Uuid;
 
@@ -180,13 +181,18 @@ pub(super) mod tests {
 
     /// A key of its own for each number.
     pub(crate) fn key(n: u32) -> Arc<Snapshot> {
+        let (id, totals) = (OrganizationId::from_uuid(Uuid::nil()), Totals::default());
+        let home = Home { id, kind: OrganizationKind::Tenant, external_id: None, is_suspended: false };
+        let given = Given { permissions: PermissionSet::default(), sets: Box::default() };
+        key_with(n, Arc::new(Common::new(home, 0, &totals)), Arc::new(Common::new(given, 0, &totals)))
+    }
+
+    /// The same with what it shares.
+    pub(crate) fn key_with(n: u32, home: Arc<Common<Home>>, given: Arc<Common<Given>>) -> Arc<Snapshot> {
         let secret = Secret::generate(&KeyPrefix::standard(), &Number(n));
-        let (id, home) = (KeyId::from_uuid(Uuid::from_u128(n.into())), OrganizationId::from_uuid(Uuid::nil()));
-        let key = ApiKey::new(id, home, &secret, Creator::Operator, Timestamp::from_millis(0));
-        let home = Home { id: home, kind: OrganizationKind::Tenant, external_id: None, is_suspended: false };
-        let given = Given { permissions: key.permissions.clone(), sets: Box::default() };
-        let shared = Shared { home: Arc::new(Common::new(home)), holder: None, given: Arc::new(Common::new(given)) };
-        Arc::new(Snapshot::new(secret.hash(), &key, shared, None))
+        let id = KeyId::from_uuid(Uuid::from_u128(n.into()));
+        let key = ApiKey::new(id, home.id, &secret, Creator::Operator, Timestamp::from_millis(0));
+        Arc::new(Snapshot::new(secret.hash(), &key, Shared { home, holder: None, given }, None))
     }
 
     #[test]

@@ -89,3 +89,20 @@ fn a_change_of_what_is_shared_reaches_every_key_that_was_read_before_it() {
     snapshots.forget(&organization(&[&early, &late]));
     assert!(homes.iter().all(|home| home.is_outdated()));
 }
+
+#[test]
+fn wide_keys_are_read_a_few_at_once() {
+    let (snapshots, keys) = (snapshots(), (0..600).map(key).collect::<Vec<_>>());
+    let mut asked: Vec<_> = keys.iter().map(|key| Box::pin(snapshots.read(key.hash()))).collect();
+    assert!(asked.iter_mut().all(|asked| poll(asked.as_mut()).is_pending()));
+    let read = |keys: usize, bytes: usize| {
+        let asked = snapshots.begin(0).expect("more wait").len();
+        snapshots.end(0, Ok(read::Found::new()));
+        snapshots.measure(keys, bytes);
+        asked
+    };
+    assert_eq!(read(256, 16 * READ_BYTES), 256);
+    assert_eq!(read(1, 2 * READ_BYTES), 16);
+    assert_eq!(read(1, 100), 1, "at least one");
+    assert_eq!([read(2, 200), read(4, 400), read(8, 800)], [2, 4, 8]);
+}

@@ -1,7 +1,11 @@
 //! This contract's words for failures: `{message, code}`, the code being better-auth's where it has one, else the reason
 //! phrase of the status.
 
-use domain::{Error, Outage, error::RefillPart, permission::Permission};
+use domain::{
+    Error, Outage,
+    error::{Grantee, RefillPart},
+    permission::Permission,
+};
 use poem::http::StatusCode;
 use poem_openapi::{Object, types::ToJSON};
 use serde_json::Value;
@@ -72,6 +76,13 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
             Error::CapReached(_) => (StatusCode::CONFLICT, "The organization has as many keys as it may have", None),
             Error::PlatformStays | Error::NameTaken | Error::AlreadyMember | Error::LastAdmin | Error::InUse => {
                 (StatusCode::CONFLICT, "The organization does not allow this", None)
+            }
+            Error::TooManyPermissions(Grantee::Requested) => {
+                (bad, "The API Key would hold more than 1024 permissions, its permission sets included", None)
+            }
+            // Permission sets are changed elsewhere.
+            Error::TooManyPermissions(Grantee::Key(_) | Grantee::Member(_)) => {
+                (StatusCode::CONFLICT, "An API Key or member would hold more than 1024 permissions", None)
             }
             Error::NotFound => (StatusCode::NOT_FOUND, "API Key not found", Some("KEY_NOT_FOUND")),
             Error::UserNotFound => (StatusCode::NOT_FOUND, "User not found", Some("USER_NOT_FOUND")),

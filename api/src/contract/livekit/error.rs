@@ -78,6 +78,9 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
             | Error::InUse
             | Error::TooManyShapes
             | Error::CapReached(_) => (StatusCode::CONFLICT, "The organization does not allow this"),
+            Error::TooManyPermissions(_) => {
+                (StatusCode::BAD_REQUEST, "The API key would hold more than 1024 permissions, its sets included")
+            }
             Error::NeverValid => (StatusCode::BAD_REQUEST, "The key would never be valid"),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
             Error::StillRotating => (StatusCode::CONFLICT, "An older API key goes on"),

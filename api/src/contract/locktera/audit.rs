@@ -86,7 +86,7 @@ impl Audit {
         fields.into_result()?;
         let asked = Asked::<i64>::read_serial(limit.0.as_ref(), cursor.0.as_ref())?;
         let found = self.log.list(organization, &filter, asked.after, asked.look()).await?;
-        Ok(Page::going_on(&asked, uri, found, |stored| stored.id.to_string()))
+        Ok(Page::going_on(&asked, uri, found, |stored| stored.id.to_string()).await)
     }
 }
 

@@ -3,11 +3,13 @@
 use std::{collections::HashSet, sync::Arc};
 
 use domain::{
+    api_key::ApiKey,
     caller::Caller,
     clock::Timestamp,
     id::KeyId,
     keys::{Keys, NewKey},
     permission::Permission,
+    secret::Secret,
 };
 use poem_openapi::{Object, OpenApi, param::Path};
 
@@ -22,6 +24,7 @@ use crate::{
     failure::{Failure, Fields},
     gate::Gate,
     json::{Members, each},
+    off_thread,
     once::{Repeatable, Turn},
     wire::{Id, Unread},
 };
@@ -64,10 +67,12 @@ impl Bulk {
             Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
         };
         let authority = authority.once(once);
-        let new = body.into_domain(authority.caller(), self.keys.now())?;
+        let (caller, now) = (authority.caller().clone(), self.keys.now());
+        let new = off_thread::run(true, move || body.into_domain(&caller, now)).await?;
         let made = self.keys.create_many(&authority, new).await?;
-        let made = CreatedKeys { keys: made.iter().map(|(key, secret)| CreatedKeyView::new(key, secret)).collect() };
-        Ok(OnceOnly::done(&self.gate.repeats, once, made, hide_keys).await)
+        let view = |(key, secret): &(ApiKey, Secret)| CreatedKeyView::new(key, secret);
+        let answer = move || CreatedKeys { keys: made.iter().map(view).collect() };
+        Ok(OnceOnly::long(&self.gate.repeats, once, answer, hide_keys).await)
     }
 
     /// Delete up to 1,000 keys of an organization

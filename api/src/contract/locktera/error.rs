@@ -1,6 +1,6 @@
 //! This contract's words for failures: `{message, code, fields?, request_id}`, the code being the status.
 
-use domain::{Error, Outage, organization::Capped};
+use domain::{Error, Outage, error::Grantee, organization::Capped, permission::PermissionSet};
 use poem::http::StatusCode;
 use poem_openapi::{Object, types::ToJSON};
 use serde_json::{Map, Value};
@@ -125,6 +125,7 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             Error::LastAdmin => (StatusCode::CONFLICT, "Nobody would be left who may do everything"),
             Error::InUse => (StatusCode::CONFLICT, "Keys or members have this permission set"),
             Error::CapReached(what) => (StatusCode::CONFLICT, full(*what)),
+            Error::TooManyPermissions(grantee) => return too_many_permissions(*grantee),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
             Error::StillRotating => {
                 (StatusCode::CONFLICT, "An older text of the key goes on; both end with a grace time of 0")
@@ -160,6 +161,12 @@ fn words(failure: &Failure) -> (StatusCode, String) {
         Failure::Defect(_) => DEFECT,
     };
     (status, message.to_owned())
+}
+
+fn too_many_permissions(grantee: Grantee) -> (StatusCode, String) {
+    let most = PermissionSet::MAX_EFFECTIVE;
+    let status = if grantee == Grantee::Requested { StatusCode::BAD_REQUEST } else { StatusCode::CONFLICT };
+    (status, format!("{grantee} would hold more than {most} permissions, those of its permission sets included"))
 }
 
 const fn full(what: Capped) -> &'static str {

@@ -26,6 +26,7 @@ use crate::{
     failure::{Failure, Fields},
     gate::Gate,
     json::{Members, each},
+    off_thread,
     once::{Repeatable, Turn},
     time::Moment,
     wire::{Id, Nullable, Unread},
@@ -72,8 +73,9 @@ impl Import {
         let authority = authority.once(once);
         let dry_run = body.dry_run.unwrap_or(false);
         let shape = body.shape.read()?;
-        let now = self.keys.now();
-        let old = each("keys", body.keys, |key| key.into_domain(authority.caller(), &shape, now))?;
+        let (caller, of_keys, now) = (authority.caller().clone(), shape.clone(), self.keys.now());
+        let read = move || each("keys", body.keys, |key| key.into_domain(&caller, &of_keys, now));
+        let old = off_thread::run(true, read).await?;
         let taken = self.keys.import(&authority, &shape, old, dry_run).await?;
         Ok(OnceOnly::done(&self.gate.repeats, once, ImportedKeys::new(&taken, dry_run), nothing_to_hide).await)
     }

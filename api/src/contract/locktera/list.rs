@@ -62,7 +62,7 @@ pub(super) async fn page(
         .last()
         .filter(|_| !is_last)
         .map(|last| next(uri, &Cursor::write(&listing.order.position(last), listing.order, organization)));
-    Ok(KeyList { body: Body::from_string(format!("[{}]", elements(&page, render))), next: rest })
+    Ok(KeyList { body: Body::from_string(format!("[{}]", elements(&page, render).await)), next: rest })
 }
 
 fn render(key: &ApiKey) -> String {

@@ -59,7 +59,7 @@ impl Members {
         let asked = Asked::read(limit.0.as_ref(), cursor.0.as_ref())?;
         let found = self.organizations.members(&authority, asked.after, asked.look()).await?;
         let path = format!("/orgs/{}/members?", authority.organization());
-        Ok(Page::new(&asked, &path, found, |member| member.user.id.to_string()))
+        Ok(Page::new(&asked, &path, found, |member| member.user.id.to_string()).await)
     }
 
     /// Add a member to an organization

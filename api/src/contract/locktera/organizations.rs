@@ -59,7 +59,7 @@ impl Organizations {
         let external_id = external_id.0.as_deref().map(ExternalId::parse).transpose();
         let external_id = external_id.map_err(|wrong| Failure::Invalid(Fields::one("external_id", wrong)))?;
         let found = self.organizations.list(&caller, external_id.as_ref(), asked.after, asked.look()).await?;
-        Ok(Page::new(&asked, "/orgs?", found, |organization| organization.id.to_string()))
+        Ok(Page::new(&asked, "/orgs?", found, |organization| organization.id.to_string()).await)
     }
 
     /// Create an organization

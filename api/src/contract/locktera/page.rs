@@ -1,5 +1,7 @@
 //! One page of a list that is in the order of its identifiers: an array, and a link to the next page.
 
+use std::marker::PhantomData;
+
 use poem::{
     IntoResponse, Response,
     http::{Uri, header::LINK},
@@ -13,6 +15,7 @@ use poem_openapi::{
 use super::{dto::PageSize, parameters::Serial};
 use crate::{
     failure::{Failure, Fields},
+    key_stream::elements,
     wire::{Id, Unread},
 };
 
@@ -65,40 +68,45 @@ pub(super) fn next(uri: &Uri, cursor: &str) -> String {
 
 /// A page of `V`.
 pub(super) struct Page<V> {
-    views: Vec<V>,
+    text: String,
     next: Option<String>,
+    view: PhantomData<fn() -> V>,
 }
 
-impl<V> Page<V> {
+impl<V: ToJSON> Page<V> {
     /// The page of the list at `path` (with what it was asked by, ending with `?` or `&`) that `found` begins.
-    pub(super) fn new<T, U>(asked: &Asked<T>, path: &str, mut found: Vec<U>, id: impl Fn(&U) -> String) -> Self
+    pub(super) async fn new<T, U>(asked: &Asked<T>, path: &str, found: Vec<U>, id: impl Fn(&U) -> String) -> Self
     where
         V: for<'a> From<&'a U>,
     {
-        let (views, last) = Self::cut(asked, &mut found, id);
         let limit = asked.limit;
-        Self { views, next: last.map(|cursor| format!("<{path}limit={limit}&cursor={cursor}>; rel=\"next\"")) }
+        Self::cut(asked, found, id, |cursor| format!("<{path}limit={limit}&cursor={cursor}>; rel=\"next\"")).await
     }
 
     /// The page of the list at this address that `found` begins.
-    pub(super) fn going_on<T, U>(asked: &Asked<T>, uri: &Uri, mut found: Vec<U>, id: impl Fn(&U) -> String) -> Self
+    pub(super) async fn going_on<T, U>(asked: &Asked<T>, uri: &Uri, found: Vec<U>, id: impl Fn(&U) -> String) -> Self
     where
         V: for<'a> From<&'a U>,
     {
-        let (views, last) = Self::cut(asked, &mut found, id);
-        Self { views, next: last.map(|cursor| next(uri, &cursor)) }
+        Self::cut(asked, found, id, |cursor| next(uri, &cursor)).await
     }
 
-    /// As many as were asked for, and the last of them where it is not the last of all.
-    fn cut<T, U>(asked: &Asked<T>, found: &mut Vec<U>, id: impl Fn(&U) -> String) -> (Vec<V>, Option<String>)
+    /// As many as were asked for, and a link that begins after the last of them where it is not the last of all.
+    async fn cut<T, U>(
+        asked: &Asked<T>,
+        mut found: Vec<U>,
+        id: impl Fn(&U) -> String,
+        link: impl FnOnce(String) -> String,
+    ) -> Self
     where
         V: for<'a> From<&'a U>,
     {
         let size = usize::try_from(asked.limit).expect("at most a thousand");
         let is_last = found.len() <= size;
         found.truncate(size);
-        let last = found.last().filter(|_| !is_last).map(id);
-        (found.iter().map(V::from).collect(), last)
+        let next = found.last().filter(|_| !is_last).map(id).map(link);
+        let elements = elements(&found, |one| V::from(one).to_json_string()).await;
+        Self { text: format!("[{elements}]"), next, view: PhantomData }
     }
 }
 
@@ -108,7 +116,7 @@ impl<V: ToJSON> IntoResponse for Page<V> {
         if let Some(next) = self.next {
             response = response.header(LINK, next);
         }
-        response.body(self.views.to_json_string())
+        response.body(self.text)
     }
 }
 

@@ -125,6 +125,11 @@ impl VerifyApiKey {
 }
 
 impl VerifyApiKeys {
+    /// Whether it names very many permissions.
+    pub(super) fn is_long(&self) -> bool {
+        self.keys.iter().flat_map(|key| &key.permissions).map(Vec::len).sum::<usize>() > 4_096
+    }
+
     pub(super) fn into_asked(self) -> Result<Vec<Asked<'static>>, Failure> {
         each("keys", self.keys, VerifyApiKey::into_asked)
     }

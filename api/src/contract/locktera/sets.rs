@@ -63,7 +63,7 @@ impl Sets {
         let asked = Asked::read(limit.0.as_ref(), cursor.0.as_ref())?;
         let found = self.organizations.sets(&authority, asked.after, asked.look()).await?;
         let path = format!("/orgs/{}/permission_sets?", authority.organization());
-        Ok(Page::new(&asked, &path, found, |set| set.id.to_string()))
+        Ok(Page::new(&asked, &path, found, |set| set.id.to_string()).await)
     }
 
     /// Create a permission set

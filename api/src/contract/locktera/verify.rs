@@ -24,6 +24,7 @@ use crate::{
     failure::Fields,
     gate::Gate,
     hot::{Asked, HotVerify},
+    off_thread,
     verifier::Verifier,
     wire::Unread,
 };
@@ -93,7 +94,8 @@ impl Verify {
     ) -> Result<Written<VerdictsView>, Failed<Writing>> {
         let caller = self.verifier.admitted(self.gate.admit(&credential).await)?;
         caller.require(&Permission::API_KEYS_VERIFY)?;
-        let asked = body.read().await?.into_asked()?;
+        let asked = body.read().await?;
+        let asked = off_thread::run(asked.is_long(), move || asked.into_asked()).await?;
         let asked: Vec<Asked<'_>> =
             asked.into_iter().map(|one| within_reach(&caller, one)).collect::<Result<_, _>>()?;
         let questions: Vec<Question<'_>> = asked.iter().map(Asked::question).collect();
