@@ -34,6 +34,7 @@ ENV CLAVIGER_LISTEN=0.0.0.0:8080 \
     CLAVIGER_DATABASE_URL=sqlite:///data/claviger.db
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["claviger", "health"]
+# `claviger health` gives up after 5 seconds.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s CMD ["claviger", "health"]
 ENTRYPOINT ["claviger"]
 CMD ["serve"]
