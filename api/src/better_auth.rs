@@ -1,6 +1,6 @@
 //! `claviger import better-auth`: takes over the keys of a better-auth database.
 
-use std::{collections::BTreeMap, error::Error, fmt::Write as _};
+use std::{collections::BTreeMap, error::Error, fmt::Write as _, str::FromStr};
 
 use domain::{
     api_key::{KeyName, Metadata},
@@ -26,12 +26,31 @@ use crate::{
 /// Keys in one transaction.
 const MANY: usize = 1_000;
 
+/// How many letters the secrets of some keys have after their prefix. The table does not tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyLength {
+    /// The prefix of these keys; `None`: of all whose prefix has no length of its own.
+    prefix: Option<String>,
+    length: u16,
+}
+
+impl FromStr for KeyLength {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // A prefix has no `=`.
+        let (prefix, length) = text.split_once('=').map_or((None, text), |(prefix, length)| (Some(prefix), length));
+        let length =
+            length.parse().map_err(|_| "it must be a number of letters, or a prefix and a number like st_=40")?;
+        Ok(Self { prefix: prefix.map(str::to_owned), length })
+    }
+}
+
 /// A row of `apikey`, in whichever version: dates are texts or milliseconds, booleans are booleans or numbers, objects are JSON
-/// in a text.
+/// in a text. What a number or a date may be is looked at later, so that what is wrong can be told by its name.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
-    id: Value,
     key: String,
     name: Option<String>,
     start: Option<String>,
@@ -40,14 +59,14 @@ struct Row {
     #[serde(alias = "referenceId")]
     user_id: Option<String>,
     enabled: Option<Value>,
-    remaining: Option<u64>,
-    refill_amount: Option<u64>,
-    refill_interval: Option<u64>,
+    remaining: Option<Value>,
+    refill_amount: Option<Value>,
+    refill_interval: Option<Value>,
     last_refill_at: Option<Value>,
     rate_limit_enabled: Option<Value>,
-    rate_limit_max: Option<u64>,
-    rate_limit_time_window: Option<u64>,
-    request_count: Option<u64>,
+    rate_limit_max: Option<Value>,
+    rate_limit_time_window: Option<Value>,
+    request_count: Option<Value>,
     last_request: Option<Value>,
     expires_at: Option<Value>,
     created_at: Option<Value>,
@@ -55,16 +74,16 @@ struct Row {
     metadata: Option<String>,
 }
 
-/// Takes over all keys; those of a user are the organization's, with the user's id as their external id. Answers a sentence
-/// about it.
+/// Takes over all keys; those of a user are the organization's, with the user's id as their external id. Answers sentences about
+/// it.
 ///
 /// # Errors
-/// The other database cannot be read; a key that cannot be taken over, all of which are named, and nothing is taken over.
+/// The other database cannot be read; keys that cannot be taken over, all of which are named, and nothing is taken over.
 pub async fn import(
     services: &Services,
     url: &str,
     organization: OrganizationId,
-    length: u16,
+    lengths: &[KeyLength],
     dry_run: bool,
 ) -> Result<String, Box<dyn Error + Send + Sync>> {
     let now = services.clock.now();
@@ -74,33 +93,58 @@ pub async fn import(
         .map_err(|expected| format!("the URL of better-auth's database must be {expected}"))?;
     let rows = compose::better_auth_keys(url).await?;
     for row in &rows {
-        let row: Row = serde_json::from_str(row)?;
-        let (id, prefix) = (row.id.clone(), row.prefix.clone().unwrap_or_default());
-        let key = shape(&prefix, length).and_then(|shape| old_key(row, &shape, now));
-        match key {
-            Ok(key) => by_prefix.entry(prefix).or_default().push(key),
+        let row: Value = serde_json::from_str(row)?;
+        let id = row["id"].clone();
+        match read(row, lengths, now) {
+            Ok((prefix, key)) => by_prefix.entry(prefix).or_default().push(key),
             Err(reason) => writeln!(wrong, "key {id}: {reason}")?,
         }
     }
     if !wrong.is_empty() {
         return Err(format!("nothing was imported, because of\n{wrong}").into());
     }
-    let (mut imported, mut existing) = (0, 0);
+    let (mut imported, mut existing, mut formats) = (0, 0, String::new());
     for (prefix, keys) in by_prefix {
-        let shape = shape(&prefix, length)?;
+        let shapes = shapes(&prefix, lengths)?;
+        let letters: Vec<String> = shapes.iter().map(|shape| shape.length().to_string()).collect();
+        writeln!(formats, "{} keys: {prefix}… and {} letters", keys.len(), letters.join(" or "))?;
         for keys in keys.chunks(MANY) {
-            let taken = services.keys.import_as_operator(organization, &shape, keys.to_vec(), dry_run).await?;
+            let taken = services.keys.import_as_operator(organization, &shapes, keys.to_vec(), dry_run).await?;
             let before = taken.iter().filter(|taken| matches!(taken, Taken::Before)).count();
             existing += before;
             imported += taken.len() - before;
         }
     }
     let would = if dry_run { "would be imported" } else { "imported" };
-    Ok(format!("{} keys: {imported} {would}, {existing} imported before", rows.len()))
+    Ok(format!(
+        "{formats}{} keys: {imported} {would}, {existing} imported before\n\
+         Verify one secret of each kind now. If it is INVALID_API_KEY, it has another length: run the import again with its \
+         --key-length, which repairs that.",
+        rows.len()
+    ))
 }
 
-fn shape(prefix: &str, length: u16) -> Result<Shape, String> {
-    Shape::new(prefix, length, Alphabet::Letters).map_err(|wrong| format!("prefix or --key-length {wrong}"))
+/// A row as a key, with its prefix.
+fn read(row: Value, lengths: &[KeyLength], now: Timestamp) -> Result<(String, OldKey), String> {
+    let row = Row::deserialize(row).map_err(|wrong| wrong.to_string())?;
+    let prefix = row.prefix.clone().unwrap_or_default();
+    let shapes = shapes(&prefix, lengths)?;
+    let shape = shapes.first().ok_or("there is no --key-length for its prefix")?;
+    let key = old_key(row, shape, now)?;
+    Ok((prefix, key))
+}
+
+/// What secrets with this prefix look like: they have the lengths that were given for it, else those for all.
+fn shapes(prefix: &str, lengths: &[KeyLength]) -> Result<Vec<Shape>, String> {
+    let of = |wanted: Option<&str>| -> Vec<u16> {
+        let own = lengths.iter().filter(|length| length.prefix.as_deref() == wanted);
+        own.map(|length| length.length).collect()
+    };
+    let own = of(Some(prefix));
+    let lengths = if own.is_empty() { of(None) } else { own };
+    let shape = |length: u16| Shape::new(prefix, length, Alphabet::Letters);
+    let shapes: Result<Vec<_>, _> = lengths.into_iter().map(shape).collect();
+    shapes.map_err(|wrong| format!("prefix or --key-length {wrong}"))
 }
 
 fn old_key(row: Row, shape: &Shape, now: Timestamp) -> Result<OldKey, String> {
@@ -112,23 +156,26 @@ fn old_key(row: Row, shape: &Shape, now: Timestamp) -> Result<OldKey, String> {
     let flag = |name: &str, value: Option<&Value>| {
         value.map_or(Some(true), is_true).ok_or(said(name, &"is neither true nor false"))
     };
+    let number = |name: &str, value: Option<&Value>| {
+        let number = |value: &Value| value.as_u64().filter(|number| *number <= MAX_INTEGER);
+        let wrong = format!("is no number from 0 to {MAX_INTEGER}");
+        value.map(|value| number(value).ok_or_else(|| said(name, &wrong))).transpose()
+    };
     let is_limited = flag("rateLimitEnabled", row.rate_limit_enabled.as_ref())?;
     let enabled = flag("enabled", row.enabled.as_ref())?;
-    let limit = row.rate_limit_max.zip(row.rate_limit_time_window).filter(|_| is_limited);
+    let limit_max = number("rateLimitMax", row.rate_limit_max.as_ref())?;
+    let limit_window = number("rateLimitTimeWindow", row.rate_limit_time_window.as_ref())?;
+    let limit = limit_max.zip(limit_window).filter(|_| is_limited);
     let created_at = moment("createdAt", row.created_at)?;
-    let refill = row.refill_amount.zip(row.refill_interval);
+    let refill_amount = number("refillAmount", row.refill_amount.as_ref())?;
+    let refill = refill_amount.zip(number("refillInterval", row.refill_interval.as_ref())?);
     let refill = refill.map(|(amount, interval)| Refill { amount, interval, since: created_at.unwrap_or(now) });
     let quota = Quota {
-        remaining: row.remaining.or(refill.map(|refill| refill.amount)),
+        remaining: number("remaining", row.remaining.as_ref())?.or(refill.map(|refill| refill.amount)),
         refill,
         rate_limit: limit.map(|(max, window)| RateLimit { max, window }),
         ..Quota::default()
     };
-    let numbers =
-        [quota.remaining, row.refill_amount, row.refill_interval, row.rate_limit_max, row.rate_limit_time_window];
-    if numbers.into_iter().flatten().any(|number| number > MAX_INTEGER) {
-        return Err("a limit is larger than 9007199254740991".to_owned());
-    }
     let parts = [
         refill.map(|refill| refill.amount),
         refill.map(|refill| refill.interval),
@@ -158,7 +205,7 @@ fn old_key(row: Row, shape: &Shape, now: Timestamp) -> Result<OldKey, String> {
         start,
         hash: old_hash(&row.key).ok_or("its hash is not SHA-256 (a hasher of its own?)")?,
         created_at,
-        request_count: row.request_count.unwrap_or(0),
+        request_count: number("requestCount", row.request_count.as_ref())?.unwrap_or(0),
         last_request_at: moment("lastRequest", row.last_request)?,
         last_refill_at: moment("lastRefillAt", row.last_refill_at)?,
     })

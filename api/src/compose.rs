@@ -1,6 +1,6 @@
 //! Config → services: the one file that knows which database is behind the domain's ports.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -224,6 +224,15 @@ pub async fn open(config: &Config, world: World, access: Access) -> Result<Servi
 /// Claims the database for serving, where only one process may.
 pub fn claim(config: &Config) -> Result<Claim, DatabaseError> {
     persistence::claim(&config.database_url).map_err(|error| DatabaseError(error.to_string()))
+}
+
+/// The file of an SQLite database, if it is one that other users of the machine can read. Files that are made beside it get
+/// the same rights.
+#[must_use]
+pub fn readable_by_others(config: &Config) -> Option<PathBuf> {
+    let path = persistence::beside(&config.database_url, "")?;
+    let mode = std::fs::metadata(&path).ok()?.permissions().mode();
+    (mode & 0o077 != 0).then_some(path)
 }
 
 /// The keys of a better-auth database, each a JSON object.

@@ -250,10 +250,16 @@ pub fn check_database_url(text: &str) -> Result<(), &'static str> {
 /// Environment variables that look like settings and are none: most likely mistyped, and what was meant is not in force.
 #[must_use]
 pub fn unknown_settings(command: &clap::Command) -> Vec<String> {
-    let known: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_env).collect();
+    let known = settings(command);
     let given = std::env::vars_os().map(|(name, _)| name);
     let unknown = given.filter(|name| !known.contains(&name.as_os_str()));
     unknown.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with("CLAVIGER_")).collect()
+}
+
+/// The environment variables of a command and of its subcommands.
+fn settings(command: &clap::Command) -> Vec<&std::ffi::OsStr> {
+    let own = command.get_arguments().filter_map(clap::Arg::get_env);
+    own.chain(command.get_subcommands().flat_map(settings)).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::OptionFuture;
 use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    net::{TcpListener, TcpSocket},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -15,12 +14,22 @@ use crate::{
     compose::{self, Claim, DatabaseError, Services, World},
     config::{Config, MetricsAt, SignUp},
     heads,
-    jwt::keyring::Keyring,
-    server, tally,
+    jwt::keyring::{Keyring, Opened},
+    process, server, tally,
 };
 
 /// How long the last writes may take once the requests have ended; a database that is away must not keep the process.
 const CLOSE_TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// How much longer than its parts the whole end may take, before the process is ended whatever it does.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+/// Connections that have come and wait for a place.
+const BACKLOG: u32 = 1_024;
+
+/// Files that are open beside the connections of clients and of the database: the log, the database's files, and what is read
+/// now and then.
+const OTHER_FILES: u64 = 64;
 
 /// Connections of those who collect figures.
 const METRICS_CONNECTIONS: usize = 100;
@@ -71,16 +80,21 @@ impl From<DatabaseError> for StartError {
 
 /// Starts the service. When this returns it answers requests.
 pub async fn start(config: &Config, world: World) -> Result<Running, StartError> {
-    let claim = compose::claim(config)?;
-    let keys = Keyring::open(&compose::signing_keys(config), &config.public_origin, &*world.entropy);
-    let keyring = keys.map_err(StartError::SigningKeys)?.map(Arc::new);
-    let services = compose::services(config, world).await?;
-    services.start_retention(keyring.clone());
-    let (listener, address) = listen(config.listen).await?;
+    // First, so that a start with an address that is taken changes nothing. Clients are let in last.
+    let socket = bind(config.listen)?;
     let metrics = match config.metrics {
-        MetricsAt::Address(wanted) => Some(listen(wanted).await?),
+        MetricsAt::Address(wanted) => Some((wanted, bind(wanted)?)),
         MetricsAt::Service | MetricsAt::Nowhere => None,
     };
+    let claim = compose::claim(config)?;
+    let keys = Keyring::open(&compose::signing_keys(config), &config.public_origin, &*world.entropy);
+    let Opened { keyring, made_at } = keys.map_err(StartError::SigningKeys)?;
+    let keyring = keyring.map(Arc::new);
+    let services = compose::services(config, world).await?;
+    services.start_retention(keyring.clone());
+    let (listener, address) = listen(config.listen, socket)?;
+    let metrics = metrics.map(|(wanted, socket)| listen(wanted, socket)).transpose()?;
+    let max_connections = connections_that_fit(config, process::raise_open_files());
     tracing::info!(target: "claviger", %address, "listening");
     tracing::info!(target: "claviger", database = config.database_shown(), "database");
     tracing::info!(target: "claviger", version = compose::schema_version(), "schema");
@@ -89,11 +103,24 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
         SignUp::Closed => "closed",
     };
     tracing::info!(target: "claviger", mode, "sign-up");
-    let signing = if keyring.is_some() { "configured" } else { "not configured: no sessions, no tokens" };
+    let signing = match (&keyring, made_at) {
+        (None, _) => "not configured: no sessions, no tokens".to_owned(),
+        (Some(_), None) => "configured".to_owned(),
+        (Some(_), Some(path)) => format!("there was none, a new one was made: {}", path.display()),
+    };
     tracing::info!(target: "claviger", signing, "signing key");
+    for provider in &config.providers {
+        let (issuer, claim) = (&provider.issuer.name, provider.claims.permissions());
+        let required = provider.issuer.requires_permissions;
+        tracing::info!(target: "claviger", issuer, claim, required, "identity provider, and its claim for permissions");
+    }
+    if let Some(path) = compose::readable_by_others(config) {
+        let path = path.display().to_string();
+        tracing::warn!(target: "claviger", path, "other users can read the database file: chmod 600");
+    }
     let edge = app::edge(&services, config, keyring.clone());
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let serving = server::serve(listener, edge, config.max_connections, stop.clone(), abort.clone());
+    let serving = server::serve(listener, edge, max_connections, stop.clone(), abort.clone());
     let metrics_address = metrics.as_ref().map(|(_, address)| *address);
     let metrics = metrics.map(|(listener, address)| {
         tracing::info!(target: "claviger", %address, "metrics");
@@ -124,11 +151,42 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
     })
 }
 
-async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+/// Takes an address. Nobody can connect to it yet.
+fn bind(wanted: SocketAddr) -> Result<TcpSocket, StartError> {
+    let bind = || {
+        let socket = if wanted.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // The address can be taken although connections of the last process are not quite over.
+        socket.set_reuseaddr(true)?;
+        socket.bind(wanted)?;
+        Ok(socket)
+    };
+    bind().map_err(|error| StartError::Listen(wanted, error))
+}
+
+/// Lets clients connect.
+fn listen(wanted: SocketAddr, socket: TcpSocket) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |error| StartError::Listen(wanted, error);
-    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let listener = socket.listen(BACKLOG).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+/// How many connections can be served at once with so many open files; without a file left over, the database and the log
+/// would suffer, too.
+fn connections_that_fit(config: &Config, open_files: u64) -> usize {
+    let metrics = if matches!(config.metrics, MetricsAt::Address(_)) { METRICS_CONNECTIONS as u64 } else { 0 };
+    let others = OTHER_FILES + u64::from(config.database_connections) + metrics;
+    let fit = open_files.saturating_sub(others).max(open_files / 2).max(1);
+    let fit = usize::try_from(fit).unwrap_or(usize::MAX);
+    if fit < config.max_connections {
+        let wanted = config.max_connections;
+        tracing::warn!(
+            target: "claviger", open_files, wanted, connections = fit,
+            "the limit of open files is too low for CLAVIGER_MAX_CONNECTIONS: fewer connections are served at once; raise \
+             the limit (ulimit -n, LimitNOFILE=), or lower the setting"
+        );
+    }
+    fit.min(config.max_connections)
 }
 
 impl Running {
@@ -160,30 +218,28 @@ impl Running {
     }
 }
 
-/// Serves until SIGTERM or SIGINT; a second signal ends the process without waiting. `true`: everything ended in order.
-pub async fn run(config: &Config, world: World) -> Result<bool, StartError> {
-    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
+/// How long the end may take, from the signal on.
+#[must_use]
+pub fn stop_time_limit(config: &Config) -> Duration {
+    config.shutdown_timeout.saturating_add(CLOSE_TIME_LIMIT).saturating_add(STOP_MARGIN)
+}
+
+/// Serves until `stop`. `true`: everything ended in order.
+pub async fn run(config: &Config, world: World, stop: CancellationToken) -> Result<bool, StartError> {
     let mut running = tokio::select! {
         started = start(config, world) => started?,
         // Nothing has begun that would have to be finished.
-        _ = terminate.recv() => return Ok(true),
-        _ = interrupt.recv() => return Ok(true),
+        () = stop.cancelled() => return Ok(true),
     };
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = stop.cancelled() => {}
         () = running.broken() => {
             tracing::error!(target: "claviger", "a part of the service ended by itself");
             return Ok(false);
         }
     }
     tracing::info!(target: "claviger", "stopping: finishing what has begun");
-    let drained = tokio::select! {
-        drained = running.stop() => drained,
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
-    };
+    let drained = running.stop().await;
     if drained {
         tracing::info!(target: "claviger", "stopped");
     } else {

@@ -3,22 +3,31 @@
 //! 0: done. 1: it did not work, the reason is on standard error. 2: the settings or flags are wrong.
 
 use std::{
-    io::{Write, stdout},
+    error::Error,
+    io::{Write, stderr, stdout},
+    path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use api::{
-    app, better_auth,
+    app,
+    better_auth::{self, KeyLength},
     compose::{self, Access, World},
     config::{self, Arguments, Config},
-    lifecycle, probe, proof, retention, telemetry,
+    lifecycle,
+    log_writer::LogWriter,
+    probe, process, proof, retention, root_key, signals, telemetry,
 };
 use clap::{CommandFactory, Parser, Subcommand};
-use domain::{Error, id::OrganizationId};
+use domain::id::OrganizationId;
 
 /// A verify makes a few small allocations; this allocator makes them in half the time and keeps a million keys in less room.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long the last lines of the log may take at the end: whoever reads the log may have stalled.
+const FLUSH_TIME_LIMIT: Duration = Duration::from_secs(2);
 
 /// API keys that a company can run itself.
 #[derive(Parser)]
@@ -41,6 +50,9 @@ enum Command {
         /// Print another root key of the platform organization that exists
         #[arg(long)]
         again: bool,
+        /// Write the key into this new file, which only its owner can read, instead of standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -71,14 +83,17 @@ enum Retention {
 enum Import {
     /// The keys of a better-auth database, for an organization that exists
     BetterAuth {
-        /// Its database: `sqlite://path` or `postgres://user:password@host/database`
+        /// Its database: `sqlite://path` or `postgres://user:password@host/database`. A password in an argument is seen by
+        /// everybody on the machine: give the address by the environment variable
+        #[arg(env = "CLAVIGER_BETTER_AUTH_URL", hide_env_values = true)]
         url: String,
         /// The organization that the keys will belong to; the ids of their users become their external ids
         #[arg(long, value_name = "ID")]
         organization: OrganizationId,
-        /// How many letters a key has after its prefix, as `defaultKeyLength` of the plugin says
-        #[arg(long, value_name = "N", default_value = "64")]
-        key_length: u16,
+        /// How many letters a key has after its prefix, as `defaultKeyLength` of the plugin says; with a prefix for the keys
+        /// that have it. Any number of them, for a table with keys of several configurations
+        #[arg(long, value_name = "[PREFIX=]N", default_value = "64")]
+        key_length: Vec<KeyLength>,
         /// Look only, and tell what would be imported
         #[arg(long)]
         dry_run: bool,
@@ -99,49 +114,57 @@ enum Audit {
 }
 
 fn main() -> ExitCode {
+    process::protect();
     let line = Line::parse();
+    let log = match LogWriter::start(stderr()) {
+        Ok(log) => log,
+        Err(error) => {
+            // Nothing can be done about a standard error that is closed.
+            let _ = writeln!(stderr(), "claviger: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = begin(line, &log).unwrap_or_else(|error| {
+        log.write_line(&format!("claviger: {error}"));
+        ExitCode::FAILURE
+    });
+    log.flush(FLUSH_TIME_LIMIT);
+    code
+}
+
+/// Reads the settings and does what the subcommand says.
+fn begin(line: Line, log: &LogWriter) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let config = match line.arguments.check() {
         Ok(config) => config,
         Err(mistakes) => {
-            complain(&mistakes);
-            return ExitCode::from(2);
+            log.write_line(&format!("claviger: {mistakes}"));
+            return Ok(ExitCode::from(2));
         }
     };
-    telemetry::init(&config.log);
+    telemetry::init(&config.log, log.clone());
     for name in config::unknown_settings(&Line::command()) {
         tracing::warn!(target: "claviger", name, "there is no such setting; it is ignored");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.expect("the operating system gives us threads");
-    match runtime.block_on(run(line.command.unwrap_or(Command::Serve), &config)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(run(line.command.unwrap_or(Command::Serve), &config, log));
+    // What still runs on threads of its own (a file that does not answer, a name that is looked up) is not waited for.
+    runtime.shutdown_background();
+    done.map(|worked| if worked { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Does what the subcommand says. `false`: it did not work, and why has been logged.
-async fn run(command: Command, config: &Config) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+async fn run(command: Command, config: &Config, log: &LogWriter) -> Result<bool, Box<dyn Error + Send + Sync>> {
     match command {
-        Command::Serve => Ok(lifecycle::run(config, World::real()).await?),
+        Command::Serve => {
+            let stop = signals::listen(lifecycle::stop_time_limit(config), log.clone())?;
+            Ok(lifecycle::run(config, World::real(), stop).await?)
+        }
         Command::Migrate => {
             compose::services(config, World::real()).await?.close().await;
             Ok(true)
         }
-        Command::Bootstrap { again } => {
-            let access = if again { Access::Existing } else { Access::Prepare };
-            let services = compose::open(config, World::real(), access).await?;
-            let bootstrap = &services.bootstrap;
-            let secret = if again { bootstrap.again().await } else { bootstrap.first().await };
-            let secret = secret.map_err(|error| match error {
-                Error::NotFound => NO_PLATFORM.into(),
-                error => Box::<dyn std::error::Error + Send + Sync>::from(error),
-            })?;
-            writeln!(stdout(), "{}", secret.expose())?;
-            services.close().await;
+        Command::Bootstrap { again, output } => {
+            root_key::hand_out(config, again, output.as_deref()).await?;
             Ok(true)
         }
         Command::Openapi => {
@@ -160,7 +183,7 @@ async fn run(command: Command, config: &Config) -> Result<bool, Box<dyn std::err
         Command::Import(Import::BetterAuth { url, organization, key_length, dry_run }) => {
             let access = if dry_run { Access::ReadOnly } else { Access::Existing };
             let services = compose::open(config, World::real(), access).await?;
-            let imported = better_auth::import(&services, &url, organization, key_length, dry_run).await;
+            let imported = better_auth::import(&services, &url, organization, &key_length, dry_run).await;
             services.close().await;
             writeln!(stdout(), "{}", imported?)?;
             Ok(true)
@@ -171,13 +194,9 @@ async fn run(command: Command, config: &Config) -> Result<bool, Box<dyn std::err
             services.close().await;
             ran
         }
-        Command::Health => Ok(probe::is_ready(config.listen).await?),
+        Command::Health => {
+            probe::ask(config.listen).await?;
+            Ok(true)
+        }
     }
-}
-
-const NO_PLATFORM: &str = "there is no platform organization yet; `claviger bootstrap` makes it, and its root key";
-
-fn complain(error: &dyn std::fmt::Display) {
-    // Nothing can be done about a standard error that is closed.
-    let _ = writeln!(std::io::stderr(), "claviger: {error}");
 }

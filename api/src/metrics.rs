@@ -6,6 +6,8 @@ use prometheus::{
     process_collector::ProcessCollector,
 };
 
+use crate::log_writer;
+
 /// Seconds of an answer: from one out of memory to one that waits for a database.
 const SECONDS: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -37,6 +39,7 @@ impl Metrics {
         let seconds = HistogramVec::new(seconds.buckets(SECONDS.to_vec()), &["operation"]).expect("a name and labels");
         registry.register(Box::new(seconds.clone())).expect("a name of its own");
         registry.register(Box::new(ProcessCollector::for_self())).expect("names of its own");
+        registry.register(Box::new(log_writer::dropped_lines())).expect("a name of its own");
         Self {
             verifies: counter("claviger_verifications_total", "Answered verifies", &["contract", "outcome"]),
             requests: counter("claviger_requests_total", "Answered requests", &["operation", "status"]),

@@ -108,7 +108,8 @@ pub enum RefillPart {
 /// The world failed us: nothing is known about the question that was asked.
 #[derive(Debug)]
 pub enum Outage {
-    /// The database cannot be reached or is too busy; the same question may get an answer later.
+    /// What the answer depends on (the database, an identity provider) cannot be reached or is too busy; the same question may
+    /// get an answer later.
     Unavailable(Box<dyn error::Error + Send + Sync>),
     /// Something is broken that waiting does not mend: a bug, or a row that breaks our own rules.
     Broken(Box<dyn error::Error + Send + Sync>),
@@ -167,7 +168,7 @@ impl error::Error for Error {}
 impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable(source) => write!(f, "the database is away: {source}"),
+            Self::Unavailable(source) => write!(f, "unavailable: {source}"),
             Self::Broken(source) => write!(f, "broken: {source}"),
         }
     }

@@ -75,6 +75,9 @@ pub struct Issuer {
     pub newcomers: Newcomers,
     /// Whether its word about permissions stands in place of the membership's, instead of narrowing it.
     pub is_authoritative: bool,
+    /// Whether it has to say what a user may do: where it says nothing, they may do nothing. So it is with a provider that is
+    /// authoritative, and where the operator has named the claim.
+    pub requires_permissions: bool,
 }
 
 /// What becomes of users who are seen for the first time.
@@ -93,6 +96,10 @@ impl Issuer {
     #[must_use]
     pub fn grants(&self, membership: PermissionSet, said: Option<&PermissionSet>) -> Grants {
         match said {
+            // Providers leave out a claim that would be empty.
+            None if self.requires_permissions || self.is_authoritative => {
+                Grants::of_organization(PermissionSet::default())
+            }
             None => Grants::of_organization(membership),
             Some(said) if self.is_authoritative => Grants::of_organization(said.clone()),
             Some(said) => Grants::of_user(said.clone(), membership),

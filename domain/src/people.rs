@@ -53,7 +53,7 @@ impl People {
             Some(Known { user, is_seen: true }) => user,
             known => self.welcome(issuer, &vouched, known.map(|known| known.user), origin).await?,
         };
-        let stands_alone = issuer.is_authoritative && vouched.permissions.is_some();
+        let stands_alone = issuer.is_authoritative;
         let (organization, permissions) = (vouched.organization, vouched.permissions);
         let mut person = self.person(user, Word { issuer: issuer.name.clone(), organization, permissions }).await?;
         person.ends_at = stands_alone.then_some(vouched.expires_at);

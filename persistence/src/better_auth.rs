@@ -1,14 +1,29 @@
 //! Reading the keys of a better-auth database (<https://www.better-auth.com>, plugin `api-key`), which is not ours: only read, and
 //! only its table `apikey`.
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement};
+use std::time::Duration;
+
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement};
+
+use crate::connect;
+
+/// How long a connection may take.
+const CONNECT_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// All rows of its keys, each a JSON object of the columns that this version of it has.
 ///
 /// # Errors
 /// The database cannot be reached, or has no such table.
 pub async fn better_auth_keys(url: &str) -> Result<Vec<String>, DbErr> {
-    let database = Database::connect(url).await?;
+    if !url.starts_with("sqlite:") {
+        // For the reason, where it cannot be reached.
+        connect::try_postgres(url, CONNECT_TIME_LIMIT).await?;
+    }
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(1).connect_timeout(CONNECT_TIME_LIMIT).acquire_timeout(CONNECT_TIME_LIMIT);
+    // Statements of others are not for our log.
+    options.sqlx_logging(false);
+    let database = Database::connect(options).await?;
     let keys = read(&database).await;
     database.close().await?;
     keys

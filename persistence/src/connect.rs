@@ -21,7 +21,7 @@
 use std::{io, path::Path, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
     sqlx::{
         self, Connection, PgConnection, SqliteConnection,
@@ -121,7 +121,10 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Pools, DbErr> {
         let shares = Shares::of(settings.connections);
         let connect = |connections| Database::connect(postgres(settings, connections));
         // One after the other: where the database is away the first failure is enough.
-        let write = connect(shares.write).await?;
+        let write = match connect(shares.write).await {
+            Ok(write) => write,
+            Err(error) => return Err(why_not(&settings.url, settings.timeout).await.unwrap_or(error)),
+        };
         let ledger = connect(shares.ledger).await?;
         let verification = connect(shares.verification).await?;
         (write, ledger, verification, connect(shares.read).await?)
@@ -156,7 +159,10 @@ pub(crate) async fn connect_read_only(settings: &Settings) -> Result<Pools, DbEr
                 })
             })
         });
-        Database::connect(options).await?
+        match Database::connect(options).await {
+            Ok(only) => only,
+            Err(error) => return Err(try_postgres(&settings.url, settings.timeout).await.err().unwrap_or(error)),
+        }
     };
     let (timeout, change_timeout) = (settings.timeout, settings.change_timeout);
     let health = Arc::new(DatabaseHealth::of(&settings.url));
@@ -200,6 +206,26 @@ fn postgres(settings: &Settings, connections: u32) -> ConnectOptions {
             })
         });
     options
+}
+
+/// Connects to the PostgreSQL server at `url` once. A pool would try again, and say only that its time was over.
+pub(crate) async fn try_postgres(url: &str, timeout: Duration) -> Result<PgConnection, DbErr> {
+    let connection = tokio::time::timeout(timeout, PgConnection::connect(url)).await;
+    connection.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(failed)
+}
+
+/// The reason why a pool could not connect, where the server tells one.
+async fn why_not(url: &str, timeout: Duration) -> Option<DbErr> {
+    let mut connection = match try_postgres(url, timeout).await {
+        Ok(connection) => connection,
+        Err(error) => return Some(error),
+    };
+    let asked = tokio::time::timeout(timeout, require_primary(&mut connection)).await;
+    asked.ok()?.map_err(failed).err()
+}
+
+fn failed(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
 }
 
 /// Refuses a server that is read-only: a standby may lag behind, and what is read there may have been revoked.

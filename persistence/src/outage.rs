@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use domain::{Error, Outage};
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
+use tokio::task::JoinError;
 
 use crate::{convert::BrokenRow, health::FileFault};
 
@@ -123,6 +124,15 @@ impl Failure {
     /// Whether the statement broke a uniqueness rule: somebody was faster.
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Database(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))))
+    }
+}
+
+/// What a task of our own has brought; its panic goes on here. `None`: it was ended, because the process is ending.
+pub(crate) fn finished<T>(task: Result<T, JoinError>) -> Option<T> {
+    match task.map_err(JoinError::try_into_panic) {
+        Ok(outcome) => Some(outcome),
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(_)) => None,
     }
 }
 
@@ -254,4 +264,19 @@ fn is_away_by_code(code: &str) -> bool {
     }
     code.parse::<u32>()
         .is_ok_and(|code| [BUSY, LOCKED, READ_ONLY, IO_ERROR, FULL, CANNOT_OPEN].contains(&(code & 0xff)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_was_ended_is_no_panic() {
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(std::future::pending::<u8>());
+        tasks.abort_all();
+        assert_eq!(finished(tasks.join_next().await.expect("a task")), None);
+        tasks.spawn(std::future::ready(1));
+        assert_eq!(finished(tasks.join_next().await.expect("a task")), Some(1));
+    }
 }

@@ -4,7 +4,15 @@ use std::{future::Future, pin::Pin};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 
-use crate::{Store, connect::Pools, feed, notice::Changed, outage::Failure, retry, snapshots::Snapshots};
+use crate::{
+    Store,
+    connect::Pools,
+    feed,
+    notice::Changed,
+    outage::{self, Failure},
+    retry,
+    snapshots::Snapshots,
+};
 
 /// The work of a transaction.
 pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
@@ -39,10 +47,7 @@ impl Store {
             let outcome = retry::until_it_stands(pools.change_timeout, attempt).await;
             outcome.inspect_err(|failure| pools.health.observe(failure))
         });
-        match whole.await {
-            Ok(outcome) => outcome,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        outage::finished(whole.await).unwrap_or(Err(Failure::Timeout))
     }
 }
 

@@ -21,7 +21,13 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::hours::{Counts, Of};
-use crate::{connect::Pools, convert, outage::Failure, retry, rotation, set::Set};
+use crate::{
+    connect::Pools,
+    convert,
+    outage::{self, Failure},
+    retry, rotation,
+    set::Set,
+};
 
 /// From one writing to the next; what is noted is in the database a second later at the latest.
 const EVERY: Duration = Duration::from_millis(700);
@@ -121,7 +127,7 @@ impl Book {
         // Not on a thread that answers requests: a hundred thousand keys take a while to sort.
         let book = self.clone();
         let taken = tokio::task::spawn_blocking(move || book.take()).await;
-        let gathered = taken.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let Some(gathered) = outage::finished(taken) else { return Ok(()) };
         let begin = Instant::now();
         let (mut size, mut rest) = (CHUNK, gathered.as_slice());
         while !rest.is_empty() {

@@ -109,7 +109,7 @@ async fn old_events_go_and_the_rest_still_holds() {
 
 fn signer() -> Arc<dyn PruneSigner> {
     let at = SigningKeysAt::File(signing_key().clone());
-    Arc::new(Keyring::open(&at, "", &SystemEntropy).expect("a file").expect("keys"))
+    Arc::new(Keyring::open(&at, "", &SystemEntropy).expect("a file").keyring.expect("keys"))
 }
 
 const DAY: i64 = 24 * 60 * 60 * 1_000;

@@ -148,6 +148,24 @@ async fn what_was_taken_over_before_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_shape_that_was_wrong_is_repaired_by_importing_again() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let old = format!("sk_{}", "q".repeat(40));
+    let keys = [key(&old, &json!({}))];
+    assert_eq!(import(&tenant.admin, &tenant.org_id, &keys).await.json()["imported"], 1);
+    assert_eq!(code(&tenant.admin, &old).await, "INVALID_API_KEY", "not of the shape that was told");
+    let body = |dry_run| json!({"shape": {"prefix": "sk_", "length": 40, "alphabet": "letters"}, "keys": keys, "dry_run": dry_run});
+    for (dry_run, expected) in [(true, "INVALID_API_KEY"), (false, "VALID")] {
+        let path = format!("/orgs/{}/api_keys/import", tenant.org_id);
+        let again = tenant.admin.post(&path, &body(dry_run)).await.json();
+        assert_eq!((&again["imported"], &again["existing"]), (&json!(0), &json!(1)));
+        app.forget_everything();
+        assert_eq!(code(&tenant.admin, &old).await, expected, "{dry_run}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_rotated_before_it_was_shown_ends_its_old_text() {
     let app = TestApp::start().await;
     let tenant = app.tenant("Acme").await;

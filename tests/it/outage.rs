@@ -112,4 +112,6 @@ async fn a_read_only_database_is_refused() {
     let settings = [("CLAVIGER_DATABASE_URL", database.url()), ("CLAVIGER_DATABASE_TIMEOUT", "500ms")];
     let output = Process::run(&["serve"], &settings);
     assert_eq!(output.status.code(), Some(1), "a standby may lag behind: {output:?}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.lines().last().is_some_and(|line| line.contains("the server is read-only")), "{text}");
 }

@@ -5,7 +5,7 @@ use domain::clock::Clock;
 use harness::{Caller, Process, Provider, SigningKey, TestDatabase, written};
 use serde_json::{Value, json};
 
-use crate::outside::{status, with, world};
+use crate::outside::{status, with, without, world};
 
 #[tokio::test]
 async fn the_keys_of_a_provider_are_asked_for_seldom_and_trusted_not_for_long() {
@@ -181,7 +181,8 @@ fn what_an_operator_writes_is_held_against_its_rules() {
         ("audiences", json!([]), "audiences"),
         ("audiences", json!([""]), "audiences"),
         ("token_types", json!([""]), "token_types"),
-        ("issuer", json!(["hunter2"]), "line 1"),
+        ("issuer", json!(["hunter2"]), "issuer"),
+        ("audiences", json!("hunter2"), "audiences"),
         ("token_types", json!([]), "token_types"),
         ("jwks", json!("http://id.example/keys"), "jwks"),
         ("jwks", json!("keys.json"), "jwks"),
@@ -190,13 +191,16 @@ fn what_an_operator_writes_is_held_against_its_rules() {
         ("organizations", json!(["acme"]), "organizations"),
         ("member_permissions", json!(["read"]), "create_users"),
         ("member_permissions", json!(["a:b:c"]), "permissions"),
-        ("hunter2", json!("hunter2"), "line 1"),
-        ("claims", json!({"hunter2": "x"}), "line 1"),
+        ("organisations", json!("hunter2"), "unknown field `organisations`"),
+        ("claims", json!({"permission": "hunter2"}), "unknown field `permission`"),
+        ("claims", json!({"permissions": ["hunter2"]}), "claims.permissions"),
+        ("claims", json!({"permissions": ""}), "claims"),
     ] {
         let wrong = written(&json!([with(&good, name, value)])).expect_err(name);
         assert!(wrong.contains(word) && !wrong.contains("hunter2"), "{name}: {wrong}");
     }
     assert!(written(&json!([good, good])).expect_err("twice").contains("twice"));
+    assert!(written(&json!([without(&good, "jwks")])).expect_err("no keys").contains("missing field `jwks`"));
     for jwks in ["http://127.0.0.1:8/keys", "http://localhost/keys", "http://[::1]/keys", "/etc/keys.json"] {
         assert!(written(&json!([with(&good, "jwks", json!(jwks))])).is_ok(), "{jwks}");
     }

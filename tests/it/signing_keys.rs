@@ -1,5 +1,7 @@
 //! The keys that sessions and tokens are signed with: where they are, and how they are rotated.
 
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
 use harness::{Caller, Process, TestApp, TestDatabase};
 use serde_json::{Value, json};
 
@@ -17,10 +19,18 @@ async fn a_key_to_sign_with_is_made_beside_the_database() {
         let metadata = std::fs::metadata(&path).expect("it was made");
         let mode = std::os::unix::fs::MetadataExt::mode(&metadata);
         assert_eq!(mode & 0o777, 0o600);
-        keys_of(&process).await
+        let keys = keys_of(&process).await;
+        process.signal("TERM");
+        let log = process.wait().1;
+        assert!(log.contains("a new one was made") && log.contains(&path), "{log}");
+        keys
     };
-    let second = keys_of(&Process::serve(&settings)).await;
+    let process = Process::serve(&settings);
+    let second = keys_of(&process).await;
     assert_eq!((first.len(), &first), (1, &second), "and kept");
+    process.signal("TERM");
+    let log = process.wait().1;
+    assert!(!log.contains("a new one was made"), "{log}");
 }
 
 async fn keys_of(process: &Process) -> Vec<String> {
@@ -63,9 +73,35 @@ async fn a_file_without_a_key_is_told_at_the_start() {
     assert!(code == Some(1) && text.contains("signing keys"), "{text}");
     let rsa = harness::SigningKey::rsa("").pem();
     for wrong in ["", "hunter2", rsa.as_str()] {
-        std::fs::write(&path, wrong).expect("a file");
+        harness::write_secret(&path, wrong);
         let (code, text) = start();
         assert!(code == Some(1) && text.contains("Ed25519") && !text.contains("hunter2"), "{text}");
+        assert!(text.contains(&path.display().to_string()), "it says which file: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_others_can_read_is_refused() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let path = directory.path().join("key.pem");
+    harness::write_secret(&path, &harness::SigningKey::ed25519("").pem());
+    let database = TestDatabase::sqlite();
+    let name = path.display().to_string();
+    let settings = [("CLAVIGER_DATABASE_URL", database.url()), ("CLAVIGER_SIGNING_KEY_FILE", name.as_str())];
+    for mode in [0o644, 0o604, 0o620, 0o602, 0o666] {
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("changed");
+        let output = Process::run(&["serve"], &settings);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{mode:o}: {text}");
+        assert!(text.contains("chmod 600") && text.contains(&name), "{mode:o}: {text}");
+    }
+    // As Kubernetes mounts secrets for a group, where the file is not the process's own: it is root's.
+    std::fs::set_permissions(&path, Permissions::from_mode(0o440)).expect("changed");
+    let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&path).expect("it is there")) == 0;
+    if is_root {
+        drop(Process::serve(&settings));
+    } else {
+        assert_eq!(Process::run(&["serve"], &settings).status.code(), Some(1), "its own file, and its group reads it");
     }
 }
 
@@ -80,7 +116,7 @@ async fn a_rotated_key_still_holds() {
     let mut admin: Option<String> = None;
     // The next key is published before it signs, and the last one until nothing that it signed is alive.
     for keys in [vec![&old], vec![&old, &new], vec![&new, &old], vec![&new]] {
-        std::fs::write(&path, keys.into_iter().map(String::as_str).collect::<String>()).expect("a file");
+        harness::write_secret(&path, &keys.into_iter().map(String::as_str).collect::<String>());
         let app = TestApp::start_on(database.take().expect("kept"), |config| {
             config.signing_key_file = Some(path.clone());
         })

@@ -1,7 +1,9 @@
 //! A running service with everything that a test needs beside it.
 
 use std::{
-    path::PathBuf,
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -115,10 +117,19 @@ pub fn signing_key() -> &'static PathBuf {
     let made = || {
         let directory = TempDir::with_prefix("claviger-test-").expect("a directory");
         let path = directory.path().join("signing.pem");
-        std::fs::write(&path, SigningKey::ed25519("").pem()).expect("a file");
+        write_secret(&path, &SigningKey::ed25519("").pem());
         (directory, path)
     };
     &KEY.get_or_init(made).1
+}
+
+/// Writes a file that only its owner can read.
+///
+/// # Panics
+/// It cannot be written.
+pub fn write_secret(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("a file");
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).expect("its owner's");
 }
 
 impl TestApp {
@@ -253,15 +264,15 @@ impl TestApp {
         (key, secret)
     }
 
-    /// The service forgets what it remembers of keys.
-    pub(crate) fn forget_everything(&self) {
+    /// Forgets what it remembers, after a change by another process.
+    pub fn forget_everything(&self) {
         self.running.forget_everything();
     }
 
     /// Changes rows behind the service's back, which then forgets what it remembers.
     pub(crate) async fn execute(&self, statement: &str) {
         self.database.execute(statement).await;
-        self.running.forget_everything();
+        self.forget_everything();
     }
 
     /// Ends the service as a signal would. `false`: requests were cut off.

@@ -167,6 +167,27 @@ impl TestDatabase {
         delays
     }
 
+    /// Makes it a database of better-auth, with these rows of keys. What a row does not have is null.
+    pub async fn make_better_auth(&self, rows: &[serde_json::Value]) {
+        const TEXTS: [&str; 6] = ["key", "name", "start", "prefix", "permissions", "metadata"];
+        const NUMBERS: [&str; 3] = ["remaining", "rateLimitMax", "rateLimitTimeWindow"];
+        let texts = TEXTS.map(|name| format!("\"{name}\" text"));
+        let numbers = NUMBERS.map(|name| format!("\"{name}\" bigint"));
+        let columns = [&texts[..], &numbers[..]].concat().join(", ");
+        let database = Database::connect(format!("{}{}", self.url, if self.is_postgres() { "" } else { "?mode=rwc" }));
+        let database = database.await.expect("the database server is there");
+        let run = async |statement: String| database.execute_unprepared(&statement).await.expect("the statement runs");
+        run(format!("CREATE TABLE apikey (id text PRIMARY KEY, {columns})")).await;
+        for row in rows {
+            let row = row.as_object().expect("an object");
+            let names: Vec<_> = row.keys().map(|name| format!("\"{name}\"")).collect();
+            // Strings as SQL writes them.
+            let values: Vec<_> = row.values().map(|value| value.to_string().replace('"', "'")).collect();
+            run(format!("INSERT INTO apikey ({}) VALUES ({})", names.join(", "), values.join(", "))).await;
+        }
+        database.close().await.expect("the connection ends");
+    }
+
     /// The ports on this database, beside those of the service.
     pub async fn store(&self) -> Store {
         Store::connect(&self.settings()).await.expect("the database is there")

@@ -18,11 +18,11 @@ mod small_disk;
 mod world;
 
 pub use aging::{AuditEvent, Holder, Tampering};
-pub use app::{KeySpec, Tenant, TestApp, signing_key, test_config};
+pub use app::{KeySpec, Tenant, TestApp, signing_key, test_config, write_secret};
 pub use caller::{Answer, Caller, Scheme};
 pub use database::TestDatabase;
 pub use postgres::PostgresServer;
-pub use process::{Process, binary};
+pub use process::{Process, binary, binary_after};
 pub use provider::{Provider, SigningKey, written};
 pub use proxy::{CommitCut, Flow, Proxy};
 pub use small_disk::SmallDisk;

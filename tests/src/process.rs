@@ -1,10 +1,11 @@
 //! The real binary as a process of its own.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, OnceLock},
     thread::JoinHandle,
 };
@@ -43,6 +44,8 @@ pub struct Process {
     child: Child,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
+    /// The pipe that nobody reads at the moment.
+    unread: Option<BufReader<ChildStderr>>,
     /// Where it serves.
     pub address: SocketAddr,
 }
@@ -63,6 +66,14 @@ impl Process {
     /// As [`Process::serve`], for a given program.
     #[must_use]
     pub fn serve_program(program: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut process = Self::serve_unread(program, settings);
+        process.read_on();
+        process
+    }
+
+    /// As [`Process::serve_program`], but once it serves nobody reads its log any more, until [`Process::read_on`].
+    #[must_use]
+    pub fn serve_unread(program: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = command(program, &["serve"], settings);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped"));
@@ -75,18 +86,26 @@ impl Process {
                 break event["address"].as_str().expect("an address").parse().expect("an address");
             }
         };
-        let log = Arc::new(Mutex::new(log));
-        let reader = std::thread::spawn({
-            let log = log.clone();
-            move || {
-                let mut line = String::new();
-                while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
-                    log.lock().expect("not poisoned").push_str(&line);
-                    line.clear();
-                }
+        Self { child, log: Arc::new(Mutex::new(log)), reader: None, unread: Some(lines), address }
+    }
+
+    /// Reads the log from now on.
+    pub fn read_on(&mut self) {
+        let mut lines = self.unread.take().expect("nobody reads it");
+        let log = self.log.clone();
+        self.reader = Some(std::thread::spawn(move || {
+            let mut line = String::new();
+            while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
+                log.lock().expect("not poisoned").push_str(&line);
+                line.clear();
             }
-        });
-        Self { child, log, reader: Some(reader), address }
+        }));
+    }
+
+    /// What was read of the log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().expect("not poisoned").clone()
     }
 
     /// The process id.
@@ -105,9 +124,10 @@ impl Process {
     #[must_use]
     pub fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("it ends");
-        self.reader.take().expect("waited once").join().expect("the log ends");
-        let log = self.log.lock().expect("not poisoned").clone();
-        (status, log)
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the log ends");
+        }
+        (status, self.log())
     }
 }
 
@@ -116,6 +136,16 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A program in this directory that runs the binary after some lines of shell.
+#[must_use]
+pub fn binary_after(directory: &Path, lines: &str) -> PathBuf {
+    let path = directory.join("claviger.sh");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o700).open(&path);
+    let file = file.as_mut().expect("a file");
+    write!(file, "#!/bin/sh\n{lines}\nexec '{}' \"$@\"\n", binary().display()).expect("written");
+    path
 }
 
 fn command(program: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {

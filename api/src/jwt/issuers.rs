@@ -51,21 +51,35 @@ pub struct Claims {
     /// Their name.
     pub name: String,
     /// The id of the only organization that they act in.
-    pub organization: String,
+    organization: Option<String>,
     /// The most that they may do: a list, or a text with spaces between (RFC 8693 §4.2).
-    pub permissions: String,
+    permissions: Option<String>,
+}
+
+impl Claims {
+    /// The claim for the only organization.
+    #[must_use]
+    pub fn organization(&self) -> &str {
+        self.organization.as_deref().unwrap_or("org_id")
+    }
+
+    /// Whether the operator has named it.
+    #[must_use]
+    pub fn names_organization(&self) -> bool {
+        self.organization.is_some()
+    }
+
+    /// The claim for permissions.
+    #[must_use]
+    pub fn permissions(&self) -> &str {
+        self.permissions.as_deref().unwrap_or("permissions")
+    }
 }
 
 impl Default for Claims {
     fn default() -> Self {
         let name = str::to_owned;
-        Self {
-            user: name("sub"),
-            email: name("email"),
-            name: name("name"),
-            organization: name("org_id"),
-            permissions: name("permissions"),
-        }
+        Self { user: name("sub"), email: name("email"), name: name("name"), organization: None, permissions: None }
     }
 }
 
@@ -98,16 +112,13 @@ pub struct Provider {
     pub types: Vec<String>,
 }
 
-/// The providers in a file. What is wrong is said in words that repeat nothing of the file.
+/// The providers in a file. What is wrong is said by the names of members, without their values.
 pub fn read(path: &Path, own_origin: &str) -> Result<Vec<Provider>, String> {
     let text = fs::read(path).map_err(|error| format!("a file that can be read: {error}"))?;
-    let entries: Vec<Entry> = serde_json::from_slice(&text).map_err(|error| {
-        format!(
-            "a JSON list of identity providers, which it is not at line {}, column {}",
-            error.line(),
-            error.column()
-        )
-    })?;
+    let mut json = serde_json::Deserializer::from_slice(&text);
+    let entries: Vec<Entry> = serde_path_to_error::deserialize(&mut json).map_err(|error| no_list(&error))?;
+    json.end()
+        .map_err(|error| format!("one JSON list and nothing after it, which it is not at line {}", error.line()))?;
     let mut names = HashSet::new();
     let check = |(place, entry): (usize, Entry)| {
         let provider = provider(entry, own_origin).map_err(|wrong| format!("right about provider {place}: {wrong}"))?;
@@ -117,6 +128,25 @@ pub fn read(path: &Path, own_origin: &str) -> Result<Vec<Provider>, String> {
         Ok(provider)
     };
     entries.into_iter().enumerate().map(check).collect()
+}
+
+/// What is wrong with the list, by the name of the member. A value is not repeated: it may have been meant for another file, and
+/// be secret.
+fn no_list(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let (path, error) = (error.path(), error.inner());
+    let message = error.to_string();
+    let names_a_member =
+        ["unknown field", "missing field", "duplicate field"].iter().any(|begin| message.starts_with(begin));
+    let wrong = match message.split(" at line ").next() {
+        Some(named) if names_a_member => named,
+        _ if error.is_data() => "it is of another type than expected",
+        _ => "this is no JSON",
+    };
+    format!(
+        "a JSON list of identity providers, which it is not at line {}, column {} ({path}): {wrong}",
+        error.line(),
+        error.column()
+    )
 }
 
 fn provider(entry: Entry, own_origin: &str) -> Result<Provider, &'static str> {
@@ -129,6 +159,11 @@ fn provider(entry: Entry, own_origin: &str) -> Result<Provider, &'static str> {
     let is_bare = |texts: &[String]| texts.is_empty() || texts.iter().any(String::is_empty);
     if is_bare(&entry.audiences) || is_bare(&entry.token_types) {
         return Err("audiences and token_types must not be empty, nor anything in them");
+    }
+    let claims = [&entry.claims.user, &entry.claims.email, &entry.claims.name];
+    let named = [&entry.claims.organization, &entry.claims.permissions];
+    if claims.into_iter().chain(named.into_iter().flatten()).any(String::is_empty) {
+        return Err("claims must not name an empty claim");
     }
     let permissions = |texts: &[String]| PermissionSet::from_flat(texts.iter().map(String::as_str));
     let member_permissions = entry.member_permissions.as_deref().map(permissions).transpose();
@@ -148,7 +183,13 @@ fn provider(entry: Entry, own_origin: &str) -> Result<Provider, &'static str> {
         }
     };
     Ok(Provider {
-        issuer: Issuer { name: entry.issuer, destinations, newcomers, is_authoritative: entry.authoritative },
+        issuer: Issuer {
+            name: entry.issuer,
+            destinations,
+            newcomers,
+            is_authoritative: entry.authoritative,
+            requires_permissions: entry.authoritative || entry.claims.permissions.is_some(),
+        },
         audiences: entry.audiences,
         keys: keys_at(&entry.jwks)?,
         claims: entry.claims,

@@ -5,8 +5,9 @@
 //! the published keys can take a session for a token.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs::{self, File, Metadata},
+    io::{self, Read, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -51,6 +52,14 @@ const SESSION: &str = "session+jwt";
 const ACCESS_TOKEN: &str = "at+jwt";
 const REVOKED: &str = "revoked+jwt";
 const AUDIT_HEAD: &str = "audit-head+jwt";
+
+/// What came of opening the keys.
+pub struct Opened {
+    /// The keys. `None`: there are none by the settings.
+    pub keyring: Option<Keyring>,
+    /// The file that was made with a new key, because there was none.
+    pub made_at: Option<PathBuf>,
+}
 
 /// The keys.
 pub struct Keyring {
@@ -112,31 +121,30 @@ struct HeadClaims {
 }
 
 impl Keyring {
-    /// Reads the keys, or makes the first one. `None` where there are none by the settings.
+    /// Reads the keys, or makes the first one.
     ///
     /// # Errors
-    /// The file is not there, or holds something else than private keys of Ed25519.
-    pub fn open(at: &SigningKeysAt, issuer: &str, entropy: &dyn Entropy) -> io::Result<Option<Self>> {
-        let text = match at {
-            SigningKeysAt::Nowhere => return Ok(None),
-            SigningKeysAt::Memory => new_key(entropy),
-            SigningKeysAt::File(path) => read(path)?,
-            SigningKeysAt::Made(path) => {
-                make(path, entropy).map_err(|error| named(path, &error))?;
-                read(path)?
-            }
+    /// The file is not there, can be read by others, or holds something else than private keys of Ed25519.
+    pub fn open(at: &SigningKeysAt, issuer: &str, entropy: &dyn Entropy) -> io::Result<Opened> {
+        let keyring = |text: &str| -> io::Result<Option<Self>> {
+            let pairs = pairs(text).ok_or_else(|| {
+                io::Error::other("it must hold private keys of Ed25519 as PKCS#8 in PEM, the signing one first")
+            })?;
+            Ok(Some(Self { pairs, issuer: issuer.to_owned() }))
         };
-        let wrong = || io::Error::other("it must hold private keys of Ed25519 as PKCS#8 in PEM, the signing one first");
-        let documents = pem::parse_many(text).map_err(|_| wrong())?;
-        let pairs: Option<Vec<Pair>> = documents
-            .iter()
-            .map(|document| {
-                let seed = document.contents().strip_prefix(&PKCS8).filter(|_| document.tag() == PEM_TAG)?;
-                Pair::new(seed.try_into().ok()?)
-            })
-            .collect();
-        let pairs = pairs.filter(|pairs| !pairs.is_empty()).ok_or_else(wrong)?;
-        Ok(Some(Self { pairs, issuer: issuer.to_owned() }))
+        match at {
+            SigningKeysAt::Nowhere => Ok(Opened { keyring: None, made_at: None }),
+            SigningKeysAt::Memory => Ok(Opened { keyring: keyring(&new_key(entropy))?, made_at: None }),
+            SigningKeysAt::File(path) => {
+                let keyring = read(path).and_then(|text| keyring(&text)).map_err(|error| named(path, &error))?;
+                Ok(Opened { keyring, made_at: None })
+            }
+            SigningKeysAt::Made(path) => {
+                let is_new = make(path, entropy).map_err(|error| named(path, &error))?;
+                let opened = Self::open(&SigningKeysAt::File(path.clone()), issuer, entropy)?;
+                Ok(Opened { made_at: is_new.then(|| path.clone()), ..opened })
+            }
+        }
     }
 
     /// The value of the cookie for a session.
@@ -208,7 +216,7 @@ impl Keyring {
         match at {
             SigningKeysAt::Made(path) if !path.exists() => Ok(None),
             SigningKeysAt::Memory => Ok(None),
-            at => Self::open(at, issuer, entropy),
+            at => Ok(Self::open(at, issuer, entropy)?.keyring),
         }
     }
 
@@ -294,8 +302,33 @@ fn new_key(entropy: &dyn Entropy) -> String {
     pem::encode(&pem::Pem::new(PEM_TAG, [&PKCS8[..], &seed].concat()))
 }
 
+/// The keys in a file, the first one first. `None`: it holds something else.
+fn pairs(text: &str) -> Option<Vec<Pair>> {
+    let documents = pem::parse_many(text).ok()?;
+    let pair = |document: &pem::Pem| {
+        let seed = document.contents().strip_prefix(&PKCS8).filter(|_| document.tag() == PEM_TAG)?;
+        Pair::new(seed.try_into().ok()?)
+    };
+    let pairs: Vec<Pair> = documents.iter().map(pair).collect::<Option<_>>()?;
+    (!pairs.is_empty()).then_some(pairs)
+}
+
 fn read(path: &Path) -> io::Result<String> {
-    fs::read_to_string(path).map_err(|error| named(path, &error))
+    let mut file = File::open(path)?;
+    if is_open_to_others(&file.metadata()?, rustix::process::geteuid().as_raw()) {
+        let kind = io::ErrorKind::PermissionDenied;
+        return Err(io::Error::new(kind, "other users can read or change it, and could sign with it: chmod 600"));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Whether users other than this one (`own`) and root can do something with a file that is to be secret. The group may read one
+/// that belongs to somebody else: so Kubernetes mounts secrets for a process that is not root (`fsGroup`).
+fn is_open_to_others(file: &Metadata, own: u32) -> bool {
+    let denied = if file.uid() == own && own != 0 { 0o077 } else { 0o037 };
+    file.mode() & denied != 0
 }
 
 /// An error that says about which file.
@@ -303,17 +336,19 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Makes the file with a new key, readable for its owner alone, unless it is there. It is there wholly or not at all.
-fn make(path: &Path, entropy: &dyn Entropy) -> io::Result<()> {
-    if path.exists() {
-        return Ok(());
+/// Makes the file with a new key, readable for its owner alone, unless it is there. It is there wholly or not at all. `true`:
+/// it was made.
+fn make(path: &Path, entropy: &dyn Entropy) -> io::Result<bool> {
+    if fs::exists(path)? {
+        return Ok(false);
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(new_key(entropy).as_bytes())?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
-        Err(failed) if failed.error.kind() != io::ErrorKind::AlreadyExists => Err(failed.error),
-        _ => Ok(()),
+        Ok(_) => Ok(true),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(failed) => Err(failed.error),
     }
 }

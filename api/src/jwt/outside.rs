@@ -1,6 +1,9 @@
 //! A token of an identity provider → what the provider says about a user. Whether a user may do anything is not decided here.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use domain::{
     Error, Outage,
@@ -29,6 +32,10 @@ pub struct Outside {
 struct Trusted {
     provider: Provider,
     keys: Keys,
+    /// Whether it was said that the tokens lack the claim for permissions.
+    said_no_permissions: AtomicBool,
+    /// The same of the claim for the organization.
+    said_no_organization: AtomicBool,
 }
 
 /// Why a token proves nothing. For the operator's log; who shows one learns only that it is not good.
@@ -40,7 +47,12 @@ impl Outside {
     pub fn new(providers: Vec<Provider>, clock: Arc<dyn Clock>) -> Self {
         let trusted = providers.into_iter().map(|provider| {
             let keys = Keys::new(&provider.issuer.name, provider.keys.clone(), clock.clone());
-            Trusted { provider, keys }
+            Trusted {
+                provider,
+                keys,
+                said_no_permissions: AtomicBool::default(),
+                said_no_organization: AtomicBool::default(),
+            }
         });
         Self { trusted: trusted.collect(), clock }
     }
@@ -79,7 +91,9 @@ impl Outside {
         let Ok(decoded) = decode::<Map<String, Value>>(token, &key.key, &validation) else {
             return Ok(Err("the signature, the issuer or the audience does not hold"));
         };
-        Ok(in_time(&decoded.claims, self.clock.now()).and_then(|()| vouched(&trusted.provider, &decoded.claims)))
+        let read =
+            in_time(&decoded.claims, self.clock.now()).and_then(|()| vouched(&trusted.provider, &decoded.claims));
+        Ok(read.inspect(|vouched| trusted.tell_what_lacks(vouched)))
     }
 
     /// The provider whose token this claims to be, and the header, if both are of a kind that is taken.
@@ -99,6 +113,26 @@ impl Outside {
             return Err("the header asks for what is not understood");
         }
         Ok((trusted, header))
+    }
+}
+
+impl Trusted {
+    /// Says once that the tokens lack a claim that the operator has asked for: its name may be misspelled.
+    fn tell_what_lacks(&self, vouched: &Vouched) {
+        let Provider { issuer, claims, .. } = &self.provider;
+        let is_first = |said: &AtomicBool| !said.swap(true, Ordering::Relaxed);
+        if vouched.permissions.is_none() && issuer.requires_permissions && is_first(&self.said_no_permissions) {
+            let (issuer, claim) = (&issuer.name, claims.permissions());
+            let message =
+                "a token lacks the claim for permissions, so its user may do nothing; is this the claim's name?";
+            tracing::warn!(target: "claviger", issuer, claim, "{message}");
+        }
+        if vouched.organization.is_none() && claims.names_organization() && is_first(&self.said_no_organization) {
+            let (issuer, claim) = (&issuer.name, claims.organization());
+            let message = "a token lacks the claim for the organization, so its user acts wherever they are a member; is \
+                           this the claim's name?";
+            tracing::warn!(target: "claviger", issuer, claim, "{message}");
+        }
     }
 }
 
@@ -124,11 +158,11 @@ fn vouched(provider: &Provider, claims: &Map<String, Value>) -> Result<Vouched, 
     if !Identity::is_name(subject) {
         return Err("what the issuer calls the user is empty, too long or not plain");
     }
-    let organization = claim(&names.organization).map(|value| {
+    let organization = claim(names.organization()).map(|value| {
         let id = value.as_str().and_then(|text| text.parse::<OrganizationId>().ok());
         id.ok_or("the organization is no id")
     });
-    let permissions = claim(&names.permissions).map(|value| permissions(value).ok_or("the permissions are none"));
+    let permissions = claim(names.permissions()).map(|value| permissions(value).ok_or("the permissions are none"));
     let text = |name: &str| claim(name).and_then(Value::as_str);
     let expires_at = claims.get("exp").and_then(Value::as_f64).map_or(i64::MAX, millis);
     Ok(Vouched {

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Outage},
     id::{KeyId, OrganizationId},
     ports::{Adopted, Imported, Notable},
-    secret::{OldHash, SecretHash, Shape},
+    secret::{KeyPrefix, OldHash, SecretHash, Shape},
 };
 
 /// A key of another system.
@@ -65,18 +65,20 @@ impl Keys {
             let key = self.make_for(&mut checks, new, old.start.clone()).await?;
             made.push(Imported { key: of_old(key, &old), hash: old.hash });
         }
-        self.take_over(authority.organization(), shape, made, dry_run, &authority.act(Action::ImportKey, self.now()))
+        let shapes = std::slice::from_ref(shape);
+        self.take_over(authority.organization(), shapes, made, dry_run, &authority.act(Action::ImportKey, self.now()))
             .await
     }
 
-    /// The same by the operator, on the machine itself. The keys belong to the organization.
+    /// The same by the operator, on the machine itself. The keys belong to the organization. Each secret has one of the shapes,
+    /// which have the same prefix; of which one it is nothing tells.
     ///
     /// # Errors
     /// [`Error::NotFound`]: no such organization; [`Error::TooManyShapes`]; [`Error::Outage`].
     pub async fn import_as_operator(
         &self,
         organization: OrganizationId,
-        shape: &Shape,
+        shapes: &[Shape],
         keys: Vec<OldKey>,
         dry_run: bool,
     ) -> Result<Vec<Taken>, Error> {
@@ -84,9 +86,10 @@ impl Keys {
             return Err(Error::NotFound);
         }
         let now = self.now();
+        let prefix = shapes.first().map_or_else(KeyPrefix::standard, Shape::key_prefix);
         let made = keys.into_iter().map(|old| {
             let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
-            let begin = (shape.key_prefix(), old.start.clone());
+            let begin = (prefix.clone(), old.start.clone());
             let NewKey { name, permissions, external_id, expires_at, metadata, quota, .. } = old.new.clone();
             let key = ApiKey {
                 name,
@@ -101,13 +104,13 @@ impl Keys {
         });
         let (actor, action, origin) = (Actor::Operator, Action::ImportKey, Origin::default());
         let act = Act { organization, actor, action, permission: None, origin, at: now };
-        self.take_over(organization, shape, made.collect(), dry_run, &act).await
+        self.take_over(organization, shapes, made.collect(), dry_run, &act).await
     }
 
     async fn take_over(
         &self,
         organization: OrganizationId,
-        shape: &Shape,
+        shapes: &[Shape],
         made: Vec<Imported>,
         dry_run: bool,
         act: &Act,
@@ -125,8 +128,9 @@ impl Keys {
                 taken.push(Taken::Before);
             }
         }
-        if !dry_run && !rest.is_empty() {
-            self.ports.imports.import(shape, rest, act).await?;
+        // Also where all keys are there: they may have been taken over with another shape, which is not theirs.
+        if !dry_run {
+            self.ports.imports.import(shapes, rest, act).await?;
         }
         Ok(taken)
     }

@@ -40,12 +40,13 @@ pub trait Imports: Send + Sync {
     /// Which of these hashes the organization has imported already.
     async fn known(&self, organization: OrganizationId, hashes: &[OldHash]) -> Result<Vec<OldHash>, Outage>;
 
-    /// Stores keys of one organization whose secrets have this shape, each with its part of the log: all or none.
+    /// Stores keys of one organization whose secrets have one of these shapes, each with its part of the log: all or none. The
+    /// shapes are stored also where there are no keys.
     ///
     /// # Errors
     /// [`Error::CapReached`], [`Error::SetNotFound`]; [`Error::TooManyShapes`]; [`Error::NameTaken`] where one of them was imported
     /// at the same moment.
-    async fn import(&self, shape: &Shape, keys: Vec<Imported>, act: &Act) -> Result<(), Error>;
+    async fn import(&self, shapes: &[Shape], keys: Vec<Imported>, act: &Act) -> Result<(), Error>;
 
     /// Makes the secret with this old hash one that is found by `hash`.
     async fn adopt(&self, old: &OldHash, hash: &SecretHash, now: Timestamp) -> Result<Adopted, Outage>;
