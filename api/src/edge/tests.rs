@@ -17,7 +17,7 @@ impl Readiness for NoDatabase {
         Ok(true)
     }
 
-    fn observe(&self, _: &Outage) {}
+    fn observe(&self, _: &domain::Outage) {}
 
     fn silence(&self) -> Option<Duration> {
         None
