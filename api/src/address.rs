@@ -29,6 +29,12 @@ impl ClientAddress {
 pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
+    /// Whether an address is one of them.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
     /// The client behind a connection from `peer`: the connection's address, or, where that is a trusted proxy, the
     /// right-most hop of `X-Forwarded-For` that is not one. A hop that cannot be read ends the search at the hop before.
     #[must_use]
@@ -40,7 +46,7 @@ impl TrustedProxies {
         let lines = headers.get_all("x-forwarded-for");
         let lines: Vec<&str> = lines.iter().map(|line| line.to_str().unwrap_or("")).collect();
         for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-            if !self.0.iter().any(|network| network.contains(&client)) {
+            if !self.contains(client) {
                 break;
             }
             match address(hop.trim()) {

@@ -6,6 +6,7 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get};
 use poem_openapi::{LicenseObject, OpenApiService, ServerObject};
 
 use crate::{
+    body_budget::BodyBudget,
     compose::Services,
     config::{self, Config, MetricsAt},
     contract::{
@@ -59,6 +60,7 @@ fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> 
         sessions: services.sessions.clone(),
         keyring,
         clock: services.clock.clone(),
+        rate: services.rate.clone(),
         repeats: Repeats { stored: services.repeats.clone(), clock: services.clock.clone() },
         failures: Limiter::new(config.auth_failure_rate),
         own_origin: config.public_origin.clone(),
@@ -149,8 +151,8 @@ pub fn edge(
 ) -> Edge<impl Endpoint<Output = Response> + 'static> {
     let gate = gate(services, config, keyring);
     let service = service(services, config, gate.clone());
-    let document = Document(service.spec());
-    let reference = Reference(service.swagger_ui_html().replacen("<title>Swagger UI", "<title>Claviger", 1));
+    let document = Document::new(service.spec());
+    let reference = Reference::new(service.swagger_ui_html().replacen("<title>Swagger UI", "<title>Claviger", 1));
     let dashboard = config.dashboard.then(|| Arc::new(Dashboard::new()));
     let routes = Route::new()
         .at("/health/live", get(Live))
@@ -161,31 +163,35 @@ pub fn edge(
     let assets = dashboard.iter().flat_map(|dashboard| dashboard.paths().map(|path| (path, get(dashboard.clone()))));
     let routes = assets.fold(routes, |routes, (path, asset)| routes.at(path, asset));
     let routes = if config.metrics == MetricsAt::Service {
-        routes.at("/metrics", get(Page(services.metrics.clone())))
+        routes.at("/metrics", get(Page::local(services.metrics.clone())))
     } else {
         routes
     };
     let contracts = vec![(locktera::HOT, services.native.clone()), (athena::HOT, services.athena.clone())];
-    let hot = Hot::new(gate, &services.metrics, contracts);
-    around(services, config, Some(hot), Methods::of::<Api>(), routes)
+    let bodies = Arc::new(BodyBudget::new(config.body_budget));
+    let hot = Hot::new(gate, bodies.clone(), &services.metrics, contracts);
+    around(services, config, Some(hot), bodies, Methods::of::<Api>(), routes)
 }
 
 /// The figures alone, for an address of their own.
 #[must_use]
 pub fn metrics(services: &Services, config: &Config) -> Edge<impl Endpoint<Output = Response> + 'static> {
-    let routes = Route::new().at("/metrics", get(Page(services.metrics.clone())));
-    around(services, config, None, Methods::default(), routes)
+    let routes = Route::new().at("/metrics", get(Page::new(services.metrics.clone())));
+    let bodies = Arc::new(BodyBudget::new(config.body_budget));
+    around(services, config, None, bodies, Methods::default(), routes)
 }
 
 fn around(
     services: &Services,
     config: &Config,
     hot: Option<Hot>,
+    bodies: Arc<BodyBudget>,
     methods: Methods,
     routes: Route,
 ) -> Edge<impl Endpoint<Output = Response> + 'static> {
     Edge {
         hot,
+        bodies,
         inner: routes.map_to_response(),
         proxies: config.trusted_proxies.clone(),
         time_limit: config.request_timeout,

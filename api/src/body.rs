@@ -1,9 +1,10 @@
 //! A request body that is read when the operation says so: after the caller was authenticated and authorized, so that
 //! strangers learn nothing from it and cost nothing.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::Arc};
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
+use hyper::body::Bytes;
 use poem::{Body, Request, RequestBody, Result, http::header::CONTENT_TYPE};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -12,6 +13,7 @@ use poem_openapi::{
 };
 
 use crate::{
+    body_budget::Held,
     failure::Failure,
     json::{self, Members},
     off_thread,
@@ -31,6 +33,9 @@ pub trait Document: Type + Sized {
     /// The most bytes that it may have.
     const LIMIT: usize = LIMIT;
 
+    /// The most memory that it may take once it is read, in bytes: a few bytes of JSON can stand for many.
+    const MEMORY: usize = if Self::LIMIT > LIMIT { 24 * 1024 * 1024 } else { 2 * 1024 * 1024 };
+
     /// Takes the document's members under their types and ends the reading.
     fn read(members: Members) -> Result<Self, Failure>;
 
@@ -45,6 +50,7 @@ pub trait Document: Type + Sized {
 pub struct Deferred<T> {
     content_type: Option<Vec<u8>>,
     body: Body,
+    held: Option<Arc<Held>>,
     document: PhantomData<fn() -> T>,
 }
 
@@ -65,11 +71,20 @@ impl<T: Document + 'static> Deferred<T> {
         if !is_json {
             return Err(Failure::UnsupportedMediaType);
         }
-        let bytes = bounded(self.body, T::LIMIT).await?;
+        let held = self.held;
+        let bytes = bounded(self.body.into_bytes_stream(), T::LIMIT, held.as_deref()).await?;
         off_thread::run(bytes.len() > LIMIT, move || {
-            let document = match T::read_plain(&bytes) {
-                Some(document) => document,
-                None => T::read(Members::of(json::parse(&bytes)?)?)?,
+            // A plain document is small; of a large one it could not be said beforehand what it takes.
+            let plain = (bytes.len() <= LIMIT).then(|| T::read_plain(&bytes)).flatten();
+            let document = if let Some(document) = plain {
+                document
+            } else {
+                let checked = json::check(&bytes, T::MEMORY)?;
+                // This thread holds it, too: a request that is given up does not wait for it.
+                if let Some(held) = held.as_ref().filter(|_| T::LIMIT > LIMIT) {
+                    held.set(bytes.len() + checked.memory())?;
+                }
+                T::read(Members::of(checked.parse()?)?)?
             };
             Ok((document, *blake3::hash(&bytes).as_bytes()))
         })
@@ -83,17 +98,31 @@ pub fn ended_early() -> Failure {
     Failure::MalformedBody("The body ended early".to_owned())
 }
 
-async fn bounded(body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
+/// Reads a body of at most `limit` bytes; what it takes is held against the budget as it grows.
+pub async fn bounded<E>(
+    body: impl Stream<Item = Result<Bytes, E>>,
+    limit: usize,
+    held: Option<&Held>,
+) -> Result<Vec<u8>, Failure> {
+    let reserve = |bytes| held.map_or(Ok(()), |held| held.set(bytes));
     let mut bytes = Vec::new();
     let mut received = 0;
-    let mut stream = body.into_bytes_stream();
-    while let Some(chunk) = stream.next().await {
+    let mut body = std::pin::pin!(body);
+    while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|_| ended_early())?;
         received += chunk.len();
         if received <= limit {
+            if received > bytes.capacity() {
+                let capacity = received.max(2 * bytes.capacity()).min(limit);
+                reserve(capacity)?;
+                bytes.reserve_exact(capacity - bytes.len());
+            }
             bytes.extend_from_slice(&chunk);
         } else if received > DRAIN_LIMIT {
             break;
+        } else {
+            bytes = Vec::new();
+            reserve(0)?;
         }
     }
     if received > limit { Err(Failure::TooLarge) } else { Ok(bytes) }
@@ -122,6 +151,7 @@ impl<'a, T: Document> ApiExtractor<'a> for Deferred<T> {
         Ok(Self {
             content_type: request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes().to_vec()),
             body: body.take()?,
+            held: request.data::<Arc<Held>>().cloned(),
             document: PhantomData,
         })
     }

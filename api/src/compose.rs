@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     health::Readiness,
     jwt::keyring::{Keyring, SigningKeysAt},
+    management_rate::Rate,
     metrics::Metrics,
     system::{SystemClock, SystemEntropy},
     verifier::Verifier,
@@ -61,6 +62,8 @@ pub struct Services {
     pub tokens: Arc<Tokens>,
     /// The use cases on the log.
     pub audit: Arc<AuditLog>,
+    /// How often organizations may be managed.
+    pub rate: Arc<dyn ports::ManagementRate>,
     /// What was answered to requests that are done once.
     pub repeats: Arc<dyn ports::Repeats>,
     /// Takes what was refused for the log.
@@ -164,6 +167,7 @@ pub async fn open(config: &Config, world: World, access: Access) -> Result<Servi
     }
     let World { clock, entropy, has_database_time: _ } = world;
     let ports = Arc::new(store.clone());
+    let rate = Arc::new(Rate::new(config.management_rate));
     let keys = Arc::new(Keys::new(Ports {
         api_keys: ports.clone(),
         snapshots: ports.clone(),
@@ -174,6 +178,7 @@ pub async fn open(config: &Config, world: World, access: Access) -> Result<Servi
         usage: ports.clone(),
         usage_log: ports.clone(),
         imports: ports.clone(),
+        rate: rate.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     }));
@@ -208,6 +213,7 @@ pub async fn open(config: &Config, world: World, access: Access) -> Result<Servi
             u64::try_from(config.audit_kept.as_millis()).unwrap_or(u64::MAX),
         )),
         repeats: ports.clone(),
+        rate,
         log: ports.clone(),
         enroll: Arc::new(Enroll::new(ports.clone(), clock.clone(), entropy.clone())),
         bootstrap: Bootstrap::new(ports.clone(), ports, clock.clone(), entropy.clone()),

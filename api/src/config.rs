@@ -6,6 +6,7 @@ mod values;
 use std::{
     fmt,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,13 +16,17 @@ use url::{Position, Url};
 
 pub use self::arguments::Arguments;
 use self::values::{
-    BOUND, CAP, CAPS, DURATION, LEAST_BOUND, RATE, RATES, RETENTION, database_url, duration, networks, number, origin,
-    retention, switch,
+    BOUND, CAP, CAPS, DURATION, LEAST_BOUND, METRICS, RATE, RATE_OR_OFF, RATES, RETENTION, database_url, duration,
+    metrics_at, networks, number, origin, rate_or_off, retention, switch,
 };
 use crate::{
     address::TrustedProxies,
+    body_budget,
     jwt::issuers::{self, Provider},
 };
+
+/// How long a client may take to send a head, to send the next request, and to take a part of an answer.
+const CLIENT_TIME: Duration = Duration::from_secs(30);
 
 /// Who may sign up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +40,7 @@ pub enum SignUp {
 /// Where the figures for operators are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricsAt {
-    /// Where everything else is.
+    /// Where everything else is, for clients on this machine.
     Service,
     /// At an address of their own, and only there.
     Address(SocketAddr),
@@ -94,6 +99,12 @@ pub struct Config {
     pub request_timeout: Duration,
     /// Connections served at once.
     pub max_connections: usize,
+    /// How long a client may take to send a head, to send the next request, and to take a part of an answer. No setting.
+    pub client_time: Duration,
+    /// Bytes of large request bodies held at once. No setting.
+    pub body_budget: usize,
+    /// Requests a second that may manage one organization. `None`: any number.
+    pub management_rate: Option<NonZeroU32>,
     /// How long to wait for running requests at the end.
     pub shutdown_timeout: Duration,
     /// What to log.
@@ -130,12 +141,7 @@ impl Arguments {
         let mut mistakes = Mistakes::default();
         let m = &mut mistakes;
         let listen = m.read("CLAVIGER_LISTEN", self.listen.parse().ok(), "an address and a port like 127.0.0.1:8080");
-        let metrics = match self.metrics_listen.as_str() {
-            "" => Some(MetricsAt::Service),
-            "off" => Some(MetricsAt::Nowhere),
-            text => text.parse().ok().map(MetricsAt::Address),
-        };
-        let metrics = m.read("CLAVIGER_METRICS_LISTEN", metrics, "an address and a port like 127.0.0.1:9090, or off");
+        let metrics = m.read("CLAVIGER_METRICS_LISTEN", metrics_at(&self.metrics_listen), METRICS);
         let database_url = match database_url(&self.database_url) {
             Ok(url) => Some(url),
             Err(expected) => m.read("CLAVIGER_DATABASE_URL", None, expected),
@@ -167,6 +173,7 @@ impl Arguments {
         let sign_up_rate = m.read("CLAVIGER_SIGNUP_RATE", number(&self.signup_rate, RATES), RATE);
         let auth_failure_rate = number(&self.auth_failure_rate, RATES);
         let auth_failure_rate = m.read("CLAVIGER_AUTH_FAILURE_RATE", auth_failure_rate, RATE);
+        let management_rate = m.read("CLAVIGER_MANAGEMENT_RATE", rate_or_off(&self.management_rate), RATE_OR_OFF);
         let trusted_proxies = m.read(
             "CLAVIGER_TRUSTED_PROXIES",
             networks(&self.trusted_proxies),
@@ -218,6 +225,9 @@ impl Arguments {
                 signing_key_file,
                 request_timeout: request_timeout?,
                 max_connections: usize::try_from(max_connections?).ok()?,
+                client_time: CLIENT_TIME,
+                body_budget: body_budget::LARGE,
+                management_rate: management_rate?,
                 shutdown_timeout: shutdown_timeout?,
                 log: log?,
             })

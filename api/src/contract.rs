@@ -207,11 +207,13 @@ pub mod when {
     /// 415.
     pub const UNSUPPORTED: (u16, &str) = (415, "The body is not declared as application/json.");
     /// 429.
-    pub const TOO_MANY: (u16, &str) = (429, "Too many failed attempts from this address.");
+    pub const TOO_MANY: (u16, &str) =
+        (429, "Too many failed attempts from this address, or too many requests for the organization.");
     /// 500.
     pub const DEFECT: (u16, &str) = (500, "A defect of the service.");
     /// 503.
-    pub const UNAVAILABLE: (u16, &str) = (503, "The database is away, or the answer took too long.");
+    pub const UNAVAILABLE: (u16, &str) =
+        (503, "The database is away, the answer took too long, or the service is busy.");
 
     /// What an operation without a body may answer.
     pub const READING: &[(u16, &str)] =

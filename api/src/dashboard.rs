@@ -1,23 +1,21 @@
 //! The dashboard: a page at `/` for people, and the files that it loads. It is built from `api/dashboard` and part of the
 //! binary; what it shows and does goes through the REST API like anybody else's calls.
 
-use std::{borrow::Cow, io::Write, sync::OnceLock};
+use std::borrow::Cow;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use flate2::{Compression, write::GzEncoder};
+use hyper::body::Bytes;
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     error::NotFoundError,
     http::{
-        HeaderMap, StatusCode,
-        header::{
-            ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-            IF_NONE_MATCH, REFERRER_POLICY, VARY,
-        },
+        HeaderMap,
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY},
     },
 };
 use poem_openapi::OperationId;
 use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::content::Content;
 
 /// The files, in the binary. (In a debug build they are read from the folder, so that a change needs no new build.)
 #[derive(RustEmbed)]
@@ -42,12 +40,7 @@ pub struct Dashboard {
 struct File {
     /// From the root, without a slash in front.
     path: String,
-    content: Cow<'static, [u8]>,
-    /// The content, compressed; made when it is first wanted.
-    compressed: OnceLock<Vec<u8>>,
-    media_type: String,
-    /// Of the uncompressed content.
-    hash: String,
+    content: Content,
 }
 
 impl Dashboard {
@@ -99,7 +92,7 @@ impl Endpoint for Dashboard {
             path => path,
         };
         let file = self.files.iter().find(|file| file.path == path).ok_or(NotFoundError)?;
-        let mut response = file.answer(request.headers());
+        let mut response = file.answer(request.headers()).await;
         response.set_data(OperationId("dashboard"));
         Ok(response)
     }
@@ -111,74 +104,22 @@ impl File {
             text if text.starts_with("text/") => format!("{text}; charset=utf-8"),
             other => other.to_owned(),
         };
-        let hash = BASE64_URL_SAFE_NO_PAD.encode(file.metadata.sha256_hash());
-        Self { path, content: file.data, compressed: OnceLock::new(), media_type, hash }
+        let bytes = match file.data {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        };
+        Self { path, content: Content::new(bytes, media_type) }
     }
 
-    fn answer(&self, headers: &HeaderMap) -> Response {
-        let is_compressed = takes_gzip(headers);
-        // Another representation has another tag (RFC 9110 §8.8.3.3).
-        let tag = format!("\"{}{}\"", self.hash, if is_compressed { "-gzip" } else { "" });
+    async fn answer(&self, headers: &HeaderMap) -> Response {
         let caching = if self.path.starts_with(ASSETS) { "public, max-age=31536000, immutable" } else { "no-cache" };
-        let response = Response::builder()
-            .header(ETAG, &tag)
-            .header(VARY, ACCEPT_ENCODING.as_str())
-            .header(CACHE_CONTROL, caching)
-            .header(CONTENT_SECURITY_POLICY, POLICY)
-            .header("cross-origin-opener-policy", "same-origin")
-            .header(REFERRER_POLICY, "no-referrer");
-        let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        if known.flat_map(|value| value.split(',')).any(|known| known.trim().trim_start_matches("W/") == tag) {
-            return response.status(StatusCode::NOT_MODIFIED).finish();
-        }
-        let response = response.header(CONTENT_TYPE, &self.media_type);
-        if is_compressed {
-            response.header(CONTENT_ENCODING, "gzip").body(self.compressed().to_vec())
-        } else {
-            response.body(self.content.to_vec()).into_response()
-        }
-    }
-
-    fn compressed(&self) -> &[u8] {
-        self.compressed.get_or_init(|| {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-            encoder
-                .write_all(&self.content)
-                .and_then(|()| encoder.finish())
-                .expect("memory takes what is written to it")
-        })
-    }
-}
-
-/// Whether the client says that it takes gzip (RFC 9110 §12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let codings = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    codings.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let is_refused = weight.trim().strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0));
-        name.trim().eq_ignore_ascii_case("gzip") && !is_refused
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use poem::http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn gzip_is_for_those_who_say_so() {
-        for (text, expected) in [
-            ("gzip", true),
-            ("br, GZIP;q=0.5", true),
-            ("gzip;q=0", false),
-            ("br", false),
-            ("", false),
-            ("x-gzip2", false),
-        ] {
-            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(text))]);
-            assert_eq!(takes_gzip(&headers), expected, "{text}");
-        }
-        assert!(!takes_gzip(&HeaderMap::new()));
+        self.content
+            .answer(headers)
+            .await
+            .with_header(CACHE_CONTROL, caching)
+            .with_header(CONTENT_SECURITY_POLICY, POLICY)
+            .with_header("cross-origin-opener-policy", "same-origin")
+            .with_header(REFERRER_POLICY, "no-referrer")
+            .into_response()
     }
 }

@@ -9,14 +9,14 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http_body_util::{Either, Full, combinators::BoxBody};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, Either, Full, combinators::BoxBody};
+use hyper::body::{Body, Bytes, Incoming};
 use poem::{
     Endpoint, IntoResponse, Request, RequestParts, Response, Result,
     error::{MethodNotAllowedError, NotFoundError, ParsePathError},
     http::{
-        self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
+        self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
+        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
         uri::Scheme,
     },
     web::{LocalAddr, RemoteAddr},
@@ -26,10 +26,13 @@ use tracing::{Instrument, Span, field::Empty, info_span};
 
 use crate::{
     address::{ClientAddress, TrustedProxies},
+    body,
+    body_budget::{BodyBudget, Held},
     contract,
     failure::Failure,
     health::Readiness,
     hot::{Answered, Hot, Unanswered},
+    lent::lend,
     methods::Methods,
     metrics::Metrics,
     refused::{RefusedChanges, Witness},
@@ -49,6 +52,8 @@ pub struct Edge<E> {
     pub inner: E,
     /// Whose word about the client's address is taken.
     pub proxies: TrustedProxies,
+    /// How many bytes of bodies may be held.
+    pub bodies: Arc<BodyBudget>,
     /// How long an answer may take until its body begins.
     pub time_limit: Duration,
     /// Which methods each path has.
@@ -71,7 +76,12 @@ pub struct Ends {
     pub remote: RemoteAddr,
     /// Its address.
     pub peer: IpAddr,
+    /// Whether only `/health/…` is answered here, because there is no place for other requests.
+    pub is_reserved: bool,
 }
+
+/// What is answered at reserved places.
+const RESERVED: &str = "/health/";
 
 /// The body of an answer: of the short way, or of the framework.
 pub type AnswerBody = Either<Full<Bytes>, BoxBody<Bytes, io::Error>>;
@@ -85,48 +95,83 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let address = self.proxies.client(peer, request.headers());
         let request_id = self.request_id(request.headers());
-        Ok(self.ordinary(request, request_id, address, started).await)
+        Ok(self.ordinary(request, None, request_id, address, started).await)
     }
 }
 
 impl<E: Endpoint> Edge<E> {
-    /// Answers a request as it came in.
-    pub async fn respond(&self, request: http::Request<Incoming>, ends: &Ends) -> http::Response<AnswerBody> {
+    /// Answers a request as it came in, and says whether a part of its body was not read.
+    pub async fn respond(&self, request: http::Request<Incoming>, ends: &Ends) -> (http::Response<AnswerBody>, bool) {
         let started = Instant::now();
         let address = self.proxies.client(ends.peer, request.headers());
         let request_id = self.request_id(request.headers());
-        let whole = |request| Request::from((request, ends.local.clone(), ends.remote.clone(), Scheme::HTTP));
+        if ends.is_reserved && !request.uri().path().starts_with(RESERVED) {
+            let (method, path) = (request.method(), request.uri().path());
+            let (span, operation) = (span(&request_id, method, address), self.methods.operation(method, path));
+            let answer = self.conclude(Err(Failure::Busy), &span, path, operation, request_id, started);
+            return (framed(answer), !request.body().is_end_stream());
+        }
+        // The ordinary way is boxed, because it holds all routes: the short way would copy that around with it.
         let hot = self.hot.as_ref().and_then(|hot| Some((hot, hot.way(request.method(), request.uri())?)));
-        let request = match hot {
-            None => whole(request),
-            Some((hot, way)) => match self.within_bounds(started, hot.answer(way, request, address)).await {
-                Ok(Answered::Here(text)) => {
-                    let response = self.plain(text, request_id);
-                    way.count(started.elapsed());
-                    return response;
-                }
-                Ok(Answered::NotHere(parts, Unanswered::Unread(body))) => {
-                    whole(http::Request::from_parts(*parts, body))
-                }
-                Ok(Answered::NotHere(parts, Unanswered::Read(body))) => {
-                    let ends = (ends.local.clone(), ends.remote.clone());
-                    Request::from_parts(RequestParts::from((*parts, ends.0, ends.1, Scheme::HTTP)), body.into())
-                }
-                Err(failure) => {
-                    let span = span(&request_id, &Method::POST, address);
-                    let operation = Some(way.operation());
-                    return framed(self.conclude(Err(failure), &span, way.path(), operation, request_id, started));
-                }
-            },
+        let Some((hot, way)) = hot else {
+            return Box::pin(self.ordinary_whole(request, request_id, address, ends, started)).await;
         };
-        // Boxed, because it holds all routes: the short way would copy that around with it.
-        framed(Box::pin(self.ordinary(request, request_id, address, started)).await)
+        match self.within_bounds(started, hot.answer(way, request, address)).await {
+            Ok(Answered::Here(text)) => {
+                let response = self.plain(text, request_id);
+                way.count(started.elapsed());
+                (response, false)
+            }
+            Ok(Answered::NotHere(parts, Unanswered::Unread(body))) => {
+                let request = http::Request::from_parts(*parts, body);
+                Box::pin(self.ordinary_whole(request, request_id, address, ends, started)).await
+            }
+            Ok(Answered::NotHere(parts, Unanswered::Read(body, held))) => {
+                let request = Request::from_parts(ends.parts(*parts), body.into());
+                (framed(Box::pin(self.ordinary(request, held, request_id, address, started)).await), false)
+            }
+            Err(failure) => {
+                let is_left = matches!(failure, Failure::MalformedBody(_) | Failure::Busy | Failure::Timeout);
+                let span = span(&request_id, &Method::POST, address);
+                let operation = Some(way.operation());
+                let answer = self.conclude(Err(failure), &span, way.path(), operation, request_id, started);
+                (framed(answer), is_left)
+            }
+        }
+    }
+
+    /// The way of a request whose body was not touched. Where HTTP/1 has to end because the body is left unread, that is said.
+    async fn ordinary_whole(
+        &self,
+        request: http::Request<Incoming>,
+        request_id: HeaderValue,
+        address: ClientAddress,
+        ends: &Ends,
+        started: Instant,
+    ) -> (http::Response<AnswerBody>, bool) {
+        let (parts, body) = request.into_parts();
+        // A client that asks before it sends a body learns from the answer that it need not.
+        let small = if parts.headers.contains_key(EXPECT) { 0 } else { body::LIMIT as u64 };
+        let (body, back) = if parts.version == Version::HTTP_2 || body.is_end_stream() {
+            (BodyExt::boxed(body.map_err(io::Error::other)), None)
+        } else {
+            let (body, back) = lend(body);
+            (BodyExt::boxed(body.map_err(io::Error::other)), Some(back))
+        };
+        let request = Request::from_parts(ends.parts(parts), body.into());
+        let response = self.ordinary(request, None, request_id, address, started).await;
+        let is_left = match back {
+            Some(back) => back.is_left(small).await,
+            None => false,
+        };
+        (framed(response), is_left)
     }
 
     /// The way of everything but the short one.
     async fn ordinary(
         &self,
         mut request: Request,
+        held: Option<Arc<Held>>,
         request_id: HeaderValue,
         address: ClientAddress,
         started: Instant,
@@ -134,6 +179,9 @@ impl<E: Endpoint> Edge<E> {
         let path = request.uri().path().to_owned();
         let method = request.method().clone();
         let witness = Witness::default();
+        // Given back when the request has been worked on.
+        let held = held.unwrap_or_else(|| Arc::new(self.bodies.hold(address, witness.clone())));
+        request.set_data(held.clone());
         request.set_data(witness.clone());
         request.set_data(address);
         request.set_data(RequestId(text(&request_id).into()));
@@ -159,7 +207,14 @@ impl<E: Endpoint> Edge<E> {
         if let (Err(failure), Some(refused)) = (&outcome, &self.refused) {
             refused.note(&witness, operation, &path, failure);
         }
+        drop(held);
         self.conclude(outcome, &span, &path, operation, request_id, started)
+    }
+}
+
+impl Ends {
+    fn parts(&self, parts: http::request::Parts) -> RequestParts {
+        RequestParts::from((parts, self.local.clone(), self.remote.clone(), Scheme::HTTP))
     }
 }
 

@@ -24,6 +24,10 @@ pub enum Failure {
         /// Seconds.
         retry_after: u64,
     },
+    /// There is no place for the request, or no room for its body.
+    Busy,
+    /// What is for clients on this machine alone was asked for from elsewhere.
+    NotFromHere,
     /// The body is larger than the operation takes.
     TooLarge,
     /// The body is declared to be something else than JSON.
@@ -117,8 +121,10 @@ impl Failure {
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooManyAttempts { retry_after } => Some(*retry_after),
-            Self::Timeout | Self::Refused(Error::Outage(Outage::Unavailable(_))) => Some(1),
+            Self::TooManyAttempts { retry_after } | Self::Refused(Error::TooManyRequests { retry_after }) => {
+                Some(*retry_after)
+            }
+            Self::Busy | Self::Timeout | Self::Refused(Error::Outage(Outage::Unavailable(_))) => Some(1),
             _ => None,
         }
     }
@@ -141,6 +147,8 @@ impl fmt::Display for Failure {
             Self::NotConfigured => f.write_str("not configured"),
             Self::SignUpClosed => f.write_str("sign-up is closed"),
             Self::TooManyAttempts { .. } => f.write_str("too many attempts from this address"),
+            Self::Busy => f.write_str("no place for the request, or no room for its body"),
+            Self::NotFromHere => f.write_str("for clients on this machine alone"),
             Self::TooLarge => f.write_str("the body is too large"),
             Self::UnsupportedMediaType => f.write_str("the body is not declared as JSON"),
             Self::MalformedBody(_) => f.write_str("the body is not JSON of the expected kind"),

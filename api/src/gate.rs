@@ -9,6 +9,7 @@ use domain::{
     clock::Clock,
     keys::Keys,
     people::People,
+    ports::ManagementRate,
     refusal::Refusal,
     sessions::Sessions,
 };
@@ -37,6 +38,8 @@ pub struct Gate {
     pub keyring: Option<Arc<Keyring>>,
     /// For the attempts of a minute.
     pub clock: Arc<dyn Clock>,
+    /// How often organizations may be managed.
+    pub rate: Arc<dyn ManagementRate>,
     /// What callers have had done before.
     pub repeats: Repeats,
     /// How often an address may fail.
@@ -70,6 +73,15 @@ impl Gate {
         let caller = Caller { origin: Origin { session: caller.origin.session, ..origin }, ..caller };
         credential.witness.saw(&caller);
         Ok(caller)
+    }
+
+    /// Counts a request that manages the caller's own organization, where no other organization is named. A user who acts in
+    /// several, or in none, manages none.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`].
+    pub fn count(&self, caller: &Caller) -> Result<(), Error> {
+        caller.organization().map_or(Ok(()), |organization| self.rate.count(organization))
     }
 
     /// The caller behind a text in a header, where that takes no waiting. `None` says nothing: admit them by the credential.

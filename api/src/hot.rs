@@ -13,7 +13,7 @@ use domain::{
     permission::{Permission, PermissionSet},
     verdict::Verdict,
 };
-use http_body_util::BodyExt;
+use http_body_util::{BodyDataStream, BodyExt};
 use hyper::body::{Bytes, Incoming};
 use poem::http::{
     self, HeaderMap, HeaderValue, Method, Uri,
@@ -27,8 +27,16 @@ use serde::{
 };
 
 use crate::{
-    address::ClientAddress, body, credentials::in_one_header, failure::Failure, gate::Gate, json_text::JsonText,
-    metrics::Metrics, verifier::Verifier,
+    address::ClientAddress,
+    body,
+    body_budget::{BodyBudget, Held, UNCOUNTED},
+    credentials::in_one_header,
+    failure::Failure,
+    gate::Gate,
+    json_text::JsonText,
+    metrics::Metrics,
+    refused::Witness,
+    verifier::Verifier,
 };
 
 /// How a contract asks for verify.
@@ -78,6 +86,7 @@ impl Asked<'_> {
 /// The short way to an answer.
 pub struct Hot {
     gate: Arc<Gate>,
+    bodies: Arc<BodyBudget>,
     ways: Vec<Way>,
 }
 
@@ -121,21 +130,26 @@ pub enum Answered {
 pub enum Unanswered {
     /// Not read.
     Unread(Incoming),
-    /// Read to its end.
-    Read(Bytes),
+    /// Read to its end, and what it takes of the budget.
+    Read(Bytes, Option<Arc<Held>>),
 }
 
 impl Hot {
     /// The short ways of these contracts.
     #[must_use]
-    pub fn new(gate: Arc<Gate>, metrics: &Metrics, contracts: Vec<(HotVerify, Arc<Verifier>)>) -> Self {
+    pub fn new(
+        gate: Arc<Gate>,
+        bodies: Arc<BodyBudget>,
+        metrics: &Metrics,
+        contracts: Vec<(HotVerify, Arc<Verifier>)>,
+    ) -> Self {
         let way = |(verify, verifier): (HotVerify, _)| Way {
             answers: metrics.answered(verify.operation, 200),
             seconds: metrics.seconds(verify.operation),
             verify,
             verifier,
         };
-        Self { gate, ways: contracts.into_iter().map(way).collect() }
+        Self { gate, bodies, ways: contracts.into_iter().map(way).collect() }
     }
 
     /// The way that a request may take. What asks for something in its query is not plain.
@@ -158,25 +172,34 @@ impl Hot {
         let (parts, body) = request.into_parts();
         let caller = in_one_header(&parts.headers).and_then(|text| self.gate.recognize(text, address));
         let caller = caller.filter(|caller| caller.allows(&Permission::API_KEYS_VERIFY));
-        let Some(caller) = caller.filter(|_| is_plain(&parts.headers)) else {
+        let Some((caller, length)) = caller.zip(plain_length(&parts.headers)) else {
             return Ok(Answered::NotHere(Box::new(parts), Unanswered::Unread(body)));
         };
-        let body = body.collect().await.map_err(|_| body::ended_early())?.to_bytes();
+        let (body, held) = if length <= UNCOUNTED {
+            (body.collect().await.map_err(|_| body::ended_early())?.to_bytes(), None)
+        } else {
+            let witness = Witness::default();
+            witness.saw(&caller);
+            let held = Arc::new(self.bodies.hold(address, witness));
+            // Boxed, because most bodies are smaller and would copy it around with them.
+            let read = Box::pin(body::bounded(BodyDataStream::new(body), body::LIMIT, Some(&held))).await?;
+            (read.into(), Some(held))
+        };
         let in_reach = |asked: &Asked<'_>| asked.organization.is_none_or(|organization| caller.sees(organization));
         let Some(asked) = (way.verify.read)(&body).filter(in_reach) else {
-            return Ok(Answered::NotHere(Box::new(parts), Unanswered::Read(body)));
+            return Ok(Answered::NotHere(Box::new(parts), Unanswered::Read(body, held)));
         };
         let verdict = way.verifier.verify(&caller, asked.question()).await?;
         Ok(Answered::Here((way.verify.write)(&verdict).into_bytes()))
     }
 }
 
-/// Whether the body is declared as JSON, whole and not too large.
-fn is_plain(headers: &HeaderMap) -> bool {
+/// The length of a body that is declared as JSON, whole and not too large.
+fn plain_length(headers: &HeaderMap) -> Option<usize> {
     let header = |name| headers.get(name).map(HeaderValue::as_bytes);
     let length = header(CONTENT_LENGTH).and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
-    length.is_some_and(|length| length <= body::LIMIT)
-        && header(CONTENT_TYPE).is_none_or(|value| value.eq_ignore_ascii_case(b"application/json"))
+    let is_json = header(CONTENT_TYPE).is_none_or(|value| value.eq_ignore_ascii_case(b"application/json"));
+    length.filter(|length| *length <= body::LIMIT && is_json)
 }
 
 /// Whether a text has only characters that a key has, so that no reader can see anything else in it.

@@ -1,6 +1,6 @@
 //! Reading JSON that people wrote: strictly, and telling every wrong field at once.
 
-use std::{collections::HashSet, fmt};
+use std::{cell::Cell, collections::HashSet, fmt};
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -9,24 +9,84 @@ use domain::change::Change;
 
 use crate::failure::{Failure, Fields};
 
-/// Reads one JSON document (RFC 8259). Refused: invalid UTF-8, anything after the document, an object that names a member
-/// twice, because what it means would depend on who reads it.
+/// Reads one JSON document of a moderate size. For what is refused see [`check`].
 pub fn parse(bytes: &[u8]) -> Result<Value, Failure> {
-    let malformed = |error: &dyn fmt::Display| Failure::MalformedBody(format!("The body is not valid JSON: {error}"));
+    check(bytes, MODERATE)?.parse()
+}
+
+/// The memory that a document may take that is a part of something else.
+const MODERATE: usize = 2 * 1024 * 1024;
+
+/// Looks through one JSON document (RFC 8259) without keeping anything of it. Refused: invalid UTF-8, anything after the
+/// document, an object that names a member twice, because what it means would depend on who reads it, and a document that
+/// would take more than `memory` bytes, about, once it is parsed.
+pub fn check(bytes: &[u8], memory: usize) -> Result<Checked<'_>, Failure> {
     let text = std::str::from_utf8(bytes).map_err(|_| malformed(&"it is not UTF-8"))?;
     // By this name the reader tells numbers from objects; an object that has it would not be kept as it is.
     if text.contains("$serde_json::private::") {
         return Err(malformed(&"an object has a member that cannot be kept"));
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    NoDoubles.deserialize(&mut deserializer).map_err(|error| malformed(&error))?;
-    serde_json::from_str(text).map_err(|error| malformed(&error))
+    let left = Cell::new(memory);
+    let checked = Check(&left).deserialize(&mut serde_json::Deserializer::from_str(text));
+    if left.get() == 0 {
+        return Err(Failure::MalformedBody("The body holds too many values, send fewer at once".to_owned()));
+    }
+    checked.map_err(|error| malformed(&error))?;
+    Ok(Checked { text, memory: memory - left.get() })
 }
 
-/// Walks through a document and refuses objects that name a member twice.
-struct NoDoubles;
+fn malformed(error: &dyn fmt::Display) -> Failure {
+    Failure::MalformedBody(format!("The body is not valid JSON: {error}"))
+}
 
-impl<'de> DeserializeSeed<'de> for NoDoubles {
+/// A document that may be parsed.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    text: &'a str,
+    memory: usize,
+}
+
+impl Checked<'_> {
+    /// About how many bytes the parsed document takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// The document.
+    pub fn parse(self) -> Result<Value, Failure> {
+        serde_json::from_str(self.text).map_err(|error| malformed(&error))
+    }
+}
+
+/// What a value takes in a list: lists grow by doubling.
+const VALUE: usize = 2 * size_of::<Value>();
+
+/// What a member of an object takes: its value, its name, its hash and its place in the table; objects grow by doubling.
+const MEMBER: usize = 2 * (size_of::<Value>() + size_of::<String>() + 2 * size_of::<usize>());
+
+/// The members that an object has room for once it has one.
+const FIRST_MEMBERS: usize = 4;
+
+/// What a text takes beyond its bytes.
+const TEXT: usize = 16;
+
+/// The reader shows a number, as it is written, as an object with this one member. No object of a document has it.
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// Walks through a document, refuses objects that name a member twice, and subtracts what each value takes once it is parsed
+/// from what is left.
+struct Check<'a>(&'a Cell<usize>);
+
+impl Check<'_> {
+    /// Ends the walk where nothing is left.
+    fn take<E: serde::de::Error>(&self, bytes: usize) -> Result<(), E> {
+        self.0.set(self.0.get().saturating_sub(bytes));
+        if self.0.get() == 0 { Err(E::custom("too many values")) } else { Ok(()) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Check<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -34,7 +94,7 @@ impl<'de> DeserializeSeed<'de> for NoDoubles {
     }
 }
 
-impl<'de> Visitor<'de> for NoDoubles {
+impl<'de> Visitor<'de> for Check<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,44 +102,51 @@ impl<'de> Visitor<'de> for NoDoubles {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.take(VALUE)?;
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
+            if name == NUMBER {
+                return self.take(TEXT + map.next_value::<String>()?.len());
+            }
             if names.contains(&name) {
                 return Err(A::Error::custom("an object names a member twice"));
             }
+            let room = if names.is_empty() { FIRST_MEMBERS * MEMBER } else { MEMBER };
+            self.take(room + TEXT + name.len())?;
             names.insert(name);
-            map.next_value_seed(Self)?;
+            map.next_value_seed(Self(self.0))?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Self)?.is_some() {}
+        self.take(VALUE)?;
+        while seq.next_element_seed(Self(self.0))?.is_some() {}
         Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
+        self.take(VALUE)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        self.take(VALUE + TEXT)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        self.take(VALUE + TEXT)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        self.take(VALUE + TEXT)
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        self.take(VALUE + TEXT + text.len())
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        self.take(VALUE)
     }
 }
 
@@ -279,6 +346,26 @@ mod tests {
         }
         assert!(parse(b"\"\xff\"").is_err(), "invalid UTF-8");
         assert!(parse("[".repeat(1000).as_bytes()).is_err(), "deeper than anyone needs");
+    }
+
+    #[test]
+    fn a_document_takes_no_more_memory_than_it_may() {
+        let many = |value: &str| format!("[{}0]", format!("{value},").repeat(40_000));
+        for value in ["{}", "[]", "0", "\"\"", "null", r#"{"":0}"#, "[[[]]]", "1e5"] {
+            let refused = check(many(value).as_bytes(), 2 * 1024 * 1024).expect_err(value);
+            assert!(
+                matches!(&refused, Failure::MalformedBody(text) if text.contains("too many values")),
+                "{refused:?}"
+            );
+        }
+        let long = format!("[\"{}\"]", "x".repeat(1_000_000));
+        let checked = check(long.as_bytes(), 2 * 1024 * 1024).expect("one long text");
+        assert!((1_000_000..1_001_000).contains(&checked.memory()), "{}", checked.memory());
+        // The widest key: everything that a key may have in one body of 64 KiB.
+        let permissions: Vec<String> = (0..1_000).map(|n| format!("resource{n}:action")).collect();
+        let metadata: Map<String, Value> = (0..500).map(|n| (format!("k{n}"), Value::from(n))).collect();
+        let wide = serde_json::json!({"name": "n", "permissions": permissions, "metadata": metadata}).to_string();
+        assert!(wide.len() < 64 * 1024 && check(wide.as_bytes(), 2 * 1024 * 1024).is_ok());
     }
 
     #[test]

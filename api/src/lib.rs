@@ -3,12 +3,17 @@
 //! From the outside in: [`server`] (connections) → [`edge`] (one request) → [`app`] (paths) → [`contract`] (operations) →
 //! [`gate`] (who is it?) → the domain. [`compose`] puts the database behind it, [`lifecycle`] starts and ends it.
 
+pub mod activity;
 pub mod address;
+pub mod answer;
 pub mod app;
 pub mod better_auth;
 pub mod body;
+pub mod body_budget;
 pub mod compose;
 pub mod config;
+pub mod connection;
+pub mod content;
 pub mod contract;
 pub mod credentials;
 pub mod dashboard;
@@ -23,13 +28,16 @@ pub mod json;
 pub mod json_text;
 pub mod jwt;
 pub mod key_stream;
+pub mod lent;
 pub mod lifecycle;
 pub mod limiter;
 pub mod log_writer;
+pub mod management_rate;
 pub mod methods;
 pub mod metrics;
 pub mod off_thread;
 pub mod once;
+pub mod places;
 pub mod probe;
 pub mod process;
 pub mod proof;

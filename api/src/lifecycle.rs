@@ -15,6 +15,7 @@ use crate::{
     config::{Config, MetricsAt, SignUp},
     heads,
     jwt::keyring::{Keyring, Opened},
+    places::Limits,
     process, server, tally,
 };
 
@@ -120,12 +121,14 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
     }
     let edge = app::edge(&services, config, keyring.clone());
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let serving = server::serve(listener, edge, max_connections, stop.clone(), abort.clone());
+    let limits =
+        |connections| Limits { connections, client_time: config.client_time, proxies: config.trusted_proxies.clone() };
+    let serving = server::serve(listener, edge, limits(max_connections), stop.clone(), abort.clone());
     let metrics_address = metrics.as_ref().map(|(_, address)| *address);
     let metrics = metrics.map(|(listener, address)| {
         tracing::info!(target: "claviger", %address, "metrics");
         let edge = app::metrics(&services, config);
-        server::serve(listener, edge, METRICS_CONNECTIONS, stop.clone(), abort.clone())
+        server::serve(listener, edge, limits(METRICS_CONNECTIONS), stop.clone(), abort.clone())
     });
     let drained = CancellationToken::new();
     let heads = heads::tell(services.audit.clone(), keyring, services.clock.clone(), drained.clone());

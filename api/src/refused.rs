@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::failure::Failure;
 
 /// Who a request was found to come from: written where callers are admitted, read where the request ends.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Witness(Arc<OnceLock<Caller>>);
 
 impl Witness {
@@ -25,6 +25,12 @@ impl Witness {
     pub fn saw(&self, caller: &Caller) {
         // A request has one caller.
         let _ = self.0.set(caller.clone());
+    }
+
+    /// The organization that the caller acts in, once they are known.
+    #[must_use]
+    pub fn organization(&self) -> Option<OrganizationId> {
+        self.0.get().and_then(|caller| caller.organization().ok())
     }
 }
 

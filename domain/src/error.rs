@@ -52,6 +52,11 @@ pub enum Error {
     CapReached(Capped),
     /// With the permissions of all of its sets, this one would hold more than [`PermissionSet::MAX_EFFECTIVE`].
     TooManyPermissions(Grantee),
+    /// The organization is managed more often than it may be.
+    TooManyRequests {
+        /// Seconds until another request is heard, at least one.
+        retry_after: u64,
+    },
     /// A refill needs both an amount and an interval; this one is missing.
     RefillWithout(RefillPart),
     /// The same request is being done, or was, and its answer is lost.
@@ -149,6 +154,7 @@ impl fmt::Display for Error {
             Self::TooManyPermissions(grantee) => {
                 write!(f, "{grantee} would hold more than {} permissions", PermissionSet::MAX_EFFECTIVE)
             }
+            Self::TooManyRequests { .. } => f.write_str("the organization is managed too often"),
             Self::RefillWithout(part) => write!(f, "a refill without its {part:?}"),
             Self::InFlight => f.write_str("the same request is being done"),
             Self::OtherBody => f.write_str("the same request said something else before"),

@@ -24,7 +24,7 @@ use crate::{
     error::Error,
     id::OrganizationId,
     permission::Permission,
-    ports::{Accounts, ApiKeys, AuditLog, Imports, Ledger, Sets, Snapshots, Usage, UsageLog},
+    ports::{Accounts, ApiKeys, AuditLog, Imports, Ledger, ManagementRate, Sets, Snapshots, Usage, UsageLog},
     reach::Reach,
 };
 
@@ -49,6 +49,8 @@ pub struct Ports {
     pub usage: Arc<dyn Usage>,
     /// How often keys were verified.
     pub usage_log: Arc<dyn UsageLog>,
+    /// How often organizations may be managed.
+    pub rate: Arc<dyn ManagementRate>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -80,7 +82,8 @@ impl Keys {
     ///
     /// # Errors
     /// [`Error::Forbidden`] without the permission, whatever the id; with it [`Error::NotFound`] for an organization that
-    /// is foreign or unknown. Only a platform caller makes us look whether it exists; [`Error::Outage`].
+    /// is foreign or unknown. Only a platform caller makes us look whether it exists; [`Error::TooManyRequests`];
+    /// [`Error::Outage`].
     pub async fn authorize(
         &self,
         caller: Caller,
@@ -90,17 +93,18 @@ impl Keys {
         let (caller, organization) = caller.heading_for(organization, permission)?;
         let reachable = caller.is_at(organization)
             || (caller.is_platform() && self.ports.accounts.has_organization(organization).await?);
-        if reachable {
-            Ok(Authority::new(caller, Reach::whole(organization), permission.clone()))
-        } else {
-            Err(Error::NotFound)
+        if !reachable {
+            return Err(Error::NotFound);
         }
+        self.ports.rate.count(organization)?;
+        Ok(Authority::new(caller, Reach::whole(organization), permission.clone()))
     }
 
     /// Finds that `caller` may do `whole` in their own organization, or at least `own` to the keys of their own user.
     ///
     /// # Errors
-    /// [`Error::NoOrganization`]; [`Error::Forbidden`] with neither, or with `own` alone where the caller's key belongs to no user.
+    /// [`Error::NoOrganization`]; [`Error::Forbidden`] with neither, or with `own` alone where the caller's key belongs to no user;
+    /// [`Error::TooManyRequests`].
     pub fn authorize_at_home(&self, caller: Caller, whole: &Permission, own: &Permission) -> Result<Authority, Error> {
         let organization = caller.organization()?;
         let (user, permission) = match caller.require(whole) {
@@ -108,6 +112,7 @@ impl Keys {
             Err(forbidden) if caller.user().is_none() || !caller.allows(own) => return Err(forbidden),
             Err(_) => (caller.user(), own),
         };
+        self.ports.rate.count(organization)?;
         Ok(Authority::new(caller, Reach { organization, user }, permission.clone()))
     }
 }

@@ -49,6 +49,15 @@ pub enum Recalled {
     Nothing,
 }
 
+/// How often organizations may be managed. Verification, and asking who one is, is not management.
+pub trait ManagementRate: Send + Sync {
+    /// Counts a request that manages an organization.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`]; then it is not counted.
+    fn count(&self, organization: OrganizationId) -> Result<(), Error>;
+}
+
 /// The keys by their secrets, as verify sees them: the one way to a key that is not bound to a [`Reach`].
 ///
 /// What was changed through this process is seen at once, whatever is remembered.

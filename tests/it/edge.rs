@@ -172,27 +172,6 @@ async fn what_takes_too_long_is_told() {
 }
 
 #[tokio::test]
-async fn connections_are_limited() {
-    let app = TestApp::start_with(|config| config.max_connections = 1).await;
-    let request = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
-    let mut first = TcpStream::connect(app.address()).await.expect("a connection");
-    let mut buffer = [0; 4_096];
-    first.write_all(request).await.expect("sent");
-    assert!(first.read(&mut buffer).await.expect("answered") > 0);
-    let mut second = TcpStream::connect(app.address()).await.expect("it waits in the backlog");
-    second.write_all(request).await.expect("sent");
-    // The second request was sent before each of these, so without the limit it would have been answered before.
-    for _ in 0..20 {
-        first.write_all(request).await.expect("sent");
-        assert!(first.read(&mut buffer).await.expect("answered") > 0);
-    }
-    let nothing = second.try_read(&mut buffer).expect_err("nothing is answered while the first is open");
-    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
-    drop(first);
-    assert!(second.read(&mut buffer).await.expect("answered") > 0);
-}
-
-#[tokio::test]
 async fn health_and_documents() {
     let app = TestApp::start().await;
     assert_eq!(app.anyone().get("/health/live").await.json(), json!({"status": "live"}));
@@ -206,6 +185,25 @@ async fn health_and_documents() {
     for attribute in ["src=\"http", "href=\"http", "src=\"//", "@import"] {
         let loads = page.text.split("<script").next().expect("the head").contains(attribute);
         assert!(!loads, "the page loads something from elsewhere: {attribute}");
+    }
+}
+
+#[tokio::test]
+async fn documents_are_compressed_and_sent_once() {
+    let app = TestApp::start().await;
+    for path in ["/docs", "/openapi.json"] {
+        let plain = app.anyone().get(path).await;
+        assert_eq!((plain.header("cache-control"), plain.header("content-encoding")), ("no-cache", ""), "{path}");
+        let packed = app.anyone().with("accept-encoding", "gzip").get(path).await;
+        assert_eq!((packed.status, packed.header("content-encoding")), (200, "gzip"), "{path}");
+        let length = |answer: &harness::Answer| answer.header("content-length").parse::<usize>().expect("a length");
+        assert!(length(&packed) < length(&plain) / 2, "{path}");
+        for (known, encoding) in [(&plain, "identity"), (&packed, "gzip")] {
+            let caller = app.anyone().with("accept-encoding", encoding).with("if-none-match", known.header("etag"));
+            let answer = caller.get(path).await;
+            assert_eq!((answer.status, answer.text.len()), (304, 0), "{path}");
+            assert_eq!(answer.header("etag"), known.header("etag"), "{path}");
+        }
     }
 }
 

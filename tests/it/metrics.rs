@@ -87,6 +87,21 @@ async fn what_happened_is_counted() {
 }
 
 #[tokio::test]
+async fn at_the_service_figures_are_for_clients_on_this_machine() {
+    let app = TestApp::start().await;
+    assert_eq!(app.anyone().get("/metrics").await.status, 200);
+    for header in ["x-forwarded-for", "forwarded", "via", "x-real-ip"] {
+        let answer = app.anyone().with(header, "203.0.113.9").get("/metrics").await;
+        assert_eq!(answer.status, 403, "{header}");
+        assert!(answer.text.contains("CLAVIGER_METRICS_LISTEN") && !answer.text.contains("claviger_"), "{header}");
+    }
+    let apart = MetricsAt::Address(([127, 0, 0, 1], 0).into());
+    let app = TestApp::start_with(|config| config.metrics = apart).await;
+    let metrics = Caller::anyone(format!("http://{}", app.metrics_address().expect("an address")));
+    assert_eq!(metrics.with("x-forwarded-for", "203.0.113.9").get("/metrics").await.status, 200);
+}
+
+#[tokio::test]
 async fn figures_can_be_elsewhere_or_nowhere() {
     let app = TestApp::start_with(|config| config.metrics = MetricsAt::Nowhere).await;
     assert_eq!(app.anyone().get("/metrics").await.status, 404);

@@ -105,6 +105,9 @@ pub fn test_config(database_url: &str) -> Config {
         signing_key_file: Some(signing_key().clone()),
         request_timeout: Duration::from_secs(30),
         max_connections: 1_000,
+        client_time: Duration::from_secs(30),
+        body_budget: api::body_budget::LARGE,
+        management_rate: None,
         shutdown_timeout: Duration::from_secs(10),
         log: "info".to_owned(),
     }

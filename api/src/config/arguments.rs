@@ -9,7 +9,7 @@ pub struct Arguments {
     /// Address and port to serve on
     #[arg(long, env = "CLAVIGER_LISTEN", global = true, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: String,
-    /// Address and port for /metrics alone, or `off` [default: at /metrics of the service]
+    /// Address and port for /metrics alone, or `off` [default: at /metrics of the service, for clients on this machine]
     #[arg(long, env = "CLAVIGER_METRICS_LISTEN", global = true, value_name = "ADDRESS", default_value = "")]
     pub metrics_listen: String,
     /// The database: `sqlite://path` or `postgres://user:password@host/database`
@@ -67,6 +67,9 @@ pub struct Arguments {
     /// Failed authentications, from one client address in a minute, after which it has to wait
     #[arg(long, env = "CLAVIGER_AUTH_FAILURE_RATE", global = true, value_name = "N", default_value = "100")]
     pub auth_failure_rate: String,
+    /// Requests that may manage one organization, in a second and on one node, or `off`: any number
+    #[arg(long, env = "CLAVIGER_MANAGEMENT_RATE", global = true, value_name = "N", default_value = "off")]
+    pub management_rate: String,
     /// Networks of proxies whose X-Forwarded-For is believed, separated by commas: `10.0.0.0/8,::1`
     #[arg(long, env = "CLAVIGER_TRUSTED_PROXIES", global = true, value_name = "NETWORKS", default_value = "")]
     pub trusted_proxies: String,
@@ -82,7 +85,7 @@ pub struct Arguments {
     /// How long an answer may take
     #[arg(long, env = "CLAVIGER_REQUEST_TIMEOUT", global = true, value_name = "DURATION", default_value = "30s")]
     pub request_timeout: String,
-    /// Connections to serve at once; further ones wait
+    /// Connections to serve at once, at most half of them from one client address
     #[arg(long, env = "CLAVIGER_MAX_CONNECTIONS", global = true, value_name = "N", default_value = "10000")]
     pub max_connections: String,
     /// How long running requests may take to end after the signal to stop

@@ -42,6 +42,7 @@ fn all_mistakes_are_told_without_the_values() {
         "--signup=secret",
         "--signup-rate=0",
         "--auth-failure-rate=-1",
+        "--management-rate=0",
         "--trusted-proxies=10.0.0.0/33",
         "--public-origin=https://keys.example/secret",
         "--request-timeout=0s",

@@ -1,10 +1,11 @@
 //! What the text of a setting may be, and what it means.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 use ipnet::IpNet;
 use url::Url;
 
+use super::MetricsAt;
 use crate::address::TrustedProxies;
 
 pub(super) const DURATION: &str = "a duration of at least 1ms, like 500ms, 30s or 2min";
@@ -15,10 +16,28 @@ pub(super) const LEAST_BOUND: Duration = Duration::from_millis(200);
 pub(super) const CAP: &str = "a number from 1 to 1000000000";
 pub(super) const CAPS: std::ops::RangeInclusive<u32> = 1..=1_000_000_000;
 pub(super) const RATE: &str = "a number from 1 to 1000000";
+pub(super) const RATE_OR_OFF: &str = "a number from 1 to 1000000, or off";
+pub(super) const METRICS: &str = "an address and a port like 127.0.0.1:9090, or off";
 pub(super) const RATES: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 
 pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
     text.parse().ok().filter(|number| range.contains(number))
+}
+
+/// A rate, or none at all.
+pub(super) fn rate_or_off(text: &str) -> Option<Option<NonZeroU32>> {
+    match text {
+        "off" => Some(None),
+        text => number(text, RATES).map(NonZeroU32::new),
+    }
+}
+
+pub(super) fn metrics_at(text: &str) -> Option<MetricsAt> {
+    match text {
+        "" => Some(MetricsAt::Service),
+        "off" => Some(MetricsAt::Nowhere),
+        text => text.parse().ok().map(MetricsAt::Address),
+    }
 }
 
 pub(super) fn switch(text: &str) -> Option<bool> {

@@ -119,7 +119,7 @@ fn reason(failure: &Failure) -> &'static str {
         Failure::TooManyAttempts { .. } => "too_many",
         Failure::CrossSite => "cross_site",
         Failure::Refused(Error::EmailTaken) => "email_taken",
-        Failure::Refused(Error::Outage(_)) | Failure::Timeout | Failure::Defect(_) => "unavailable",
+        Failure::Refused(Error::Outage(_)) | Failure::Busy | Failure::Timeout | Failure::Defect(_) => "unavailable",
         _ => "invalid",
     }
 }

@@ -3,7 +3,7 @@
 use poem::{endpoint::make_sync, test::TestClient};
 
 use super::*;
-use crate::system::SystemEntropy;
+use crate::{body_budget, system::SystemEntropy};
 
 struct NoDatabase;
 
@@ -29,6 +29,7 @@ fn edge<E: Endpoint>(inner: E) -> TestClient<Edge<E>> {
         hot: None,
         inner,
         proxies: TrustedProxies::default(),
+        bodies: Arc::new(BodyBudget::new(body_budget::LARGE)),
         time_limit: Duration::from_secs(1),
         methods: Methods::default(),
         request_ids: RequestIds::new(&SystemEntropy),

@@ -101,6 +101,9 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
             Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The API Key has changed", None),
             Error::InFlight => (StatusCode::CONFLICT, "The same request is being done", None),
             Error::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "The request said something else before", None),
+            Error::TooManyRequests { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "Too many requests for this organization, try again later", None)
+            }
             Error::TooManyShapes => (StatusCode::CONFLICT, "Keys of too many different shapes were imported", None),
             Error::NothingToChange => (bad, "No values to update.", Some("NO_VALUES_TO_UPDATE")),
             Error::EmailTaken => (StatusCode::CONFLICT, "A user with this email already exists", None),
@@ -109,7 +112,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
             Error::Outage(Outage::Broken(_)) => return defect(request_id),
         },
         Failure::Anonymous | Failure::MalformedCredential => UNAUTHORIZED,
-        Failure::CrossSite | Failure::SignUpClosed => FORBIDDEN,
+        Failure::CrossSite | Failure::SignUpClosed | Failure::NotFromHere => FORBIDDEN,
         Failure::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "This is not configured", None),
         Failure::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts, try again later", None),
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB", None),
@@ -120,7 +123,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
         Failure::Invalid(fields) => return (bad, sentence(fields), Some("VALIDATION_ERROR")),
         Failure::UnknownPath => (StatusCode::NOT_FOUND, "Not found", None),
         Failure::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", None),
-        Failure::Timeout => UNAVAILABLE,
+        Failure::Timeout | Failure::Busy => UNAVAILABLE,
         Failure::Defect(_) => return defect(request_id),
     };
     (status, message.to_owned(), code)

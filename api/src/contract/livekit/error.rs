@@ -81,6 +81,9 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
             Error::TooManyPermissions(_) => {
                 (StatusCode::BAD_REQUEST, "The API key would hold more than 1024 permissions, its sets included")
             }
+            Error::TooManyRequests { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "Too many requests for this organization, try again later")
+            }
             Error::NeverValid => (StatusCode::BAD_REQUEST, "The key would never be valid"),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
             Error::StillRotating => (StatusCode::CONFLICT, "An older API key goes on"),
@@ -96,6 +99,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
         Failure::Anonymous | Failure::MalformedCredential => INVALID_KEY,
         Failure::CrossSite => (StatusCode::FORBIDDEN, "Requests from other sites are refused"),
         Failure::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "This is not configured"),
+        Failure::NotFromHere => (StatusCode::FORBIDDEN, "This is for clients on this machine alone"),
         Failure::SignUpClosed => (StatusCode::FORBIDDEN, "Sign-up is closed"),
         Failure::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts, try again later"),
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB"),
@@ -104,7 +108,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
         Failure::Invalid(fields) => return (StatusCode::BAD_REQUEST, sentence(fields)),
         Failure::UnknownPath => (StatusCode::NOT_FOUND, "Resource not found"),
         Failure::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
-        Failure::Timeout => UNAVAILABLE,
+        Failure::Timeout | Failure::Busy => UNAVAILABLE,
         Failure::Defect(_) => return defect(request_id),
     };
     (status, message.to_owned())

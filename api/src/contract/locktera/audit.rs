@@ -74,6 +74,7 @@ impl Audit {
     ) -> Result<Page<EventView>, Failed<Reading>> {
         let caller = self.gate.admit(&credential).await?;
         let organization = self.log.authorize(caller, org_id.id()).await?;
+        self.gate.rate.count(organization)?;
         let mut fields = Fields::default();
         let filter = EventFilter {
             actions: parameters::actions(&mut fields, "action", action.0.as_deref()),

@@ -138,6 +138,9 @@ fn words(failure: &Failure) -> (StatusCode, String) {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "A request with this Idempotency-Key was sent before with another body",
             ),
+            Error::TooManyRequests { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "Too many requests for this organization, try again later")
+            }
             Error::TooManyShapes => (StatusCode::CONFLICT, "Keys of too many different shapes were imported"),
             Error::NothingToChange => (StatusCode::BAD_REQUEST, "There is nothing to change"),
             Error::EmailTaken => (StatusCode::CONFLICT, "A user with this email already exists"),
@@ -151,13 +154,17 @@ fn words(failure: &Failure) -> (StatusCode, String) {
         Failure::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "Not configured: the service has no signing key"),
         Failure::SignUpClosed => (StatusCode::FORBIDDEN, "Sign-up is closed"),
         Failure::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts, try again later"),
+        Failure::NotFromHere => (
+            StatusCode::FORBIDDEN,
+            "Figures are shown on this machine alone, or at an address of their own (CLAVIGER_METRICS_LISTEN)",
+        ),
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB"),
         Failure::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json"),
         Failure::MalformedBody(sentence) => return (StatusCode::BAD_REQUEST, sentence.clone()),
         Failure::Invalid(_) => (StatusCode::BAD_REQUEST, "Some fields are not acceptable"),
         Failure::UnknownPath => (StatusCode::NOT_FOUND, "Resource not found"),
         Failure::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
-        Failure::Timeout => UNAVAILABLE,
+        Failure::Timeout | Failure::Busy => UNAVAILABLE,
         Failure::Defect(_) => DEFECT,
     };
     (status, message.to_owned())

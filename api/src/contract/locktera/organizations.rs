@@ -55,6 +55,7 @@ impl Organizations {
     ) -> Result<Page<OrganizationView>, Failed<Reading>> {
         let caller = self.gate.admit(&credential).await?;
         caller.require(&Permission::ORG_READ)?;
+        self.gate.count(&caller)?;
         let asked = Asked::read(limit.0.as_ref(), cursor.0.as_ref())?;
         let external_id = external_id.0.as_deref().map(ExternalId::parse).transpose();
         let external_id = external_id.map_err(|wrong| Failure::Invalid(Fields::one("external_id", wrong)))?;
@@ -78,6 +79,7 @@ impl Organizations {
     ) -> Result<OnceOnly<OrganizationView>, Failed<Creating>> {
         let caller = self.gate.admit(&credential).await?;
         caller.require(&Permission::ORG_ADMIN)?;
+        self.gate.count(&caller)?;
         let (body, hash) = body.read_with_hash().await?;
         let once = match self.gate.repeats.turn(&repeatable, &caller, hash).await? {
             Turn::First(once) => once,

@@ -56,6 +56,7 @@ impl Session {
         }
         let caller = self.gate.admit(&credential).await?;
         let keyring = self.keyring.as_ref().ok_or(Failure::NotConfigured)?;
+        self.gate.count(&caller)?;
         let session = self.sessions.open(&caller).await?;
         let seconds = session.expires_at.millis_since(session.created_at).div_ceil(1_000);
         let cookie = self.cookie(&keyring.sign_session(&session), seconds);
@@ -69,6 +70,7 @@ impl Session {
     #[oai(path = "/session", method = "delete", operation_id = "closeSession")]
     async fn close_session(&self, credential: Credential) -> Result<Cookie<Message>, Failed<Reading>> {
         let caller = self.gate.admit(&credential).await?;
+        self.gate.count(&caller)?;
         self.sessions.close(&caller).await?;
         Ok(Cookie { cookie: self.cookie("", 0), body: Message { message: "Signed out".to_owned() } })
     }

@@ -57,6 +57,7 @@ impl Tokens {
         let caller = self.gate.admit(&credential).await?;
         let keyring = self.keyring.as_ref().ok_or(Failure::NotConfigured)?;
         self.tokens.exchangeable(&caller)?;
+        self.gate.count(&caller)?;
         let wanted = body.read().await?.check()?;
         let permissions = wanted.permissions.or_else(|| caller.grants().permissions());
         let permissions = permissions.filter(|permissions| permissions.flat().join(" ").len() <= SCOPE);
