@@ -7,7 +7,7 @@ use domain::{
     Outage,
     audit_log::AuditLog,
     bootstrap::Bootstrap,
-    clock::{Clock, Entropy},
+    clock::{Clock, Entropy, Timestamp},
     enroll::Enroll,
     keys::{Keys, Ports},
     organizations::{self, Organizations},
@@ -111,6 +111,15 @@ impl Services {
         self.database.0.forget_everything();
     }
 
+    /// Purges what is over at this moment, as is done each minute, without holding what is unusual.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn purge(&self, now: Timestamp) -> Result<(), Outage> {
+        self.database.0.purge(now, None, true).await?;
+        Ok(())
+    }
+
     /// Writes what is queued and lets go of the database, after what runs on it.
     pub async fn close(&self) {
         self.database.0.close().await;
@@ -155,7 +164,13 @@ pub async fn open(config: &Config, world: World, access: Access) -> Result<Servi
             audit: config.audit_kept,
             usage: config.usage_kept,
         },
-        caps: DefaultCaps { keys: config.most_keys, members: config.most_members, sets: config.most_sets },
+        caps: DefaultCaps {
+            keys: config.most_keys,
+            members: config.most_members,
+            sets: config.most_sets,
+            changes: config.most_changes,
+        },
+        bounds: config.bounds,
         cache: CacheSize { keys: config.cache_keys, bytes: config.cache_bytes },
         registry: metrics.registry().clone(),
     };

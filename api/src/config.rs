@@ -11,13 +11,14 @@ use std::{
     time::Duration,
 };
 
+use domain::bounds::Bounds;
 use tracing_subscriber::EnvFilter;
 use url::{Position, Url};
 
 pub use self::arguments::Arguments;
 use self::values::{
-    BOUND, CAP, CAPS, DURATION, LEAST_BOUND, METRICS, RATE, RATE_OR_OFF, RATES, RETENTION, database_url, duration,
-    metrics_at, networks, number, origin, rate_or_off, retention, switch,
+    BOUND, CAP, CAPS, CHANGES, CHANGES_IN_AN_HOUR, DURATION, LEAST_BOUND, METRICS, RATE, RATE_OR_OFF, RATES, RETENTION,
+    database_url, duration, metrics_at, networks, number, origin, rate_or_off, retention, switch,
 };
 use crate::{
     address::TrustedProxies,
@@ -73,6 +74,10 @@ pub struct Config {
     pub most_members: u64,
     /// The most permission sets.
     pub most_sets: u64,
+    /// The most changes of an organization in an hour.
+    pub most_changes: u64,
+    /// What there may be at most of what comes and goes.
+    pub bounds: Bounds,
     /// How long deleted keys are kept.
     pub deleted_keys_kept: Duration,
     /// How long events of the log are kept.
@@ -160,6 +165,7 @@ impl Arguments {
         let most_members = m.read("CLAVIGER_MAX_MEMBERS", number(&self.max_members, CAPS), CAP);
         let most_sets = number(&self.max_permission_sets, CAPS);
         let most_sets = m.read("CLAVIGER_MAX_PERMISSION_SETS", most_sets, CAP);
+        let most_changes = m.read("CLAVIGER_MAX_CHANGES", number(&self.max_changes, CHANGES), CHANGES_IN_AN_HOUR);
         let deleted_keys_kept = m.read("CLAVIGER_DELETED_KEYS_KEPT", retention(&self.deleted_keys_kept), RETENTION);
         let audit_kept = m.read("CLAVIGER_AUDIT_KEPT", retention(&self.audit_kept), RETENTION);
         let usage_kept = m.read("CLAVIGER_USAGE_KEPT", retention(&self.usage_kept), RETENTION);
@@ -212,6 +218,8 @@ impl Arguments {
                 most_keys: most_keys?.into(),
                 most_members: most_members?.into(),
                 most_sets: most_sets?.into(),
+                most_changes: most_changes?.into(),
+                bounds: Bounds::default(),
                 deleted_keys_kept: deleted_keys_kept?,
                 audit_kept: audit_kept?,
                 usage_kept: usage_kept?,

@@ -208,7 +208,7 @@ pub mod when {
     pub const UNSUPPORTED: (u16, &str) = (415, "The body is not declared as application/json.");
     /// 429.
     pub const TOO_MANY: (u16, &str) =
-        (429, "Too many failed attempts from this address, or too many requests for the organization.");
+        (429, "Too many failed attempts from this address, or too many requests or changes of the organization.");
     /// 500.
     pub const DEFECT: (u16, &str) = (500, "A defect of the service.");
     /// 503.

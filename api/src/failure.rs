@@ -121,7 +121,8 @@ impl Failure {
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooManyAttempts { retry_after } | Self::Refused(Error::TooManyRequests { retry_after }) => {
+            Self::TooManyAttempts { retry_after }
+            | Self::Refused(Error::TooManyRequests { retry_after } | Error::TooMany { retry_after, .. }) => {
                 Some(*retry_after)
             }
             Self::Busy | Self::Timeout | Self::Refused(Error::Outage(Outage::Unavailable(_))) => Some(1),

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use domain::{Outage, clock::Timestamp};
 use futures_util::future::OptionFuture;
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -210,6 +211,14 @@ impl Running {
     /// Forgets the keys that are remembered, after a change that was not made through this process.
     pub fn forget_everything(&self) {
         self.services.forget_everything();
+    }
+
+    /// Purges what is over at this moment, as is done each minute, without holding what is unusual.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn purge(&self, now: Timestamp) -> Result<(), Outage> {
+        self.services.purge(now).await
     }
 
     /// Waits for the end of the server, or of a worker behind it, which only a defect brings about.

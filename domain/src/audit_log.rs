@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Outage},
     id::OrganizationId,
     permission::Permission,
-    ports::{self, Chain, EventFilter, PruneSigner, Stored},
+    ports::{self, Chain, EventFilter, Position, PruneSigner, Stored},
 };
 
 /// The use cases on the log.
@@ -68,10 +68,10 @@ impl AuditLog {
         &self,
         organization: OrganizationId,
         filter: &EventFilter,
-        before: Option<i64>,
+        position: Option<Position>,
         limit: u64,
     ) -> Result<Vec<Stored>, Error> {
-        Ok(self.stored.list(organization, filter, before, limit).await?)
+        Ok(self.stored.list(organization, filter, position, limit).await?)
     }
 
     /// The organization (`None`: a text that names none) whose log the caller may read. The platform reads those of

@@ -11,9 +11,18 @@ use crate::{
     keys::Keys,
     ports::{Notable, Recalled},
     refusal::Refusal,
-    secret::SecretHash,
+    secret::{ImportedText, SecretHash},
     snapshot::Snapshot,
 };
+
+/// How the key with some text is found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lookup {
+    /// By our own hash: there is one such key at most.
+    Own(SecretHash),
+    /// By the organization that has imported it: several may have.
+    Imported(ImportedText),
+}
 
 impl Keys {
     /// The caller behind a text that is shown from an address (`None`: it is not known).
@@ -21,14 +30,21 @@ impl Keys {
     /// # Errors
     /// [`Error::Unauthenticated`] with the first reason that holds; [`Error::Outage`].
     pub async fn authenticate(&self, text: &str, from: Option<IpAddr>) -> Result<Caller, Error> {
-        let unknown = Error::Unauthenticated(Refusal::InvalidApiKey);
-        self.authenticate_by(&self.hash_of(text).ok_or(unknown)?, from).await
+        let key = match self.lookup(text) {
+            None => None,
+            Some(Lookup::Own(hash)) => self.find(&hash).await?,
+            Some(Lookup::Imported(text)) => self.find_imported(&text, None, false).await?,
+        };
+        self.admit(key, from)
     }
 
     /// The caller behind the secret with this hash.
     pub(crate) async fn authenticate_by(&self, hash: &SecretHash, from: Option<IpAddr>) -> Result<Caller, Error> {
-        let unknown = Error::Unauthenticated(Refusal::InvalidApiKey);
-        let key = self.find(hash).await?.ok_or(unknown)?;
+        self.admit(self.find(hash).await?, from)
+    }
+
+    fn admit(&self, key: Option<Arc<Snapshot>>, from: Option<IpAddr>) -> Result<Caller, Error> {
+        let key = key.ok_or(Error::Unauthenticated(Refusal::InvalidApiKey))?;
         let now = self.now();
         if key.has_ended(now) {
             self.alarm(&key, None, from, now);
@@ -41,16 +57,21 @@ impl Keys {
     /// The caller behind a shown text, where that takes no waiting: the key is remembered and good. `None` says nothing.
     #[must_use]
     pub fn recognize(&self, text: &str, from: Option<IpAddr>) -> Option<Caller> {
-        let Recalled::Key(key) = self.ports.snapshots.recall(&self.hash_of(text)?) else { return None };
+        let hash = match self.lookup(text)? {
+            Lookup::Own(hash) => hash,
+            Lookup::Imported(text) => text.old.in_organization(self.ports.imports.recall_holder(&text.old)?),
+        };
+        let Recalled::Key(key) = self.ports.snapshots.recall(&hash) else { return None };
         let now = self.now();
         key.check(now, from).ok()?;
         self.note(&key, 0, now);
         Some(Caller::holding(key))
     }
 
-    /// What a text would be found by. `None`: it is neither one of ours nor one that was imported, so there is nothing to look up.
-    pub(crate) fn hash_of(&self, text: &str) -> Option<SecretHash> {
-        SecretHash::of(text).or_else(|| self.ports.imports.hash_of_imported(text))
+    /// How a text is looked up. `None`: it is neither one of ours nor like one that was imported, so there is nothing to look up.
+    pub(crate) fn lookup(&self, text: &str) -> Option<Lookup> {
+        let own = SecretHash::of(text).map(Lookup::Own);
+        own.or_else(|| self.ports.imports.read_text(text).map(Lookup::Imported))
     }
 
     /// The key with this secret, read only where it is not known by heart.

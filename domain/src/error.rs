@@ -57,10 +57,19 @@ pub enum Error {
         /// Seconds until another request is heard, at least one.
         retry_after: u64,
     },
+    /// There was as much of this as there may be for now.
+    TooMany {
+        /// Of what.
+        what: Limited,
+        /// Seconds until there may be more.
+        retry_after: u64,
+    },
     /// A refill needs both an amount and an interval; this one is missing.
     RefillWithout(RefillPart),
     /// The same request is being done, or was, and its answer is lost.
     InFlight,
+    /// The same request was done, and its answer was too large to be kept.
+    AnswerNotKept,
     /// A request that is to be done once was sent before, saying something else.
     OtherBody,
     /// Secrets of very many different shapes were imported.
@@ -99,6 +108,17 @@ impl fmt::Display for Grantee {
             Self::Member(user) => write!(f, "The member {user}"),
         }
     }
+}
+
+/// What there may be only so much of at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// Changes of an organization in an hour.
+    Changes,
+    /// `Idempotency-Key`s of an organization in an hour, or of all.
+    IdempotencyKeys,
+    /// Live token families of all organizations.
+    Tokens,
 }
 
 /// The two parts of a refill.
@@ -155,8 +175,10 @@ impl fmt::Display for Error {
                 write!(f, "{grantee} would hold more than {} permissions", PermissionSet::MAX_EFFECTIVE)
             }
             Self::TooManyRequests { .. } => f.write_str("the organization is managed too often"),
+            Self::TooMany { what, .. } => write!(f, "there are as many {what:?} as there may be for now"),
             Self::RefillWithout(part) => write!(f, "a refill without its {part:?}"),
             Self::InFlight => f.write_str("the same request is being done"),
+            Self::AnswerNotKept => f.write_str("the request was done, and its answer was too large to be kept"),
             Self::OtherBody => f.write_str("the same request said something else before"),
             Self::TooManyShapes => f.write_str("secrets of too many shapes were imported"),
             Self::StillRotating => f.write_str("an older secret of the key goes on"),

@@ -17,6 +17,7 @@ pub mod audit;
 pub mod audit_log;
 pub mod authenticate;
 pub mod bootstrap;
+pub mod bounds;
 pub mod caller;
 pub mod change;
 pub mod clock;

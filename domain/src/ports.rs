@@ -12,9 +12,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use self::{
-    audit::{AuditLog, Chain, EventFilter, Notable, PruneSigner, Stored},
+    audit::{AuditLog, Chain, EventFilter, Notable, Position, PruneSigner, Stored},
     credentials::{Brought, Families, Known, People, Sessions},
-    imports::{Adopted, Imported, Imports},
+    imports::{Holder, Imported, Imports},
     organizations::{Members, MembershipChanges, OrganizationChanges, Organizations, SetChanges, Sets},
     repeats::Repeats,
 };

@@ -15,7 +15,7 @@ use crate::{
     text::{Invalid, text},
 };
 
-pub use imported::{Alphabet, OldHash, Shape, Shapes};
+pub use imported::{Alphabet, ImportedText, OldHash, Shape, Shapes};
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const BODY: usize = 43;

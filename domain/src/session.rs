@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Timestamp,
-    id::{SessionId, UserId},
+    id::{OrganizationId, SessionId, UserId},
     identity::Word,
     secret::SecretHash,
 };
@@ -14,6 +14,8 @@ pub struct Session {
     pub id: SessionId,
     /// Whom it speaks for.
     pub bearer: Bearer,
+    /// Where it was opened. `None`: nowhere, or by an earlier version.
+    pub organization: Option<OrganizationId>,
     /// When it was opened.
     pub created_at: Timestamp,
     /// When it ends.

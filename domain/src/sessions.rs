@@ -58,6 +58,7 @@ impl Sessions {
         let session = Session {
             id: SessionId::generate(&*self.clock, &*self.entropy),
             bearer,
+            organization: caller.organization().ok(),
             created_at: now,
             expires_at: now.plus_millis(LIFE).no_later_than(own_end),
         };

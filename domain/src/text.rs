@@ -32,6 +32,13 @@ pub enum Invalid {
     Networks,
     /// Not an e-mail address that we take.
     Email,
+    /// Secrets of so few random bits that they could be guessed.
+    Guessable {
+        /// The bits that such a secret holds at most.
+        bits: u32,
+        /// The fewest that are allowed.
+        min: u32,
+    },
     /// A number outside of its range.
     Range {
         /// The smallest that is allowed.
@@ -61,6 +68,9 @@ impl fmt::Display for Invalid {
                 "must hold 1 to 64 addresses or networks like 203.0.113.0/24, without bits beyond the prefix",
             ),
             Self::Email => f.write_str("must be an email address"),
+            Self::Guessable { bits, min } => {
+                write!(f, "must make secrets of at least {min} bits; so many characters of this alphabet hold {bits}")
+            }
             Self::Range { min, max } => write!(f, "must be a whole number from {min} to {max}"),
         }
     }

@@ -29,12 +29,14 @@ pub struct Token {
 }
 
 /// Live tokens of one secret with the same permissions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
     /// Its identifier, which is random and says nothing about the key.
     pub id: FamilyId,
-    /// The secret that was turned into them.
+    /// Whose.
+    pub organization: OrganizationId,
+    /// The key. `None`: an earlier version has stored it.
+    pub key: Option<KeyId>,
+    /// The secret of the key that was turned into them.
     pub secret: SecretHash,
-    /// What they may do.
-    pub permissions: PermissionSet,
 }

@@ -49,7 +49,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`Error::NotExchangeable`] where the caller shows anything but the text of a key, and for keys that are metered, bound to
-    /// addresses or the platform's; [`Error::ExceedsGrants`]; [`Error::TooManyTokens`]; [`Error::Outage`].
+    /// addresses or the platform's; [`Error::ExceedsGrants`]; [`Error::TooManyTokens`]; [`Error::TooMany`]; [`Error::Outage`].
     pub async fn issue(&self, caller: &Caller, permissions: PermissionSet, seconds: u64) -> Result<Token, Error> {
         let key = self.exchangeable(caller)?;
         if !key.allows_all(&permissions) {
@@ -58,11 +58,12 @@ impl Tokens {
         let now = self.keys.now();
         let life = i64::try_from(seconds.min(Self::MOST_SECONDS)).unwrap_or(0).saturating_mul(1_000);
         let expires_at = now.plus_millis(life).no_later_than(key.ends_at());
-        let id = FamilyId::random(&*self.entropy);
-        let family = Family { id, secret: *key.hash(), permissions: permissions.clone() };
+        let (id, organization, secret) = (FamilyId::random(&*self.entropy), key.organization(), *key.hash());
+        let family = Family { id, organization, key: Some(key.id()), secret };
+        let over = now.plus_millis(-Self::LEEWAY);
         Ok(Token {
             id: TokenId::random(&*self.entropy),
-            family: self.families.join(family, key.organization(), expires_at, now.plus_millis(-Self::LEEWAY)).await?,
+            family: self.families.join(family, &permissions, expires_at, over).await?,
             organization: key.organization(),
             key: key.id(),
             user: key.user(),
@@ -80,16 +81,28 @@ impl Tokens {
         self.families.live(self.keys.now().plus_millis(-Self::LEEWAY)).await
     }
 
-    /// Whether the tokens of a family are still good. Whatever has happened to a key, its organization or its user, it shows
-    /// here: the family is held against what its key may do now.
+    /// The key of a family, as it is now. Whatever has happened to a key, its organization or its user, it shows there: a family
+    /// is good as long as its key [may have tokens](Tokens::may_have_tokens) and holds the family's permissions. `None`: there
+    /// is no such key any more.
     ///
     /// # Errors
     /// The database is away.
-    pub async fn are_good(&self, family: &Family) -> Result<bool, Outage> {
-        let key = self.keys.find(&family.secret).await?;
-        Ok(key.is_some_and(|key| {
-            key.check(self.keys.now(), None).is_ok() && is_exchangeable(&key) && key.allows_all(&family.permissions)
-        }))
+    pub async fn key_of(&self, family: &Family) -> Result<Option<Arc<Snapshot>>, Outage> {
+        self.keys.find(&family.secret).await
+    }
+
+    /// Whether a key may have tokens now.
+    #[must_use]
+    pub fn may_have_tokens(&self, key: &Snapshot) -> bool {
+        key.check(self.keys.now(), None).is_ok() && is_exchangeable(key)
+    }
+
+    /// What the tokens of these families may do.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn permissions(&self, families: Vec<FamilyId>) -> Result<Vec<(FamilyId, PermissionSet)>, Outage> {
+        self.families.permissions(families).await
     }
 }
 

@@ -103,7 +103,7 @@ pub(crate) async fn account_for<C: ConnectionTrait>(
         organizations::add_keys(db, act.organization, keys.len(), caps).await?;
     }
     let ids: Vec<Uuid> = keys.iter().map(|key| key.id.uuid()).collect();
-    audit::note(db, act, &ids).await
+    audit::note_within(db, act, &ids, caps.changes).await
 }
 
 async fn attach<C: ConnectionTrait>(db: &C, key: Uuid, sets: &[SetId]) -> Result<(), DbErr> {
@@ -246,7 +246,7 @@ impl ApiKeys for Store {
         act: &Act,
     ) -> Result<Option<ApiKey>, Error> {
         let row = convert::changes_row(changes, version, act.at);
-        let (act, attached) = (act.clone(), changes.sets.clone());
+        let (act, attached, most) = (act.clone(), changes.sets.clone(), self.caps.changes);
         let is_granted = changes.permissions.is_some() || attached.is_some();
         let update = self.transaction(move |transaction, changed| {
             let (row, act, attached) = (row.clone(), act.clone(), attached.clone());
@@ -270,7 +270,7 @@ impl ApiKeys for Store {
                     require_room(transaction, reach.organization, Some(&before), &after).await?;
                 }
                 changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
-                audit::note(transaction, &act, &[key.uuid()]).await?;
+                audit::note_within(transaction, &act, &[key.uuid()], most).await?;
                 find(transaction, reach, key).await
             })
         });

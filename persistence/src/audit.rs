@@ -6,9 +6,12 @@ mod read;
 
 pub(crate) use book::Book;
 use domain::{
+    Error,
     act::{Act, Actor},
     audit::{ChainHash, Event, Outcome},
+    bounds::MAX_IDEMPOTENCY_KEYS_PER_HOUR,
     clock::Timestamp,
+    error::Limited,
     id::{OrganizationId, SessionId, UserId},
 };
 pub(crate) use prune::{Pruning, Signer, with_events_before};
@@ -30,13 +33,81 @@ use crate::{
 const ROWS: usize = 1_000;
 
 /// Notes that `act` was done to these; part of its transaction. Comes last in it: other changes of the organization wait for
-/// its end.
+/// its end. It is never refused: for what takes authority away, and so cannot be done without end.
 pub(crate) async fn note<C: ConnectionTrait>(db: &C, act: &Act, targets: &[Uuid]) -> Result<(), Failure> {
-    let events = targets.iter().map(|target| event(act, Outcome::Done, None, *target, 1)).collect();
-    if let Some(once) = act.origin.once.filter(|_| !targets.is_empty()) {
-        repeats::note(db, &once, act.at).await?;
+    note_done(db, act, targets, None).await
+}
+
+/// As [`note`], for changes that can be made again and again: refused with [`Error::TooMany`] where the organization would have
+/// made more than `most` in this hour. The operator on the machine may go beyond.
+pub(crate) async fn note_within<C: ConnectionTrait>(
+    db: &C,
+    act: &Act,
+    targets: &[Uuid],
+    most: u64,
+) -> Result<(), Failure> {
+    let most = if act.actor == Actor::Operator { u64::MAX } else { most };
+    note_done(db, act, targets, Some(most)).await
+}
+
+async fn note_done<C: ConnectionTrait>(db: &C, act: &Act, targets: &[Uuid], most: Option<u64>) -> Result<(), Failure> {
+    if targets.is_empty() {
+        return Ok(());
     }
-    append(db, act.organization, events, act.at).await
+    let chain = end_of(db, act.organization, act.at).await?;
+    let mut hour = Hour::of_chain(&chain, act.at);
+    hour.changes = hour.changes.saturating_add(targets.len() as u64);
+    if most.is_some_and(|most| hour.changes > most) {
+        return Err(hour.refuse(Limited::Changes, act.at));
+    }
+    if let Some(once) = act.origin.once {
+        let is_full = hour.idempotency_keys >= MAX_IDEMPOTENCY_KEYS_PER_HOUR;
+        match most {
+            Some(_) if is_full => return Err(hour.refuse(Limited::IdempotencyKeys, act.at)),
+            // What is never refused does no harm when it is done again.
+            None if is_full => {}
+            _ => {
+                repeats::note(db, act.organization, &once, act.at).await?;
+                hour.idempotency_keys += 1;
+            }
+        }
+    }
+    let events = targets.iter().map(|target| event(act, Outcome::Done, None, *target, 1)).collect();
+    append_to(db, &chain, events, hour, act.at).await
+}
+
+/// What an organization has done in an hour, which is kept with the end of its chain: who makes a change has that row anyway.
+#[derive(Clone, Copy, Debug)]
+struct Hour {
+    number: i64,
+    changes: u64,
+    idempotency_keys: u64,
+    answer_bytes: i64,
+}
+
+/// Milliseconds of an hour.
+const HOUR: i64 = 3_600_000;
+
+impl Hour {
+    /// The hour at `now`.
+    fn of_chain(chain: &audit_chain::Model, now: Timestamp) -> Self {
+        let number = now.millis().div_euclid(HOUR);
+        // A node whose clock is a little behind goes on in the hour that has begun. One that is far ahead begins no hour that
+        // would last until then.
+        if chain.counted_hour == number || chain.counted_hour == number + 1 {
+            let count = |value| convert::count(value).unwrap_or_default();
+            let (changes, idempotency_keys) = (count(chain.changes), count(chain.idempotency_keys));
+            Self { number: chain.counted_hour, changes, idempotency_keys, answer_bytes: chain.answer_bytes }
+        } else {
+            Self { number, changes: 0, idempotency_keys: 0, answer_bytes: 0 }
+        }
+    }
+
+    fn refuse(self, what: Limited, now: Timestamp) -> Failure {
+        let left = (self.number + 1).saturating_mul(HOUR).saturating_sub(now.millis());
+        let retry_after = Ord::max(u64::try_from(left).unwrap_or_default().div_ceil(1_000), 1);
+        Failure::Refused(Error::TooMany { what, retry_after })
+    }
 }
 
 /// An event without its place.
@@ -62,14 +133,26 @@ fn event(act: &Act, outcome: Outcome, reason: Option<String>, target: Uuid, coun
 async fn append<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
-    mut events: Vec<Event>,
+    events: Vec<Event>,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let Some(first) = events.first() else { return Ok(()) };
     let chain = end_of(db, organization, first.at).await?;
+    append_to(db, &chain, events, Hour::of_chain(&chain, now), now).await
+}
+
+/// Puts events at the end of a chain, whose row is locked, and with them what was done in this hour.
+async fn append_to<C: ConnectionTrait>(
+    db: &C,
+    chain: &audit_chain::Model,
+    mut events: Vec<Event>,
+    hour: Hour,
+    now: Timestamp,
+) -> Result<(), Failure> {
     let mut seq = convert::count(chain.end_seq).unwrap_or_default();
-    let mut hash = chain_hash(&chain.end_hash, "audit_chains", organization.uuid())?;
+    let mut hash = chain_hash(&chain.end_hash, "audit_chains", chain.organization_id)?;
     let at = Ord::max(chain.end_at, now.millis());
+    let new_end = |seq, hash: &ChainHash| new_end(chain.organization_id, seq, hash, at, hour);
     let last = events.len().div_ceil(ROWS);
     for (place, events) in events.chunks_mut(ROWS).enumerate() {
         let mut rows = Vec::with_capacity(events.len());
@@ -87,20 +170,24 @@ async fn append<C: ConnectionTrait>(
         // In one round trip with the new end: all changes of the organization wait for each of them.
         let inserted = CommonTableExpression::new().table_name("inserted").query(insert.into_query()).to_owned();
         let with = WithClause::new().cte(inserted).to_owned();
-        db.execute(&new_end(organization, seq, &hash, at).with(with)).await?;
+        db.execute(&new_end(seq, &hash).with(with)).await?;
         return Ok(());
     }
-    db.execute(&new_end(organization, seq, &hash, at)).await?;
+    db.execute(&new_end(seq, &hash)).await?;
     Ok(())
 }
 
-fn new_end(organization: OrganizationId, seq: u64, hash: &ChainHash, at: i64) -> UpdateStatement {
+fn new_end(organization: Uuid, seq: u64, hash: &ChainHash, at: i64, hour: Hour) -> UpdateStatement {
     Query::update()
         .table(audit_chain::Entity)
         .value(audit_chain::Column::EndSeq, convert::number(seq))
         .value(audit_chain::Column::EndHash, hash.bytes().to_vec())
         .value(audit_chain::Column::EndAt, at)
-        .and_where(audit_chain::Column::OrganizationId.eq(organization.uuid()))
+        .value(audit_chain::Column::CountedHour, hour.number)
+        .value(audit_chain::Column::Changes, convert::number(hour.changes))
+        .value(audit_chain::Column::IdempotencyKeys, convert::number(hour.idempotency_keys))
+        .value(audit_chain::Column::AnswerBytes, hour.answer_bytes)
+        .and_where(audit_chain::Column::OrganizationId.eq(organization))
         .to_owned()
 }
 
@@ -124,6 +211,7 @@ async fn end_of<C: ConnectionTrait>(
         end_hash: Set(beginning),
         end_at: Set(at.millis()),
         prune_record: Set(None),
+        ..audit_chain::ActiveModel::default()
     };
     // Two may begin it at once.
     let unless_there = OnConflict::column(audit_chain::Column::OrganizationId).do_nothing().to_owned();

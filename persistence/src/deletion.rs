@@ -11,9 +11,9 @@ use sea_orm::{
 use crate::{
     Store,
     api_keys::{ROWS, find, held_by, require_room, secrets},
-    audit, convert,
+    audit, convert, deleted,
     entity::{api_key, session},
-    organizations,
+    imports, organizations,
     outage::Failure,
     reach::deleted_in_reach,
 };
@@ -21,7 +21,7 @@ use crate::{
 impl Store {
     /// Ends the keys that `which` names. Answers which those were.
     pub(crate) async fn delete_all(&self, which: Condition, act: &Act) -> Result<Vec<Uuid>, Outage> {
-        let (act, are_kept) = (act.clone(), !self.retention.deleted_keys.is_zero());
+        let (act, are_kept, caps) = (act.clone(), !self.retention.deleted_keys.is_zero(), self.caps);
         // Its retention period goes by the same clock.
         let deleted_at = self.clocks.database_time_or(act.at);
         let delete = self.transaction(move |transaction, changed| {
@@ -50,6 +50,9 @@ impl Store {
                 changed.keys.extend(secrets);
                 let gone = i64::try_from(keys.len()).expect("as many as there are");
                 organizations::count_keys(transaction, act.organization, -gone).await?;
+                if are_kept {
+                    deleted::count(transaction, act.organization, keys.len(), caps).await?;
+                }
                 audit::note(transaction, &act, &keys).await?;
                 Ok(keys)
             })
@@ -87,8 +90,9 @@ impl Store {
                 let held = held_by(transaction, key).await?;
                 require_room(transaction, reach.organization, None, &held).await?;
                 changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                changed.keys.extend(imports::names_of(transaction, key).await?);
                 organizations::add_keys(transaction, act.organization, 1, caps).await?;
-                audit::note(transaction, &act, &[key.uuid()]).await?;
+                audit::note_within(transaction, &act, &[key.uuid()], caps.changes).await?;
                 find(transaction, reach, key).await
             })
         });
@@ -149,7 +153,8 @@ async fn bury<C: ConnectionTrait>(
     Ok(())
 }
 
-async fn remove<C: ConnectionTrait>(db: &C, keys: &[Uuid]) -> Result<(), DbErr> {
+/// Removes keys for good.
+pub(crate) async fn remove<C: ConnectionTrait>(db: &C, keys: &[Uuid]) -> Result<(), DbErr> {
     for keys in keys.chunks(ROWS) {
         api_key::Entity::delete_many().filter(api_key::Column::Id.is_in(keys.iter().copied())).exec(db).await?;
     }

@@ -1,87 +1,182 @@
 //! Families of short-lived tokens.
+//!
+//! Whoever checks tokens gets the list of those that are revoked every few seconds, so the number of families bounds what one
+//! organization can make all of them get.
 
 use async_trait::async_trait;
 use domain::{
-    Error, Outage,
-    clock::Timestamp,
-    id::{FamilyId, OrganizationId},
-    ports::Families,
-    token::Family,
-    tokens::Tokens,
+    Error, Outage, bounds::Bounds, clock::Timestamp, error::Limited, id::FamilyId, permission::PermissionSet,
+    ports::Families, token::Family,
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    prelude::Uuid,
+    sea_query::{Expr, ExprTrait, OnConflict},
 };
 
 use crate::{
-    Store, convert,
-    entity::token_family,
+    Store, api_keys, convert,
+    entity::token_family::{self, Column},
     outage::{Failure, there},
 };
 
-/// Families with live tokens that one secret may have.
-const MOST_OF_SECRET: u64 = 100;
-/// Those that an organization may have: verifiers read all that are revoked every few seconds.
-const MOST_OF_ORGANIZATION: u64 = 10_000;
+/// Ended families that are removed in one statement.
+const PIECE: u64 = 1_000;
+
+/// After so many seconds a good part of the families that are live has ended.
+const RETRY_AFTER: u64 = 60;
+
+/// A later end stays.
+const LATER_END: &str = "CASE WHEN excluded.expires_at > token_families.expires_at \
+                         THEN excluded.expires_at ELSE token_families.expires_at END";
 
 #[async_trait]
 impl Families for Store {
     async fn join(
         &self,
         family: Family,
-        organization: OrganizationId,
+        permissions: &PermissionSet,
         until: Timestamp,
         over: Timestamp,
     ) -> Result<FamilyId, Error> {
-        let mut flat = family.permissions.flat();
+        let mut flat = permissions.flat();
         flat.sort_unstable();
-        let (id, secret, text) = (family.id.uuid(), family.secret.bytes().to_vec(), flat.join(" "));
-        let hash = blake3::hash(text.as_bytes()).as_bytes().to_vec();
-        // A family that went too early would be missing from the list of revoked tokens.
-        let over = self.clocks.no_later_than_database(over.plus_millis(Tokens::LEEWAY), Tokens::LEEWAY);
+        let (text, bounds) = (flat.join(" "), self.bounds);
         let join = self.transaction(move |transaction, _| {
-            let (secret, text, hash, over) = (secret.clone(), text.clone(), hash.clone(), over.clone());
-            Box::pin(async move {
-                let ended = token_family::Column::ExpiresAt.into_expr().lte(over);
-                token_family::Entity::delete_many().filter(ended).exec(transaction).await?;
-                let others =
-                    token_family::Entity::find().filter(token_family::Column::PermissionsHash.ne(hash.clone()));
-                let of_secret = others.clone().filter(token_family::Column::SecretHash.eq(secret.clone()));
-                let of_organization = others.filter(token_family::Column::OrganizationId.eq(organization.uuid()));
-                if of_secret.count(transaction).await? >= MOST_OF_SECRET
-                    || of_organization.count(transaction).await? >= MOST_OF_ORGANIZATION
-                {
-                    return Err(Failure::Refused(Error::TooManyTokens));
-                }
-                let row = token_family::ActiveModel {
-                    id: Set(id),
-                    secret_hash: Set(secret.clone()),
-                    permissions_hash: Set(hash.clone()),
-                    organization_id: Set(organization.uuid()),
-                    permissions: Set(text),
-                    expires_at: Set(until.millis()),
-                };
-                let longest = "CASE WHEN excluded.expires_at > token_families.expires_at \
-                               THEN excluded.expires_at ELSE token_families.expires_at END";
-                let conflict =
-                    OnConflict::columns([token_family::Column::SecretHash, token_family::Column::PermissionsHash])
-                        .value(token_family::Column::ExpiresAt, Expr::cust(longest))
-                        .to_owned();
-                token_family::Entity::insert(row).on_conflict(conflict).exec_without_returning(transaction).await?;
-                let joined = token_family::Entity::find()
-                    .filter(token_family::Column::SecretHash.eq(secret))
-                    .filter(token_family::Column::PermissionsHash.eq(hash));
-                Ok(FamilyId::from_uuid(there(joined.one(transaction).await?)?.id))
-            })
+            let text = text.clone();
+            Box::pin(async move { join(transaction, family, text, until, over, bounds).await })
         });
         Ok(join.await?)
     }
 
     async fn live(&self, over: Timestamp) -> Result<Vec<Family>, Outage> {
-        let alive = token_family::Column::ExpiresAt.gt(over.millis());
-        let rows = token_family::Entity::find().filter(alive).all(&self.pools.read).await.map_err(Failure::from)?;
+        let rows: Vec<(Uuid, Uuid, Option<Uuid>, Vec<u8>)> = live(over)
+            .select_only()
+            .columns([Column::Id, Column::OrganizationId, Column::ApiKeyId, Column::SecretHash])
+            .into_tuple()
+            .all(&self.pools.verification)
+            .await
+            .map_err(Failure::from)?;
         Ok(rows.into_iter().map(convert::family).collect::<Result<_, _>>().map_err(Failure::from)?)
+    }
+
+    async fn permissions(&self, families: Vec<FamilyId>) -> Result<Vec<(FamilyId, PermissionSet)>, Outage> {
+        let mut found = Vec::with_capacity(families.len());
+        for families in families.chunks(api_keys::ROWS) {
+            let rows: Vec<(Uuid, String)> = token_family::Entity::find()
+                .select_only()
+                .columns([Column::Id, Column::Permissions])
+                .filter(Column::Id.is_in(families.iter().map(|family| family.uuid())))
+                .into_tuple()
+                .all(&self.pools.verification)
+                .await
+                .map_err(Failure::from)?;
+            for (id, text) in rows {
+                let permissions = convert::permissions(&text, "token_families", id).map_err(Failure::from)?;
+                found.push((FamilyId::from_uuid(id), permissions));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn live(over: Timestamp) -> Select<token_family::Entity> {
+    token_family::Entity::find().filter(Column::ExpiresAt.gt(over.millis()))
+}
+
+async fn join<C: ConnectionTrait>(
+    db: &C,
+    family: Family,
+    permissions: String,
+    until: Timestamp,
+    over: Timestamp,
+    bounds: Bounds,
+) -> Result<FamilyId, Failure> {
+    let secret = family.secret.bytes().to_vec();
+    let permissions_hash = blake3::hash(permissions.as_bytes()).as_bytes().to_vec();
+    let this = Column::SecretHash.eq(secret.clone()).and(Column::PermissionsHash.eq(permissions_hash.clone()));
+    if live(over).filter(this.clone()).one(db).await?.is_none() {
+        require_room(db, &family, over, bounds).await?;
+    }
+    let row = token_family::ActiveModel {
+        id: Set(family.id.uuid()),
+        secret_hash: Set(secret),
+        permissions_hash: Set(permissions_hash),
+        organization_id: Set(family.organization.uuid()),
+        permissions: Set(permissions),
+        expires_at: Set(until.millis()),
+        api_key_id: Set(family.key.map(|key| key.uuid())),
+    };
+    let unless_known = OnConflict::columns([Column::SecretHash, Column::PermissionsHash])
+        .value(Column::ExpiresAt, Expr::cust(LATER_END))
+        .to_owned();
+    token_family::Entity::insert(row).on_conflict(unless_known).exec_without_returning(db).await?;
+    let joined = token_family::Entity::find().filter(this).one(db).await?;
+    Ok(FamilyId::from_uuid(there(joined)?.id))
+}
+
+/// Refuses a new family where there are very many. What is revoked is never left out of the list: no more tokens are made.
+async fn require_room<C: ConnectionTrait>(
+    db: &C,
+    family: &Family,
+    over: Timestamp,
+    bounds: Bounds,
+) -> Result<(), Failure> {
+    let of_secret = Column::SecretHash.eq(family.secret.bytes().to_vec());
+    let of_organization = Column::OrganizationId.eq(family.organization.uuid());
+    let has = async |which: Select<token_family::Entity>, count: u64| -> Result<bool, Failure> {
+        // Whether there is one that so many come before: nothing is counted beyond it.
+        let beyond: Option<Uuid> = which
+            .select_only()
+            .column(Column::Id)
+            .offset(count.saturating_sub(1))
+            .limit(1)
+            .into_tuple()
+            .one(db)
+            .await?;
+        Ok(beyond.is_some())
+    };
+    if has(live(over).filter(of_secret), bounds.families_of_secret).await?
+        || has(live(over).filter(of_organization.clone()), bounds.families_of_organization).await?
+    {
+        return Err(Failure::Refused(Error::TooManyTokens));
+    }
+    let is_crowded = has(live(over), bounds.families).await?;
+    if is_crowded
+        && (has(live(over).filter(of_organization), bounds.families_in_a_crowd).await?
+            || has(live(over), bounds.families.saturating_mul(2)).await?)
+    {
+        let refusal = Error::TooMany { what: Limited::Tokens, retry_after: RETRY_AFTER };
+        return Err(Failure::Refused(refusal));
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Removes families whose last token ended so long ago that nobody takes it any more, a few at a time.
+    pub(crate) async fn remove_ended_families(&self, now: Timestamp) -> Result<(), Failure> {
+        let over = now.plus_millis(-domain::tokens::Tokens::LEEWAY);
+        loop {
+            let ended: Vec<Uuid> = token_family::Entity::find()
+                .select_only()
+                .column(Column::Id)
+                .filter(Column::ExpiresAt.lte(over.millis()))
+                .order_by_asc(Column::Id)
+                .limit(PIECE)
+                .into_tuple()
+                .all(&self.pools.verification)
+                .await?;
+            let count = ended.len() as u64;
+            // One may have a new token since.
+            token_family::Entity::delete_many()
+                .filter(Column::Id.is_in(ended))
+                .filter(Column::ExpiresAt.lte(over.millis()))
+                .exec(&self.pools.write)
+                .await?;
+            if count < PIECE {
+                return Ok(());
+            }
+        }
     }
 }

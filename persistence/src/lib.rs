@@ -12,6 +12,7 @@ mod claim;
 mod clocks;
 mod connect;
 mod convert;
+mod deleted;
 mod deletion;
 mod effective;
 mod entity;
@@ -47,13 +48,17 @@ mod usage;
 mod waiting;
 mod widening;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 pub use better_auth::better_auth_keys;
 pub use claim::{Claim, ClaimError, beside, claim};
 use domain::{
     Outage,
+    bounds::Bounds,
     clock::Timestamp,
     id::KeyId,
     ports::{self, Ledger, Recalled, Usage},
@@ -85,6 +90,7 @@ use crate::{
 pub struct Store {
     pools: Pools,
     caps: DefaultCaps,
+    bounds: Bounds,
     retention: Retention,
     clocks: Clocks,
     held: retention::Held,
@@ -94,6 +100,8 @@ pub struct Store {
     usage: Arc<usage::Book>,
     notables: Arc<audit::Book>,
     shapes: Arc<imports::Shapes>,
+    /// Whether no further requests that are done once can be noted.
+    has_all_requests: Arc<AtomicBool>,
     workers: TaskTracker,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -146,6 +154,7 @@ impl Store {
         let store = Self {
             pools,
             caps: settings.caps,
+            bounds: settings.bounds,
             retention: settings.retention,
             clocks,
             held,
@@ -155,6 +164,7 @@ impl Store {
             usage,
             notables: Arc::default(),
             shapes,
+            has_all_requests: Arc::default(),
             workers: workers.clone(),
             stop: stop.clone(),
             ended: ended.clone(),

@@ -66,7 +66,7 @@ impl Members for Store {
         changes: MembershipChanges,
         act: &Act,
     ) -> Result<Member, Error> {
-        let act = act.clone();
+        let (act, most) = (act.clone(), self.caps.changes);
         let update = self.transaction(move |transaction, changed| {
             let (changes, act) = (changes.clone(), act.clone());
             changed.members.push((organization, user));
@@ -89,7 +89,7 @@ impl Members for Store {
                     attach(transaction, organization, user, sets).await?;
                 }
                 keep_admin(transaction, organization, had_admin).await?;
-                audit::note(transaction, &act, &[user.uuid()]).await?;
+                audit::note_within(transaction, &act, &[user.uuid()], most).await?;
                 there(find(transaction, organization, user).await?)
             })
         });
@@ -144,7 +144,7 @@ impl Store {
                 let row = convert::membership_row(&membership);
                 membership::Entity::insert(row).exec_without_returning(transaction).await?;
                 attach(transaction, organization, membership.user, &membership.sets).await?;
-                audit::note(transaction, &act, &[membership.user.uuid()]).await?;
+                audit::note_within(transaction, &act, &[membership.user.uuid()], caps.changes).await?;
                 there(find(transaction, organization, membership.user).await?)
             })
         });

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::{
     Error, Outage,
-    act::Act,
+    act::{Act, Action},
     id::OrganizationId,
     organization::{Capped, ExternalId, Organization},
     ports::{OrganizationChanges, Organizations},
@@ -49,11 +49,12 @@ impl Organizations for Store {
 
     async fn create(&self, organization: &Organization, act: &Act) -> Result<(), Error> {
         let (id, row, act) = (organization.id, convert::organization_row(organization), act.clone());
+        let caps = self.caps;
         let create = self.transaction(move |transaction, _| {
             let (row, act) = (row.clone(), act.clone());
             Box::pin(async move {
                 organization::Entity::insert(row).exec_without_returning(transaction).await?;
-                audit::note(transaction, &act, &[id.uuid()]).await
+                audit::note_within(transaction, &act, &[id.uuid()], caps.changes).await
             })
         });
         Ok(unless_taken(create.await)?)
@@ -66,6 +67,8 @@ impl Organizations for Store {
         act: &Act,
     ) -> Result<Organization, Error> {
         let (row, act) = (convert::organization_changes_row(&changes), act.clone());
+        // Suspending must not wait for the next hour.
+        let most = if act.action == Action::SuspendOrganization { u64::MAX } else { self.caps.changes };
         let is_seen_by_keys = !changes.external_id.is_keep() || !changes.suspended_at.is_keep();
         let update = self.transaction(move |transaction, changed| {
             let (row, act) = (row.clone(), act.clone());
@@ -78,7 +81,7 @@ impl Organizations for Store {
                 if updated.rows_affected == 0 {
                     return Err(Failure::Refused(Error::NotFound));
                 }
-                audit::note(transaction, &act, &[organization.uuid()]).await?;
+                audit::note_within(transaction, &act, &[organization.uuid()], most).await?;
                 there(find(transaction, organization).await?)
             })
         });
@@ -119,7 +122,7 @@ pub(crate) async fn lock<C: ConnectionTrait>(
 
 impl DefaultCaps {
     /// The most that an organization may have.
-    fn most(self, row: &organization::Model, what: Capped) -> u64 {
+    pub(crate) fn most(self, row: &organization::Model, what: Capped) -> u64 {
         let (own, default) = match what {
             Capped::Keys => (row.most_keys, self.keys),
             Capped::Members => (row.most_members, self.members),

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// From one run to the next.
-const RUN_EVERY: Duration = Duration::from_mins(1);
+pub(crate) const RUN_EVERY: Duration = Duration::from_mins(1);
 
 /// While a purge is held, how long until it is looked at closely, and logged, again.
 const CONFIRM_EVERY: Duration = Duration::from_hours(1);
@@ -256,6 +256,7 @@ impl Store {
         }
         if purges.iter().all(|purge| purge.held.is_none()) {
             self.forget_requests(now).await?;
+            self.remove_ended_families(now).await?;
         }
         failed.map_or(Ok(RetentionRun { now, purges }), Err)
     }

@@ -10,7 +10,8 @@ use domain::{
     reach::Reach,
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::Expr,
 };
 
 use crate::{
@@ -38,7 +39,7 @@ impl Store {
             start: Set(rotation.start.clone()),
             ..convert::changes_row(&KeyChanges::default(), version, act.at)
         };
-        let (clocks, now) = (&self.clocks, act.at);
+        let (clocks, now, caps) = (&self.clocks, act.at, self.caps);
         let forgotten = Condition::all()
             .add(api_key_secret::Column::ExpiresAt.into_expr().lte(clocks.no_later_than_database(now, 0)))
             .add(api_key_secret::Column::CreatedAt.into_expr().lt(clocks.no_later_than_database(now, KEPT)));
@@ -50,7 +51,7 @@ impl Store {
                 }
                 changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
                 replace(transaction, key, &rotation, act.at, forgotten).await?;
-                audit::note(transaction, &act, &[key.uuid()]).await?;
+                audit::note_within(transaction, &act, &[key.uuid()], caps.changes).await?;
                 api_keys::find(transaction, reach, key).await
             })
         });
@@ -143,6 +144,7 @@ async fn replace<C: ConnectionTrait>(
     }
     // Who shows one of these is told to those who keep the key; for ever would be too much.
     api_key_secret::Entity::delete_many().filter(of_key.add(forgotten)).exec(db).await?;
+    remove_surplus(db, key, now).await?;
     let row = api_key_secret::ActiveModel {
         hash: Set(rotation.secret.bytes().to_vec()),
         api_key_id: Set(key.uuid()),
@@ -155,9 +157,40 @@ async fn replace<C: ConnectionTrait>(
     Ok(())
 }
 
+/// Ended secrets of a key that are known; a rotation removes older ones.
+const MAX_ENDED: u64 = 100;
+
+/// Ended secrets that go with one rotation.
+const MAX_REMOVED: u64 = 1_000;
+
+async fn remove_surplus<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<(), Failure> {
+    let surplus: Vec<Vec<u8>> = api_key_secret::Entity::find()
+        .select_only()
+        .column(api_key_secret::Column::Hash)
+        .filter(api_key_secret::Column::ApiKeyId.eq(key.uuid()))
+        .filter(api_key_secret::Column::ExpiresAt.lte(now.millis()))
+        .order_by_desc(api_key_secret::Column::CreatedAt)
+        .offset(MAX_ENDED)
+        .limit(MAX_REMOVED)
+        .into_tuple()
+        .all(db)
+        .await?;
+    if !surplus.is_empty() {
+        let these = api_key_secret::Column::Hash.is_in(surplus);
+        api_key_secret::Entity::delete_many().filter(these).exec(db).await?;
+    }
+    Ok(())
+}
+
 /// The old secret of a key that is being replaced.
 async fn previous<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<Option<PreviousSecret>, Failure> {
-    let row = api_key_secret::Entity::find().filter(going_on(key, now)).one(db).await?;
+    // An imported one has two rows, one of them for earlier versions: uses are noted in either.
+    let row = api_key_secret::Entity::find()
+        .filter(going_on(key, now))
+        .order_by_asc(api_key_secret::Column::LastRequestAt.is_null())
+        .order_by_desc(api_key_secret::Column::LastRequestAt)
+        .one(db)
+        .await?;
     Ok(row.map(|row| PreviousSecret {
         start: row.start.unwrap_or_default(),
         created_at: Timestamp::from_millis(row.created_at),

@@ -22,7 +22,7 @@ const SWEPT: u64 = 1_000;
 #[async_trait]
 impl Sessions for Store {
     async fn create(&self, session: &Session) -> Result<(), Error> {
-        let session = session.clone();
+        let (session, most) = (session.clone(), self.bounds.sessions);
         let ended = self.clocks.no_later_than_database(session.created_at, 0);
         let create = self.transaction(move |transaction, _| {
             let (session, ended) = (session.clone(), ended.clone());
@@ -33,12 +33,14 @@ impl Sessions for Store {
                     Bearer::Key(hash) => session::Column::SecretHash.eq(hash.bytes().to_vec()),
                     Bearer::Person(user, _) => session::Column::UserId.eq(user.uuid()),
                 };
-                let surplus = session::Entity::find()
-                    .filter(own)
-                    .order_by_desc(session::Column::CreatedAt)
-                    .offset(MOST - 1)
-                    .limit(SWEPT);
-                remove(transaction, surplus).await?;
+                let surplus = |own, most: u64| {
+                    let others = session::Entity::find().filter(own);
+                    others.order_by_desc(session::Column::CreatedAt).offset(most.saturating_sub(1)).limit(SWEPT)
+                };
+                remove(transaction, surplus(own, MOST)).await?;
+                if let Some(home) = session.organization {
+                    remove(transaction, surplus(session::Column::HomeId.eq(home.uuid()), most)).await?;
+                }
                 session::Entity::insert(convert::session_row(&session)).exec_without_returning(transaction).await?;
                 Ok(())
             })

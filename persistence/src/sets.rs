@@ -68,7 +68,7 @@ impl Sets for Store {
                 caps.require_room(&home, Capped::Sets, count)?;
                 let row = convert::named_set_row(&set);
                 permission_set::Entity::insert(row).exec_without_returning(transaction).await?;
-                audit::note(transaction, &act, &[set.id.uuid()]).await
+                audit::note_within(transaction, &act, &[set.id.uuid()], caps.changes).await
             })
         });
         Ok(unless_taken(create.await)?)
@@ -141,6 +141,7 @@ impl Store {
         checked: Option<CheckedHolders>,
         act: Act,
     ) -> Result<Option<NamedSet>, Failure> {
+        let most = self.caps.changes;
         let update = self.transaction(move |transaction, changed| {
             let (changes, checked, act) = (changes.clone(), checked.clone(), act.clone());
             if changes.permissions.is_some() {
@@ -173,7 +174,7 @@ impl Store {
                     return Err(Failure::Refused(Error::NotFound));
                 }
                 keep_admin(transaction, organization, had_admin).await?;
-                audit::note(transaction, &act, &[set.uuid()]).await?;
+                audit::note_within(transaction, &act, &[set.uuid()], most).await?;
                 there(find(transaction, organization, set).await?).map(Some)
             })
         });

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::clock::{Clock, Timestamp};
+use domain::{
+    bounds::Bounds,
+    clock::{Clock, Timestamp},
+};
 use prometheus::Registry;
 
 /// Which database, and how to use it.
@@ -26,6 +29,8 @@ pub struct Settings {
     pub retention: Retention,
     /// What organizations may have at most.
     pub caps: DefaultCaps,
+    /// What there may be at most of what comes and goes.
+    pub bounds: Bounds,
     /// How many keys to remember.
     pub cache: CacheSize,
     /// Where the figures of this side are shown.
@@ -61,6 +66,8 @@ pub struct DefaultCaps {
     pub members: u64,
     /// Permission sets.
     pub sets: u64,
+    /// Changes that are logged in an hour.
+    pub changes: u64,
 }
 
 /// The moment before which something is over that is kept for so long.

@@ -5,6 +5,7 @@
 //! not remembered, and nobody joins it any more.
 
 mod cache;
+mod holders;
 mod read;
 mod shard;
 mod sharing;
@@ -17,12 +18,12 @@ use std::{
     },
 };
 
-use domain::{Outage, ports::Recalled, secret::SecretHash, snapshot::Snapshot};
+use domain::{Outage, id::OrganizationId, ports::Recalled, secret::SecretHash, snapshot::Snapshot};
 use prometheus::IntCounter;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use self::{cache::Cache, read::Reader, sharing::Commons};
+use self::{cache::Cache, holders::Holders, read::Reader, sharing::Commons};
 use crate::{
     connect::Pools,
     figures::Figures,
@@ -55,6 +56,7 @@ type Waiters = Vec<oneshot::Sender<Answer>>;
 pub(crate) struct Snapshots {
     cache: Cache,
     commons: Arc<Commons>,
+    holders: Holders,
     freshness: Arc<Freshness>,
     hits: IntCounter,
     misses: IntCounter,
@@ -94,6 +96,7 @@ impl Snapshots {
         Self {
             cache: Cache::new(size, commons.clone()),
             commons,
+            holders: Holders::default(),
             freshness,
             hits: figures.hits.clone(),
             misses: figures.misses.clone(),
@@ -166,6 +169,28 @@ impl Snapshots {
             }
             self.cache.remove(hash);
         }
+        // Among them are those of imported secrets that are now found in another organization, too.
+        self.holders.forget(&changed.keys);
+    }
+
+    /// The organization that an imported secret belongs to, while what is remembered of it may be relied on.
+    pub(crate) fn recall_holder(&self, secret: &SecretHash) -> Option<OrganizationId> {
+        if self.freshness.holds() { self.holders.get(secret) } else { None }
+    }
+
+    /// To be asked before it is read, for [`Snapshots::remember_holder`].
+    pub(crate) fn holder_changes(&self) -> u64 {
+        self.holders.changes()
+    }
+
+    /// Remembers it, unless something changed since `changes` were counted.
+    pub(crate) fn remember_holder(&self, secret: SecretHash, organization: OrganizationId, changes: u64) {
+        self.holders.insert(secret, organization, changes);
+    }
+
+    /// Forgets it.
+    pub(crate) fn forget_holder(&self, secret: SecretHash) {
+        self.holders.forget(&[secret]);
     }
 
     /// Forgets all keys.
@@ -176,6 +201,7 @@ impl Snapshots {
                 running.everything_changed = true;
             }
             self.times_cleared.fetch_add(1, Ordering::Relaxed);
+            self.holders.clear();
             self.cache.take()
         };
         // A million keys take a while to drop: nobody waits for it, and no thread that answers does it.

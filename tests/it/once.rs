@@ -106,7 +106,7 @@ async fn every_request_that_makes_or_changes_something_can_be_repeated() {
     let org = format!("/orgs/{}", tenant.org_id);
     let made = create(&tenant.admin, &tenant, "make", "one").await.json();
     let id = made["id"].as_str().expect("an id");
-    let shape = json!({"prefix": "sk_", "length": 20, "alphabet": "letters"});
+    let shape = json!({"prefix": "sk_", "length": 24, "alphabet": "letters"});
     let old = json!({"hash": "00".repeat(32), "permissions": []});
     let person = json!({"user_email": "ben@example.com", "user_name": "Ben", "permissions": []});
     for (caller, path, body, hidden) in [

@@ -68,7 +68,7 @@ pub(crate) const PROTECTED: &[Operation] = &[
     }),
     operation("getUsage", "api_keys:read", TENANT, 200, |org_id, _| ("GET", format!("/orgs/{org_id}/usage"), None)),
     operation("importApiKeys", "org:admin", TENANT, 200, |org_id, _| {
-        let shape = json!({"prefix": "sk_", "length": 20, "alphabet": "letters"});
+        let shape = json!({"prefix": "sk_", "length": 24, "alphabet": "letters"});
         let key = json!({"hash": "00".repeat(32), "permissions": []});
         let body = json!({"shape": shape, "dry_run": true, "keys": [key]});
         ("POST", format!("/orgs/{org_id}/api_keys/import"), Some(body))

@@ -69,7 +69,7 @@ async fn a_cursor_is_for_its_own_list() {
     for wrong in [cursor, &cursor[1..], "x", "", "%00", &"A".repeat(54)] {
         let answer = other.admin.get(&format!("/orgs/{}/api_keys?limit=1&cursor={wrong}", other.org_id)).await;
         assert_eq!(answer.status, 400, "{wrong}");
-        assert_eq!(answer.failure()["fields"], json!({"cursor": "is not a cursor of this list"}));
+        assert_eq!(answer.failure()["fields"], json!({"cursor": "is not a cursor of this list; begin without one"}));
     }
 }
 

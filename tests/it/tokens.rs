@@ -7,11 +7,11 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jw
 use serde_json::{Value, json};
 
 /// A service that checks tokens, as the documentation tells it to.
-struct Checker<'a>(&'a TestApp);
+pub(crate) struct Checker<'a>(pub(crate) &'a TestApp);
 
 impl Checker<'_> {
     /// The claims of a token of this type that we signed and that is not over.
-    async fn claims(&self, token: &str, kind: &str) -> Value {
+    pub(crate) async fn claims(&self, token: &str, kind: &str) -> Value {
         let published = self.0.anyone().get("/.well-known/jwks.json").await;
         let keys: JwkSet = serde_json::from_str(&published.text).expect("a JWK set");
         let header = decode_header(token).expect("a header");
@@ -29,7 +29,7 @@ impl Checker<'_> {
     }
 
     /// The families that are not to be taken any more.
-    async fn revoked(&self) -> BTreeSet<String> {
+    pub(crate) async fn revoked(&self) -> BTreeSet<String> {
         // The list is made anew four times a second.
         self.0.clock.advance_seconds(1);
         let answer = self.0.anyone().get("/.well-known/revoked").await;
@@ -40,14 +40,14 @@ impl Checker<'_> {
         families.iter().map(|family| family.as_str().expect("a name").to_owned()).collect()
     }
 
-    async fn family(&self, token: &Value) -> String {
+    pub(crate) async fn family(&self, token: &Value) -> String {
         let token = token["token"].as_str().expect("a token");
         let claims = self.claims(token, "at+jwt").await;
         claims["family"].as_str().expect("a name").to_owned()
     }
 }
 
-async fn token(caller: &Caller, body: &Value) -> Value {
+pub(crate) async fn token(caller: &Caller, body: &Value) -> Value {
     let answer = caller.post("/tokens", body).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.json()

@@ -1,6 +1,10 @@
 //! States of rows that no operation brings about yet. Apart from making and dropping databases, the only SQL of the tests.
 
-use domain::clock::{Clock, Timestamp};
+use domain::{
+    clock::{Clock, Timestamp},
+    id::OrganizationId,
+    secret::OldHash,
+};
 
 use sea_orm::{
     ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, TransactionTrait,
@@ -74,6 +78,42 @@ impl TestApp {
     /// As an older version left them: what secrets begin with is not known.
     pub async fn forget_starts(&self) {
         self.execute("UPDATE api_key_secrets SET start = NULL").await;
+    }
+
+    /// An organization has done so much in this hour: changes, requests with an `Idempotency-Key`, bytes of their answers.
+    pub async fn spend_hour(&self, org_id: &str, changes: u64, idempotency_keys: u64, answer_bytes: u64) {
+        let (id, hour) = (self.id(org_id), self.clock.now().millis() / 3_600_000);
+        let counts =
+            format!("changes = {changes}, idempotency_keys = {idempotency_keys}, answer_bytes = {answer_bytes}");
+        let update = format!("UPDATE audit_chains SET counted_hour = {hour}, {counts} WHERE organization_id = {id}");
+        self.execute(&update).await;
+    }
+
+    /// As a version left them that knew no chain: the first events of an organization have no place in it.
+    pub async fn unchain_events(&self, org_id: &str, count: u64) {
+        let id = self.id(org_id);
+        let update =
+            format!("UPDATE audit_events SET seq = NULL, hash = NULL WHERE organization_id = {id} AND seq <= {count}");
+        self.execute(&update).await;
+    }
+
+    /// As an earlier version stored an imported secret that was shown: by the hash of its text alone.
+    pub async fn forget_organizations_hash(&self, org_id: &str, text: &str) {
+        let organization = org_id.parse::<OrganizationId>().expect("an id");
+        let hash = self.bytes(OldHash::of(text).in_organization(organization).bytes());
+        self.execute(&format!("DELETE FROM api_key_secrets WHERE hash = {hash}")).await;
+    }
+
+    /// All that was imported is this text, whose shape was taken by an earlier version only: 16 hexadecimal digits.
+    pub async fn weaken_import(&self, text: &str) {
+        let hash = self.bytes(OldHash::of(text).bytes());
+        self.execute(&format!("UPDATE imported_secrets SET hash = {hash}")).await;
+        self.execute("UPDATE imported_shapes SET prefix = '', length = 16, alphabet = 'hex'").await;
+    }
+
+    fn bytes(&self, bytes: &[u8]) -> String {
+        let hex = bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        if self.database.is_postgres() { format!("'\\x{hex}'") } else { format!("X'{hex}'") }
     }
 
     /// The key holds what no rule allows.

@@ -18,6 +18,7 @@ use api::{
 use domain::{
     act::{Act, Action, Actor, Origin},
     api_key::{ApiKey, Creator},
+    bounds::Bounds,
     clock::{Clock, Timestamp},
     id::{KeyId, OrganizationId, UserId},
     permission::PermissionSet,
@@ -92,6 +93,8 @@ pub fn test_config(database_url: &str) -> Config {
         most_keys: 1_000_000,
         most_members: 10_000,
         most_sets: 1_000,
+        most_changes: 100_000,
+        bounds: Bounds::default(),
         deleted_keys_kept: Duration::from_hours(30 * 24),
         audit_kept: Duration::from_hours(400 * 24),
         usage_kept: Duration::from_hours(90 * 24),
@@ -276,6 +279,11 @@ impl TestApp {
     pub(crate) async fn execute(&self, statement: &str) {
         self.database.execute(statement).await;
         self.forget_everything();
+    }
+
+    /// The service purges what is over by its clock, as it does each minute.
+    pub async fn purge(&self) {
+        self.running.purge(self.clock.now()).await.expect("purged");
     }
 
     /// Ends the service as a signal would. `false`: requests were cut off.

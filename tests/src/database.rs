@@ -9,6 +9,7 @@ use std::{
 };
 
 use api::system::SystemClock;
+use domain::bounds::Bounds;
 use persistence::{CacheSize, DefaultCaps, Retention, Settings, Store};
 use prometheus::Registry;
 use sea_orm::{
@@ -284,7 +285,8 @@ fn settings(url: String, connections: u32) -> Settings {
             audit: Duration::from_hours(400 * 24),
             usage: Duration::from_hours(90 * 24),
         },
-        caps: DefaultCaps { keys: 1_000_000, members: 10_000, sets: 1_000 },
+        caps: DefaultCaps { keys: 1_000_000, members: 10_000, sets: 1_000, changes: 100_000 },
+        bounds: Bounds::default(),
         cache,
         registry: Registry::new(),
     }

@@ -46,6 +46,9 @@ pub struct Arguments {
     /// Permission sets that an organization may have, unless the platform says otherwise for it
     #[arg(long, env = "CLAVIGER_MAX_PERMISSION_SETS", global = true, value_name = "N", default_value = "1000")]
     pub max_permission_sets: String,
+    /// Changes that an organization may make in an hour, each of which is an event of its log
+    #[arg(long, env = "CLAVIGER_MAX_CHANGES", global = true, value_name = "N", default_value = "100000")]
+    pub max_changes: String,
     /// How long a deleted key can be restored; 0s: it is gone at once
     #[arg(long, env = "CLAVIGER_DELETED_KEYS_KEPT", global = true, value_name = "DURATION", default_value = "30days")]
     pub deleted_keys_kept: String,

@@ -38,6 +38,7 @@ fn all_mistakes_are_told_without_the_values() {
         "--max-keys=0",
         "--max-members=secret",
         "--max-permission-sets=-1",
+        "--max-changes=999",
         "--dashboard=secret",
         "--signup=secret",
         "--signup-rate=0",

@@ -15,6 +15,9 @@ pub(super) const BOUND: &str = "a duration of at least 200ms, like 500ms or 2s";
 pub(super) const LEAST_BOUND: Duration = Duration::from_millis(200);
 pub(super) const CAP: &str = "a number from 1 to 1000000000";
 pub(super) const CAPS: std::ops::RangeInclusive<u32> = 1..=1_000_000_000;
+pub(super) const CHANGES_IN_AN_HOUR: &str = "a number from 1000 to 1000000000";
+/// One request may make a thousand.
+pub(super) const CHANGES: std::ops::RangeInclusive<u32> = 1_000..=1_000_000_000;
 pub(super) const RATE: &str = "a number from 1 to 1000000";
 pub(super) const RATE_OR_OFF: &str = "a number from 1 to 1000000, or off";
 pub(super) const METRICS: &str = "an address and a port like 127.0.0.1:9090, or off";

@@ -15,7 +15,7 @@ use domain::clock::{Entropy, Timestamp};
 use domain::{
     audit::{ChainHash, Head},
     audit_log::Told,
-    id::{FamilyId, SessionId},
+    id::{OrganizationId, SessionId},
     session::Session,
     token::Token,
 };
@@ -24,6 +24,8 @@ use jsonwebtoken::{
     jwk::{Jwk, PublicKeyUse, ThumbprintHash},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::revoked::RevokedTokens;
 
 /// Where the keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +110,13 @@ struct RevokedClaims<'a> {
     iss: &'a str,
     iat: i64,
     exp: i64,
+    /// Whose tokens it is about; absent: those of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    org_id: Option<String>,
     revoked: Vec<String>,
+    /// Keys whose tokens are all revoked, by their `client_id`; in the list of an organization only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_keys: Option<Vec<String>>,
 }
 
 /// The end of an organization's log at some time.
@@ -195,15 +203,22 @@ impl Keyring {
         sign(ACCESS_TOKEN, &pair.id, &claims, &pair.tokens)
     }
 
-    /// A signed list of revoked families.
+    /// A signed list of revoked tokens, of an organization or of all.
     #[must_use]
-    pub fn sign_revoked(&self, revoked: &[FamilyId], now: Timestamp) -> String {
+    pub fn sign_revoked(
+        &self,
+        organization: Option<OrganizationId>,
+        revoked: &RevokedTokens,
+        now: Timestamp,
+    ) -> String {
         let pair = self.first();
         let claims = RevokedClaims {
             iss: &self.issuer,
             iat: seconds(now),
             exp: seconds(now) + LIST_SECONDS,
-            revoked: revoked.iter().map(ToString::to_string).collect(),
+            org_id: organization.map(|organization| organization.to_string()),
+            revoked: revoked.families.iter().map(ToString::to_string).collect(),
+            revoked_keys: organization.map(|_| revoked.keys.iter().map(ToString::to_string).collect()),
         };
         sign(REVOKED, &pair.id, &claims, &pair.tokens)
     }

@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{Keys, Question};
 use crate::{
     addresses::AddressList,
+    authenticate::Lookup,
     caller::Caller,
     clock::Timestamp,
     error::Error,
@@ -103,7 +104,15 @@ impl Keys {
     /// # Errors
     /// [`Error::Outage`].
     pub async fn explain(&self, caller: &Caller, question: Question<'_>) -> Result<Explanation, Error> {
-        let found = match self.hash_of(question.text) {
+        let hash = match self.lookup(question.text) {
+            None => None,
+            Some(Lookup::Own(hash)) => Some(hash),
+            Some(Lookup::Imported(text)) => match question.organization_of_imported(caller) {
+                None => None,
+                Some(organization) => self.find_imported(&text, organization, false).await?.map(|key| *key.hash()),
+            },
+        };
+        let found = match hash {
             Some(hash) => self.ports.snapshots.read(&hash).await?,
             None => None,
         };

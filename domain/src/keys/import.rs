@@ -1,6 +1,6 @@
 //! Taking over keys of another system, by the hashes that it kept: whoever has a key goes on with it and notices nothing.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{Keys, NewKey, checks::Checks};
 use crate::{
@@ -11,8 +11,9 @@ use crate::{
     clock::Timestamp,
     error::{Error, Outage},
     id::{KeyId, OrganizationId},
-    ports::{Adopted, Imported, Notable},
-    secret::{KeyPrefix, OldHash, SecretHash, Shape},
+    ports::{Holder, Imported, Notable},
+    secret::{ImportedText, KeyPrefix, OldHash, Shape},
+    snapshot::Snapshot,
 };
 
 /// A key of another system.
@@ -135,20 +136,64 @@ impl Keys {
         Ok(taken)
     }
 
-    /// Whether a text is that of an imported key; from then on it is found like any other.
-    pub(super) async fn adopt(&self, text: &str, hash: &SecretHash) -> Result<bool, Outage> {
-        match self.ports.imports.adopt(&OldHash::of(text), hash, self.now()).await? {
-            Adopted::Yes => Ok(true),
-            Adopted::No => Ok(false),
-            Adopted::Contested(keys) => {
-                for (organization, key) in keys {
-                    let (actor, action, origin) = (Actor::Unknown, Action::UseContestedSecret, Origin::default());
-                    let act = Act { organization, actor, action, permission: None, origin, at: self.now() };
-                    let reason = "two organizations have imported it".to_owned();
-                    self.ports.log.gather(Notable { act, outcome: Outcome::Alarm, reason, target: key.uuid() });
+    /// The key with an imported text: that of `organization`, whatever others have imported. `None` for the organization: that of
+    /// the only one that has it; where several have it, it is nobody's, and an alarm for each. A text that was not shown yet is
+    /// found by its first verify only, from which on it is found like any other.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub(crate) async fn find_imported(
+        &self,
+        text: &ImportedText,
+        organization: Option<OrganizationId>,
+        may_be_first: bool,
+    ) -> Result<Option<Arc<Snapshot>>, Outage> {
+        if let Some(organization) = organization {
+            return self.find_imported_in(organization, text, may_be_first).await;
+        }
+        // What is remembered about the holder may be over: then it is read.
+        for _ in 0..2 {
+            let organization = match self.ports.imports.find_holder(&text.old).await? {
+                Holder::Nobody => return Ok(None),
+                Holder::One { was_shown: false, .. } if !may_be_first => return Ok(None),
+                Holder::One { organization, .. } => organization,
+                Holder::Several(keys) => {
+                    self.alarm_holders(keys);
+                    return Ok(None);
                 }
-                Ok(false)
+            };
+            if let Some(key) = self.find_imported_in(organization, text, may_be_first).await? {
+                return Ok(Some(key));
             }
+            self.ports.imports.forget_holder(&text.old);
+        }
+        Ok(None)
+    }
+
+    async fn find_imported_in(
+        &self,
+        organization: OrganizationId,
+        text: &ImportedText,
+        may_be_first: bool,
+    ) -> Result<Option<Arc<Snapshot>>, Outage> {
+        let hash = text.old.in_organization(organization);
+        if let Some(key) = self.find(&hash).await? {
+            return Ok(Some(key));
+        }
+        if self.ports.imports.adopt(organization, text, may_be_first, self.now()).await? {
+            self.ports.snapshots.read(&hash).await
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Tells each organization that somebody else has imported the same secret.
+    fn alarm_holders(&self, keys: Vec<(OrganizationId, KeyId)>) {
+        for (organization, key) in keys {
+            let (actor, action, origin) = (Actor::Unknown, Action::UseContestedSecret, Origin::default());
+            let act = Act { organization, actor, action, permission: None, origin, at: self.now() };
+            let reason = "two organizations have imported it".to_owned();
+            self.ports.log.gather(Notable { act, outcome: Outcome::Alarm, reason, target: key.uuid() });
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::Keys;
 use crate::{
+    authenticate::Lookup,
     caller::Caller,
     clock::Timestamp,
     error::Outage,
@@ -14,7 +15,7 @@ use crate::{
     permission::PermissionSet,
     ports::Recalled,
     refusal::Refusal,
-    secret::SecretHash,
+    secret::{ImportedText, SecretHash},
     snapshot::Snapshot,
     usage::Outcome,
     verdict::{Spent, Valid, Verdict},
@@ -45,6 +46,16 @@ impl Question<'_> {
         let organization = key.organization();
         caller.sees(organization) && self.organization.is_none_or(|only| organization == only)
     }
+
+    /// The organization whose import is meant: the one that is asked for, or the caller's own. `None`: there is none that the
+    /// caller sees; `Some(None)`: a platform caller who names none.
+    pub(super) fn organization_of_imported(&self, caller: &Caller) -> Option<Option<OrganizationId>> {
+        match self.organization {
+            Some(organization) => caller.sees(organization).then_some(Some(organization)),
+            None if caller.is_platform() => Some(None),
+            None => caller.organization().ok().map(Some),
+        }
+    }
 }
 
 /// Where a decision stands.
@@ -54,8 +65,8 @@ pub enum Step {
     Decided(Verdict),
     /// The key has to be read.
     Read(SecretHash),
-    /// There is none, but it may be one that was imported and not shown yet.
-    Adopt(SecretHash),
+    /// The key has to be found among those that were imported: of this organization, or of the only one that has it.
+    FindImported(ImportedText, Option<OrganizationId>),
     /// The key is good, but for its limits.
     Spend(Arc<Snapshot>),
 }
@@ -67,12 +78,25 @@ impl Keys {
     /// good; what is refused costs nothing.
     #[must_use]
     pub fn begin(&self, caller: &Caller, question: Question<'_>) -> Step {
-        let Some(hash) = self.hash_of(question.text) else { return Step::Decided(Verdict::UNKNOWN) };
-        match self.ports.snapshots.recall(&hash) {
-            Recalled::Key(key) => self.decide(caller, question, Some(key)),
-            Recalled::NoKey if is_foreign(question.text) => Step::Adopt(hash),
-            Recalled::NoKey => Step::Decided(Verdict::UNKNOWN),
-            Recalled::Nothing => Step::Read(hash),
+        match self.lookup(question.text) {
+            None => Step::Decided(Verdict::UNKNOWN),
+            Some(Lookup::Own(hash)) => match self.ports.snapshots.recall(&hash) {
+                Recalled::Key(key) => self.decide(caller, question, Some(key)),
+                Recalled::NoKey => Step::Decided(Verdict::UNKNOWN),
+                Recalled::Nothing => Step::Read(hash),
+            },
+            Some(Lookup::Imported(text)) => self.begin_imported(caller, question, text),
+        }
+    }
+
+    fn begin_imported(&self, caller: &Caller, question: Question<'_>, text: ImportedText) -> Step {
+        let Some(organization) = question.organization_of_imported(caller) else {
+            return Step::Decided(Verdict::UNKNOWN);
+        };
+        let holder = organization.or_else(|| self.ports.imports.recall_holder(&text.old));
+        match holder.map(|holder| self.ports.snapshots.recall(&text.old.in_organization(holder))) {
+            Some(Recalled::Key(key)) => self.decide(caller, question, Some(key)),
+            _ => Step::FindImported(text, organization),
         }
     }
 
@@ -81,21 +105,13 @@ impl Keys {
     /// # Errors
     /// The database is away, or the key changes all the time. That never means that the key is bad.
     pub async fn finish(&self, caller: &Caller, question: Question<'_>, mut step: Step) -> Result<Verdict, Outage> {
-        let (mut attempts, mut was_adopted) = (0, false);
+        let mut attempts = 0;
         loop {
             step = match step {
                 Step::Decided(verdict) => return Ok(verdict),
-                Step::Read(hash) => match self.ports.snapshots.read(&hash).await? {
-                    None if is_foreign(question.text) && !was_adopted => Step::Adopt(hash),
-                    found => self.decide(caller, question, found),
-                },
-                Step::Adopt(hash) => {
-                    was_adopted = true;
-                    if self.adopt(question.text, &hash).await? {
-                        Step::Read(hash)
-                    } else {
-                        Step::Decided(Verdict::UNKNOWN)
-                    }
+                Step::Read(hash) => self.decide(caller, question, self.ports.snapshots.read(&hash).await?),
+                Step::FindImported(text, organization) => {
+                    self.decide(caller, question, self.find_imported(&text, organization, true).await?)
                 }
                 Step::Spend(_) if attempts == ATTEMPTS => {
                     return Err(Outage::Unavailable(
@@ -164,9 +180,4 @@ impl Keys {
             }
         }
     }
-}
-
-/// Whether a text, which may be that of a key, is not one of ours.
-fn is_foreign(text: &str) -> bool {
-    SecretHash::of(text).is_none()
 }

@@ -41,11 +41,21 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
 }
 
-/// An event with its place in the store and its hash. Those of before there was a chain have none.
+/// Where a list of events goes on, the newest first. It is a place in the log of one organization, and says nothing about those
+/// of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// Before the event with this `seq`.
+    Before(u64),
+    /// After so many of the events of before there was a chain, which come last.
+    Unchained(u64),
+}
+
+/// An event with its hash. Those of before there was a chain have none.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// Its place, which grows.
-    pub id: i64,
+    /// Where a list goes on after it.
+    pub next: Position,
     /// The event; without a chain its `seq` is 0.
     pub event: Event,
     /// What it and all before it come to.
@@ -92,13 +102,13 @@ pub trait AuditLog: Send + Sync {
     /// fails.
     fn gather(&self, notable: Notable);
 
-    /// At most `limit` events of an organization before `before`, the newest first; what was gathered here and is due is among
+    /// At most `limit` events of an organization from `position` on, the newest first; what was gathered here and is due is among
     /// them.
     async fn list(
         &self,
         organization: OrganizationId,
         filter: &EventFilter,
-        before: Option<i64>,
+        position: Option<Position>,
         limit: u64,
     ) -> Result<Vec<Stored>, Outage>;
 

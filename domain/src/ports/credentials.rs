@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Outage},
     id::{FamilyId, OrganizationId, SessionId, UserId},
     identity::{Identity, Standing},
+    permission::PermissionSet,
     session::Session,
     token::Family,
     user::User,
@@ -52,7 +53,7 @@ pub trait People: Send + Sync {
 /// Sessions of browsers. They end with the secret or the user that they speak for.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Stores a new one, instead of the oldest where its secret or user has very many.
+    /// Stores a new one, instead of the oldest where its secret, user or organization has very many.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the secret or user has gone.
@@ -69,18 +70,22 @@ pub trait Sessions: Send + Sync {
 #[async_trait]
 pub trait Families: Send + Sync {
     /// The family with this secret and these permissions, which is `family` where there was none; from now on it has a token
-    /// that lives until `until`. Families whose last token ended before `over` go.
+    /// that lives until `until`. Families whose last token ended before `over` do not count any more.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] where the secret or its organization has very many others.
+    /// [`Error::TooManyTokens`] where the secret or its organization has very many others; [`Error::TooMany`] where all
+    /// organizations together have.
     async fn join(
         &self,
         family: Family,
-        organization: OrganizationId,
+        permissions: &PermissionSet,
         until: Timestamp,
         over: Timestamp,
     ) -> Result<FamilyId, Error>;
 
-    /// Those with a token that ends after `over`.
+    /// Those with a token that ends after `over`: as many as all organizations may have, at most.
     async fn live(&self, over: Timestamp) -> Result<Vec<Family>, Outage>;
+
+    /// What the tokens of these families may do, as far as there are such.
+    async fn permissions(&self, families: Vec<FamilyId>) -> Result<Vec<(FamilyId, PermissionSet)>, Outage>;
 }

@@ -15,9 +15,10 @@ pub trait Repeats: Send + Sync {
     ///
     /// # Errors
     /// [`Error::OtherBody`] where it said something else; [`Error::InFlight`] where it was done and its answer is not there, yet
-    /// or for ever.
+    /// or for ever; [`Error::AnswerNotKept`] where that was too large; [`Error::TooMany`] where it was not done and no further
+    /// ones can be noted.
     async fn find(&self, once: &Once, now: Timestamp) -> Result<Option<String>, Error>;
 
-    /// Keeps the answer to a request that was done. It holds no secret.
+    /// Keeps the answer to a request that was done, or that there was one which is too large. It holds no secret.
     async fn keep(&self, once: &Once, answer: &str) -> Result<(), Outage>;
 }

@@ -7,7 +7,7 @@ use domain::{
     audit::{Event, Head, Outcome},
     clock::Timestamp,
     id::{KeyId, OrganizationId, SessionId, UserId},
-    ports::{self, Chain, EventFilter, Notable, Stored},
+    ports::{self, Chain, EventFilter, Notable, Position, Stored},
 };
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid};
 
@@ -28,20 +28,13 @@ impl ports::AuditLog for Store {
         &self,
         organization: OrganizationId,
         filter: &EventFilter,
-        before: Option<i64>,
+        position: Option<Position>,
         limit: u64,
     ) -> Result<Vec<Stored>, Outage> {
         if let Err(error) = self.write_notables(false).await {
             tracing::warn!(target: "claviger", %error, "what was refused could not be noted");
         }
-        let rows = audit_event::Entity::find()
-            .filter(condition(organization, filter, before))
-            .order_by_desc(audit_event::Column::Id)
-            .limit(limit)
-            .all(&self.pools.read)
-            .await
-            .map_err(Failure::from)?;
-        Ok(rows.into_iter().map(stored).collect::<Result<_, _>>()?)
+        Ok(self.events_from(organization, filter, position, limit).await?)
     }
 
     async fn has_log(&self, organization: OrganizationId) -> Result<bool, Outage> {
@@ -89,7 +82,53 @@ impl ports::AuditLog for Store {
     }
 }
 
-fn condition(organization: OrganizationId, filter: &EventFilter, before: Option<i64>) -> Condition {
+impl Store {
+    async fn events_from(
+        &self,
+        organization: OrganizationId,
+        filter: &EventFilter,
+        position: Option<Position>,
+        limit: u64,
+    ) -> Result<Vec<Stored>, Failure> {
+        let mut found = Vec::new();
+        if !matches!(position, Some(Position::Unchained(_))) {
+            let chained = match position {
+                Some(Position::Before(seq)) => audit_event::Column::Seq.lt(convert::number(seq)),
+                _ => audit_event::Column::Seq.is_not_null(),
+            };
+            let rows = audit_event::Entity::find()
+                .filter(condition(organization, filter))
+                .filter(chained)
+                .order_by_desc(audit_event::Column::Seq)
+                .limit(limit)
+                .all(&self.pools.read)
+                .await?;
+            for row in rows {
+                found.push(stored(row)?);
+            }
+        }
+        let rest = limit.saturating_sub(found.len() as u64);
+        if rest == 0 {
+            return Ok(found);
+        }
+        // There are no more of these, so those that were seen are counted: no number of a row is told.
+        let seen = if let Some(Position::Unchained(seen)) = position { seen } else { 0 };
+        let rows = audit_event::Entity::find()
+            .filter(condition(organization, filter))
+            .filter(audit_event::Column::Seq.is_null())
+            .order_by_desc(audit_event::Column::Id)
+            .offset(seen)
+            .limit(rest)
+            .all(&self.pools.read)
+            .await?;
+        for (place, row) in (seen + 1..).zip(rows) {
+            found.push(Stored { next: Position::Unchained(place), ..stored(row)? });
+        }
+        Ok(found)
+    }
+}
+
+fn condition(organization: OrganizationId, filter: &EventFilter) -> Condition {
     let action = filter
         .actions
         .as_ref()
@@ -105,7 +144,6 @@ fn condition(organization: OrganizationId, filter: &EventFilter, before: Option<
     });
     Condition::all()
         .add(audit_event::Column::OrganizationId.eq(organization.uuid()))
-        .add_option(before.map(|before| audit_event::Column::Id.lt(before)))
         .add_option(action)
         .add_option(outcome)
         .add_option(actor)
@@ -157,7 +195,7 @@ fn stored(row: audit_event::Model) -> Result<Stored, Failure> {
         client: row.client,
         request_id: row.request_id,
     };
-    Ok(Stored { id: row.id, event, hash })
+    Ok(Stored { next: Position::Before(event.seq), event, hash })
 }
 
 /// One that no rule allows is one that somebody has changed: it is told as such, not as an outage.
@@ -182,7 +220,7 @@ fn unreadable(row: audit_event::Model) -> Stored {
         request_id: None,
         count: 0,
     };
-    Stored { id: row.id, event, hash: None }
+    Stored { next: Position::Before(event.seq), event, hash: None }
 }
 
 /// A row whose own number is no UUID is named by its organization.

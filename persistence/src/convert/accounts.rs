@@ -52,6 +52,7 @@ pub(crate) fn organization_row(organization: &Organization) -> organization::Act
         most_sets: Set(organization.caps.sets.map(number)),
         suspended_at: Set(organization.suspended_at.map(Timestamp::millis)),
         key_count: Set(0),
+        deleted_key_count: Set(0),
         created_at: Set(organization.created_at.millis()),
     }
 }

@@ -2,7 +2,7 @@
 
 use domain::{
     clock::Timestamp,
-    id::{FamilyId, OrganizationId, SessionId, UserId},
+    id::{FamilyId, KeyId, OrganizationId, SessionId, UserId},
     identity::Word,
     secret::SecretHash,
     session::{Bearer, Session},
@@ -11,7 +11,7 @@ use domain::{
 use sea_orm::{ActiveValue::Set, prelude::Uuid};
 
 use super::{BrokenRow, permissions, permissions_text};
-use crate::entity::{session, token_family};
+use crate::entity::session;
 
 pub(crate) fn session(model: session::Model) -> Result<Session, BrokenRow> {
     let broken = |column| BrokenRow { table: "sessions", column, row: model.id };
@@ -27,6 +27,7 @@ pub(crate) fn session(model: session::Model) -> Result<Session, BrokenRow> {
     Ok(Session {
         id: SessionId::from_uuid(model.id),
         bearer,
+        organization: model.home_id.map(OrganizationId::from_uuid),
         created_at: Timestamp::from_millis(model.created_at),
         expires_at: Timestamp::from_millis(model.expires_at),
     })
@@ -42,6 +43,7 @@ pub(crate) fn session_row(session: &Session) -> session::ActiveModel {
         permissions: Set(None),
         created_at: Set(session.created_at.millis()),
         expires_at: Set(session.expires_at.millis()),
+        home_id: Set(session.organization.map(OrganizationId::uuid)),
     };
     match &session.bearer {
         Bearer::Key(hash) => session::ActiveModel { secret_hash: Set(Some(hash.bytes().to_vec())), ..nobody },
@@ -55,11 +57,14 @@ pub(crate) fn session_row(session: &Session) -> session::ActiveModel {
     }
 }
 
-pub(crate) fn family(model: token_family::Model) -> Result<Family, BrokenRow> {
+/// The columns of a family that say whose it is: id, organization, key, secret.
+pub(crate) fn family(row: (Uuid, Uuid, Option<Uuid>, Vec<u8>)) -> Result<Family, BrokenRow> {
+    let (id, organization, key, secret) = row;
     Ok(Family {
-        id: FamilyId::from_uuid(model.id),
-        secret: hash(model.secret_hash).ok_or(broken_family(model.id))?,
-        permissions: permissions(&model.permissions, "token_families", model.id)?,
+        id: FamilyId::from_uuid(id),
+        organization: OrganizationId::from_uuid(organization),
+        key: key.map(KeyId::from_uuid),
+        secret: hash(secret).ok_or(broken_family(id))?,
     })
 }
 

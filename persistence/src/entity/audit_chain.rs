@@ -18,6 +18,14 @@ pub struct Model {
     pub end_at: i64,
     /// A signed record that retention pruned the events up to `begin_seq`.
     pub prune_record: Option<String>,
+    /// The hour, since the Unix epoch, that the next three are about.
+    pub counted_hour: i64,
+    /// What was done, and logged.
+    pub changes: i64,
+    /// Requests that were noted to be done once.
+    pub idempotency_keys: i64,
+    /// What is kept of their answers.
+    pub answer_bytes: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -21,6 +21,8 @@ pub struct Model {
     pub most_sets: Option<i64>,
     /// Counted along with the keys.
     pub key_count: i64,
+    /// Deleted keys that are kept, or more: see `crate::deleted`.
+    pub deleted_key_count: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -17,6 +17,8 @@ pub struct Model {
     pub permissions: Option<String>,
     pub created_at: i64,
     pub expires_at: i64,
+    /// In which organization it was opened; a row of an older version has none.
+    pub home_id: Option<Uuid>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -12,6 +12,8 @@ pub struct Model {
     /// BLAKE3 of the next one: an index has no room for that.
     pub permissions_hash: Vec<u8>,
     pub organization_id: Uuid,
+    /// A row of an older version has none.
+    pub api_key_id: Option<Uuid>,
     /// Flat forms in their order, separated by spaces.
     pub permissions: String,
     pub expires_at: i64,

@@ -74,6 +74,9 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
             Error::TooManyTokens => (StatusCode::CONFLICT, "The API key has too many live tokens", None),
             Error::SetNotFound => (StatusCode::NOT_FOUND, "Permission set not found", None),
             Error::CapReached(_) => (StatusCode::CONFLICT, "The organization has as many keys as it may have", None),
+            Error::TooMany { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "The organization has made as many changes as it may in an hour", None)
+            }
             Error::PlatformStays | Error::NameTaken | Error::AlreadyMember | Error::LastAdmin | Error::InUse => {
                 (StatusCode::CONFLICT, "The organization does not allow this", None)
             }
@@ -100,6 +103,7 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
             Error::StillRotating => (StatusCode::CONFLICT, "An older key goes on", None),
             Error::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "The API Key has changed", None),
             Error::InFlight => (StatusCode::CONFLICT, "The same request is being done", None),
+            Error::AnswerNotKept => (StatusCode::CONFLICT, "The request was done, and its answer was not kept", None),
             Error::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "The request said something else before", None),
             Error::TooManyRequests { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "Too many requests for this organization, try again later", None)

@@ -84,6 +84,10 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
             Error::TooManyRequests { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "Too many requests for this organization, try again later")
             }
+            Error::TooMany { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "The organization has made as many changes as it may in an hour")
+            }
+            Error::AnswerNotKept => (StatusCode::CONFLICT, "The request was done, and its answer was not kept"),
             Error::NeverValid => (StatusCode::BAD_REQUEST, "The key would never be valid"),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
             Error::StillRotating => (StatusCode::CONFLICT, "An older API key goes on"),

@@ -7,7 +7,7 @@ use domain::{
     audit::Outcome,
     audit_log::AuditLog,
     id::{SessionId, UserId},
-    ports::{EventFilter, Stored},
+    ports::{EventFilter, Position, Stored},
 };
 use poem::http::Uri;
 use poem_openapi::{
@@ -85,9 +85,29 @@ impl Audit {
             until: parameters::instant(&mut fields, "until", until.0.as_ref()),
         };
         fields.into_result()?;
-        let asked = Asked::<i64>::read_serial(limit.0.as_ref(), cursor.0.as_ref())?;
+        let asked = Asked::read_with(limit.0.as_ref(), cursor.0.as_ref(), read_cursor)?;
         let found = self.log.list(organization, &filter, asked.after, asked.look()).await?;
-        Ok(Page::going_on(&asked, uri, found, |stored| stored.id.to_string()).await)
+        Ok(Page::going_on(&asked, uri, found, |stored| write_cursor(stored.next)).await)
+    }
+}
+
+/// In front of the cursors of events that have a place in the chain, and of those that have none. A number alone was a cursor of
+/// earlier versions, which counted the events of all organizations.
+const IN_CHAIN: &str = "seq.";
+const UNCHAINED: &str = "unchained.";
+
+fn write_cursor(position: Position) -> String {
+    match position {
+        Position::Before(seq) => format!("{IN_CHAIN}{seq}"),
+        Position::Unchained(seen) => format!("{UNCHAINED}{seen}"),
+    }
+}
+
+fn read_cursor(text: &str) -> Option<Position> {
+    let number = |text: &str| text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
+    match text.strip_prefix(IN_CHAIN) {
+        Some(seq) => number(seq).map(Position::Before),
+        None => number(text.strip_prefix(UNCHAINED)?).map(Position::Unchained),
     }
 }
 

@@ -12,6 +12,7 @@ use domain::{
     secret::Secret,
 };
 use poem_openapi::{Object, OpenApi, param::Path};
+use uuid::Uuid;
 
 use super::{create::CreateKey, dto::CreatedKeyView, error::Creating};
 use crate::{
@@ -100,11 +101,9 @@ impl Bulk {
             Turn::Again(answer) => return Ok(OnceOnly::Again(answer)),
         };
         let authority = authority.once(once);
-        let texts = body.ids;
-        let ids = texts.iter().filter_map(|text| text.parse().ok()).collect();
-        let deleted: HashSet<KeyId> = self.keys.delete_many(&authority, ids).await?.into_iter().collect();
-        let is_gone = |text: &String| text.parse().is_ok_and(|id| deleted.contains(&id));
-        let not_found = texts.into_iter().filter(|text| !is_gone(text)).collect();
+        let ids = body.into_domain()?;
+        let deleted: HashSet<KeyId> = self.keys.delete_many(&authority, ids.clone()).await?.into_iter().collect();
+        let not_found = ids.iter().filter(|id| !deleted.contains(id)).map(|id| id.uuid()).collect();
         let answer = DeletedKeys { deleted: deleted.len() as u64, not_found };
         Ok(OnceOnly::done(&self.gate.repeats, once, answer, nothing_to_hide).await)
     }
@@ -165,6 +164,22 @@ impl Document for DeleteKeys {
     }
 }
 
+impl DeleteKeys {
+    fn into_domain(self) -> Result<Vec<KeyId>, Failure> {
+        let mut fields = Fields::default();
+        let ids = self.ids.iter().enumerate().filter_map(|(place, text)| {
+            let id = text.parse().ok();
+            if id.is_none() {
+                fields.add(&format!("ids[{place}]"), "must be the identifier of a key, a UUID with hyphens");
+            }
+            id
+        });
+        let ids = ids.collect();
+        fields.into_result()?;
+        Ok(ids)
+    }
+}
+
 /// Keys that were just deleted.
 #[derive(Object)]
 #[oai(rename = "DeletedApiKeys")]
@@ -172,5 +187,5 @@ struct DeletedKeys {
     /// How many.
     deleted: u64,
     /// What names no key of the organization.
-    not_found: Vec<String>,
+    not_found: Vec<Uuid>,
 }

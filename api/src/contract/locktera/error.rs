@@ -1,6 +1,11 @@
 //! This contract's words for failures: `{message, code, fields?, request_id}`, the code being the status.
 
-use domain::{Error, Outage, error::Grantee, organization::Capped, permission::PermissionSet};
+use domain::{
+    Error, Outage,
+    error::{Grantee, Limited},
+    organization::Capped,
+    permission::PermissionSet,
+};
 use poem::http::StatusCode;
 use poem_openapi::{Object, types::ToJSON};
 use serde_json::{Map, Value};
@@ -80,6 +85,16 @@ impl Documented for Publishing {
         &[when::DEFECT, (503, "The service has no signing key, or the database is away.")];
 }
 
+/// What everyone may read a part of.
+#[derive(Debug)]
+pub(super) struct PublishingSome;
+
+impl Documented for PublishingSome {
+    type Body = ErrorBody;
+    const STATUSES: &'static [(u16, &'static str)] =
+        &[when::INVALID, when::DEFECT, (503, "The service has no signing key, or the database is away.")];
+}
+
 pub(super) fn render(failure: &Failure, request_id: &str) -> (StatusCode, Value) {
     let (status, message) = words(failure);
     let mut named = Map::new();
@@ -126,6 +141,7 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             Error::InUse => (StatusCode::CONFLICT, "Keys or members have this permission set"),
             Error::CapReached(what) => (StatusCode::CONFLICT, full(*what)),
             Error::TooManyPermissions(grantee) => return too_many_permissions(*grantee),
+            Error::TooMany { what, .. } => (StatusCode::TOO_MANY_REQUESTS, too_many(*what)),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill needs an amount and an interval"),
             Error::StillRotating => {
                 (StatusCode::CONFLICT, "An older text of the key goes on; both end with a grace time of 0")
@@ -134,6 +150,7 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             Error::InFlight => {
                 (StatusCode::CONFLICT, "A request with this Idempotency-Key is being done, or its answer was lost")
             }
+            Error::AnswerNotKept => (StatusCode::CONFLICT, ANSWER_NOT_KEPT),
             Error::OtherBody => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "A request with this Idempotency-Key was sent before with another body",
@@ -183,6 +200,21 @@ const fn full(what: Capped) -> &'static str {
         Capped::Sets => "The organization has as many permission sets as it may have",
     }
 }
+
+const fn too_many(what: Limited) -> &'static str {
+    match what {
+        Limited::Changes => {
+            "The organization has made as many changes as it may in an hour; deleting keys, members and permission sets goes on"
+        }
+        Limited::IdempotencyKeys => {
+            "There are as many Idempotency-Keys as there may be; try again later, or without one"
+        }
+        Limited::Tokens => "There are too many live tokens with different permissions; try again later",
+    }
+}
+
+const ANSWER_NOT_KEPT: &str = "The request with this Idempotency-Key was done, and its answer was too large to be kept: \
+    look at what it has made instead of sending it again";
 
 const UNAVAILABLE: (StatusCode, &str) =
     (StatusCode::SERVICE_UNAVAILABLE, "The service is temporarily unavailable, try again");

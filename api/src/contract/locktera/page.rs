@@ -36,14 +36,17 @@ impl<T: std::str::FromStr> Asked<T> {
         let after = cursor.map(|cursor| cursor.id().ok_or_else(wrong_cursor)).transpose()?;
         Ok(Self { limit, after })
     }
+}
 
-    /// The same, for a list that is numbered.
-    pub(super) fn read_serial(
+impl<T> Asked<T> {
+    /// The same, for a list whose cursors are read by `parse`.
+    pub(super) fn read_with(
         limit: Option<&Unread<PageSize>>,
         cursor: Option<&Unread<Serial>>,
+        parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Self, Failure> {
         let limit = limit.map(PageSize::read).transpose()?.unwrap_or(USUAL);
-        let after = cursor.map(|cursor| cursor.text().parse().map_err(|_| wrong_cursor())).transpose()?;
+        let after = cursor.map(|cursor| parse(cursor.text()).ok_or_else(wrong_cursor)).transpose()?;
         Ok(Self { limit, after })
     }
 
@@ -54,7 +57,7 @@ impl<T: std::str::FromStr> Asked<T> {
 }
 
 pub(super) fn wrong_cursor() -> Failure {
-    Failure::Invalid(Fields::one("cursor", "is not a cursor of this list"))
+    Failure::Invalid(Fields::one("cursor", "is not a cursor of this list; begin without one"))
 }
 
 /// What was asked for at this address, from another place on.

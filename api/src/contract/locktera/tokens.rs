@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use domain::{clock::Clock, permission::PermissionSet, tokens};
+use domain::{clock::Clock, id::OrganizationId, permission::PermissionSet, tokens};
+use hyper::body::Bytes;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use poem::{IntoResponse, Response};
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
+    param::Query,
     registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
 };
 
 use super::{
-    error::{Publishing, Writing},
+    error::{Publishing, PublishingSome, Writing},
+    parameters,
     written::permissions,
 };
 use crate::{
@@ -23,6 +26,7 @@ use crate::{
     json::Members,
     jwt::{keyring::Keyring, revoked::RevokedList},
     time::Moment,
+    wire::{Id, Unread},
 };
 
 /// The operations.
@@ -88,11 +92,20 @@ impl Tokens {
     ///
     /// A JWT of the type `revoked+jwt`, signed like the tokens, that expires after 10 seconds: who cannot get a newer one must
     /// refuse all tokens. Its claim `revoked` lists the values of the claim `family` of tokens that are not to be taken any
-    /// more, although their time is not over.
+    /// more, although their time is not over. With `org_id` it is about the tokens of that organization only: it has `org_id`
+    /// as a claim, and `revoked_keys` lists the values of `client_id` of tokens that are not to be taken either.
     #[oai(path = "/.well-known/revoked", method = "get", operation_id = "getRevoked")]
-    async fn revoked(&self, _anyone: Anyone) -> Result<Signed, Failed<Publishing>> {
+    async fn revoked(
+        &self,
+        _anyone: Anyone,
+        /// The organization whose tokens it is to be about; all of them without it.
+        org_id: Query<Option<Unread<Id>>>,
+    ) -> Result<Signed, Failed<PublishingSome>> {
         let keyring = self.keyring.as_ref().ok_or(Failure::NotConfigured)?;
-        Ok(Signed(self.list.get(&self.tokens, keyring, &*self.clock).await?))
+        let mut fields = Fields::default();
+        let organization = parameters::id(&mut fields, "org_id", org_id.0.as_ref()).map(OrganizationId::from_uuid);
+        fields.into_result()?;
+        Ok(Signed(self.list.get(organization, &self.tokens, keyring, &*self.clock).await?))
     }
 }
 
@@ -202,7 +215,7 @@ fn jwk(jwk: &Jwk) -> Option<JwkView> {
 }
 
 /// A token as the whole answer (RFC 7519 §10.3.1).
-struct Signed(String);
+struct Signed(Bytes);
 
 impl IntoResponse for Signed {
     fn into_response(self) -> Response {
