@@ -165,7 +165,7 @@ impl Store {
                 .order_by_asc(Column::Id)
                 .limit(PIECE)
                 .into_tuple()
-                .all(&self.pools.verification)
+                .all(&self.pools.read)
                 .await?;
             let count = ended.len() as u64;
             // One may have a new token since.

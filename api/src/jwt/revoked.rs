@@ -123,8 +123,8 @@ async fn make(
     let age = if live.len() > MANY { AGE_OF_MANY } else { AGE };
     let known = std::mem::take(seen);
     let is_gone = |family: &Family| {
-        let since = known.get(&family.id).map(|seen| if let Seen::Gone(at) = seen { Some(*at) } else { None });
-        since.flatten().is_some_and(|at| at <= now && now.millis_since(at) < GONE_FOR)
+        let is_recent = |at: Timestamp| at <= now && now.millis_since(at) < GONE_FOR;
+        matches!(known.get(&family.id), Some(Seen::Gone(at)) if is_recent(*at))
     };
     let keys = stream::iter(live).map(|family| {
         let is_gone = is_gone(&family);

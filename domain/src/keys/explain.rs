@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Keys, Question};
+use super::{Keys, Question, verify::ImportedIn};
 use crate::{
     addresses::AddressList,
     authenticate::Lookup,
@@ -107,9 +107,11 @@ impl Keys {
         let hash = match self.lookup(question.text) {
             None => None,
             Some(Lookup::Own(hash)) => Some(hash),
-            Some(Lookup::Imported(text)) => match question.organization_of_imported(caller) {
+            Some(Lookup::Imported(text)) => match question.imported_in(caller) {
                 None => None,
-                Some(organization) => self.find_imported(&text, organization, false).await?.map(|key| *key.hash()),
+                Some(ImportedIn(organization)) => {
+                    self.find_imported(&text, organization, false).await?.map(|key| *key.hash())
+                }
             },
         };
         let found = match hash {

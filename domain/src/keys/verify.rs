@@ -47,16 +47,20 @@ impl Question<'_> {
         caller.sees(organization) && self.organization.is_none_or(|only| organization == only)
     }
 
-    /// The organization whose import is meant: the one that is asked for, or the caller's own. `None`: there is none that the
-    /// caller sees; `Some(None)`: a platform caller who names none.
-    pub(super) fn organization_of_imported(&self, caller: &Caller) -> Option<Option<OrganizationId>> {
+    /// Which import is meant: that of the organization that is asked for, or of the caller's own; for a platform caller who
+    /// names none, that of the only one. `None`: none that the caller sees.
+    pub(super) fn imported_in(&self, caller: &Caller) -> Option<ImportedIn> {
         match self.organization {
-            Some(organization) => caller.sees(organization).then_some(Some(organization)),
-            None if caller.is_platform() => Some(None),
-            None => caller.organization().ok().map(Some),
+            Some(organization) => caller.sees(organization).then_some(ImportedIn(Some(organization))),
+            None if caller.is_platform() => Some(ImportedIn(None)),
+            None => caller.organization().ok().map(|own| ImportedIn(Some(own))),
         }
     }
 }
+
+/// The organization whose import is meant; where it holds none, the only one that has imported the secret.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ImportedIn(pub(super) Option<OrganizationId>);
 
 /// Where a decision stands.
 #[derive(Debug)]
@@ -90,7 +94,7 @@ impl Keys {
     }
 
     fn begin_imported(&self, caller: &Caller, question: Question<'_>, text: ImportedText) -> Step {
-        let Some(organization) = question.organization_of_imported(caller) else {
+        let Some(ImportedIn(organization)) = question.imported_in(caller) else {
             return Step::Decided(Verdict::UNKNOWN);
         };
         let holder = organization.or_else(|| self.ports.imports.recall_holder(&text.old));

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Error, clock::Timestamp};
+use domain::{Error, bounds::Bounds, clock::Timestamp};
 use prometheus::Registry;
 use sea_orm::{ConnectionTrait, Database, Statement};
 use tempfile::TempDir;
@@ -31,7 +31,8 @@ async fn store(directory: &TempDir) -> (Store, String) {
         staleness_bound: Duration::from_secs(2),
         clock: Arc::new(Standstill),
         retention: Retention { deleted_keys: day, audit: day, usage: day },
-        caps: DefaultCaps { keys: 1, members: 1, sets: 1 },
+        caps: DefaultCaps { keys: 1, members: 1, sets: 1, changes: 100 },
+        bounds: Bounds::default(),
         cache: CacheSize { keys: 0, bytes: 0 },
         registry: Registry::new(),
     };

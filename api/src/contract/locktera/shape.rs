@@ -18,8 +18,9 @@ pub(super) struct ShapeOfKeys {
     /// What stands in front of each: at most 32 of `A-Z a-z 0-9 _ -`, or nothing.
     #[oai(validator(pattern = "^[A-Za-z0-9_-]{0,32}$"))]
     prefix: String,
-    /// How many characters follow: 16 to 256.
-    #[oai(validator(minimum(value = "16"), maximum(value = "256")))]
+    /// How many characters follow: 22 to 256. Random ones must hold at least 128 bits: 32 of `hex`, 23 of `letters`, 22 of the
+    /// others.
+    #[oai(validator(minimum(value = "22"), maximum(value = "256")))]
     length: u64,
     alphabet: AlphabetOfKeys,
 }
