@@ -62,6 +62,7 @@ fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> 
         clock: services.clock.clone(),
         rate: services.rate.clone(),
         repeats: Repeats { stored: services.repeats.clone(), clock: services.clock.clone() },
+        lists: services.lists.clone(),
         failures: Limiter::new(config.auth_failure_rate),
         own_origin: config.public_origin.clone(),
     })

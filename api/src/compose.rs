@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     health::Readiness,
     jwt::keyring::{Keyring, SigningKeysAt},
+    lists::Lists,
     management_rate::Rate,
     metrics::Metrics,
     system::{SystemClock, SystemEntropy},
@@ -68,6 +69,8 @@ pub struct Services {
     pub repeats: Arc<dyn ports::Repeats>,
     /// Takes what was refused for the log.
     pub log: Arc<dyn ports::AuditLog>,
+    /// The places for reads of many rows.
+    pub lists: Arc<Lists>,
     /// Sign-up.
     pub enroll: Arc<Enroll>,
     /// The first key of all.
@@ -230,6 +233,7 @@ pub async fn open(config: &Config, world: World, access: Access) -> Result<Servi
         repeats: ports.clone(),
         rate,
         log: ports.clone(),
+        lists: Arc::new(Lists::new(store.read_connections(), config.request_timeout)),
         enroll: Arc::new(Enroll::new(ports.clone(), clock.clone(), entropy.clone())),
         bootstrap: Bootstrap::new(ports.clone(), ports, clock.clone(), entropy.clone()),
         readiness: Arc::new(Database(store.clone())),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use domain::{Error, Outage, text::Invalid};
 
+use crate::lists::Taken;
+
 /// Everything that can be answered instead of a success.
 #[derive(Debug)]
 pub enum Failure {
@@ -28,6 +30,8 @@ pub enum Failure {
     Busy,
     /// What is for clients on this machine alone was asked for from elsewhere.
     NotFromHere,
+    /// Too many lists are being read already.
+    TooManyLists(Taken),
     /// The body is larger than the operation takes.
     TooLarge,
     /// The body is declared to be something else than JSON.
@@ -125,6 +129,7 @@ impl Failure {
             | Self::Refused(Error::TooManyRequests { retry_after } | Error::TooMany { retry_after, .. }) => {
                 Some(*retry_after)
             }
+            Self::TooManyLists(_) => Some(2),
             Self::Busy | Self::Timeout | Self::Refused(Error::Outage(Outage::Unavailable(_))) => Some(1),
             _ => None,
         }
@@ -150,6 +155,8 @@ impl fmt::Display for Failure {
             Self::TooManyAttempts { .. } => f.write_str("too many attempts from this address"),
             Self::Busy => f.write_str("no place for the request, or no room for its body"),
             Self::NotFromHere => f.write_str("for clients on this machine alone"),
+            Self::TooManyLists(Taken::Organization) => f.write_str("too many lists of the organization at once"),
+            Self::TooManyLists(Taken::Service) => f.write_str("too many lists at once"),
             Self::TooLarge => f.write_str("the body is too large"),
             Self::UnsupportedMediaType => f.write_str("the body is not declared as JSON"),
             Self::MalformedBody(_) => f.write_str("the body is not JSON of the expected kind"),

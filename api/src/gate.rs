@@ -21,6 +21,7 @@ use crate::{
     failure::Failure,
     jwt::{keyring::Keyring, outside::Outside},
     limiter::{Limiter, RetryAfter},
+    lists::Lists,
     once::Repeats,
 };
 
@@ -42,6 +43,8 @@ pub struct Gate {
     pub rate: Arc<dyn ManagementRate>,
     /// What callers have had done before.
     pub repeats: Repeats,
+    /// The places for reads of many rows.
+    pub lists: Arc<Lists>,
     /// How often an address may fail.
     pub failures: Limiter,
     /// Cookies are taken from pages of this origin.

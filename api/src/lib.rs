@@ -31,6 +31,7 @@ pub mod key_stream;
 pub mod lent;
 pub mod lifecycle;
 pub mod limiter;
+pub mod lists;
 pub mod log_writer;
 pub mod management_rate;
 pub mod methods;

@@ -16,6 +16,7 @@ use crate::{
     config::{Config, MetricsAt, SignUp},
     heads,
     jwt::keyring::{Keyring, Opened},
+    lists::Lists,
     places::Limits,
     process, server, tally,
 };
@@ -219,6 +220,12 @@ impl Running {
     /// The database is away.
     pub async fn purge(&self, now: Timestamp) -> Result<(), Outage> {
         self.services.purge(now).await
+    }
+
+    /// The places for reads of many rows.
+    #[must_use]
+    pub fn lists(&self) -> &Lists {
+        &self.services.lists
     }
 
     /// Waits for the end of the server, or of a worker behind it, which only a defect brings about.

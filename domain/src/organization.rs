@@ -66,8 +66,19 @@ pub struct Organization {
     pub caps: Caps,
     /// Since when none of its keys is good for anything. `None`: they are.
     pub suspended_at: Option<Timestamp>,
+    /// When it was deleted. `None`: it is in use.
+    pub deleted_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// An organization that was deleted and whose keys are still being removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedOrganization {
+    /// As it was, without its external id, which another one may have.
+    pub organization: Organization,
+    /// About how many of its keys are left.
+    pub keys_left: u64,
 }
 
 impl Organization {
@@ -79,6 +90,15 @@ impl Organization {
         kind: OrganizationKind,
         created_at: Timestamp,
     ) -> Self {
-        Self { id, name, kind, external_id: None, caps: Caps::default(), suspended_at: None, created_at }
+        Self {
+            id,
+            name,
+            kind,
+            external_id: None,
+            caps: Caps::default(),
+            suspended_at: None,
+            deleted_at: None,
+            created_at,
+        }
     }
 }

@@ -132,7 +132,8 @@ pub trait ApiKeys: Send + Sync {
     /// from then on, and kept for a while.
     async fn delete(&self, reach: Reach, keys: Vec<KeyId>, act: &Act) -> Result<Vec<KeyId>, Outage>;
 
-    /// Ends the keys that are expired at the time of `act`. Answers how many.
+    /// Ends keys that are expired at the time of `act`, in pieces: all of them, or as many as there is time for within half of
+    /// what a change may take. Answers how many; a second call goes on. An outage means that none was ended.
     async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage>;
 
     /// The key with this identifier that is deleted and not gone yet.

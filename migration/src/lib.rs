@@ -24,6 +24,7 @@ mod m20261121_000010_usage;
 mod m20261121_000011_imports;
 mod m20261121_000012_repeats;
 mod m20261129_000013_bounds;
+mod m20261129_000014_deletion_in_pieces;
 mod m20261129_000015_retention;
 mod m20261129_000018_write_probes;
 
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000011_imports::Migration),
             Box::new(m20261121_000012_repeats::Migration),
             Box::new(m20261129_000013_bounds::Migration),
+            Box::new(m20261129_000014_deletion_in_pieces::Migration),
             Box::new(m20261129_000015_retention::Migration),
             Box::new(m20261129_000018_write_probes::Migration),
         ]

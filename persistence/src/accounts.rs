@@ -17,6 +17,7 @@ use crate::{
     Store, api_keys, convert,
     entity::{membership, organization, user},
     last_admin::sets_of,
+    organizations,
     outage::Failure,
     sets,
 };
@@ -43,7 +44,7 @@ impl Accounts for Store {
     }
 
     async fn has_organization(&self, organization: OrganizationId) -> Result<bool, Outage> {
-        let found: Option<Uuid> = organization::Entity::find_by_id(organization.uuid())
+        let found: Option<Uuid> = organizations::find_live(organization)
             .select_only()
             .column(organization::Column::Id)
             .into_tuple()
@@ -114,9 +115,7 @@ impl Store {
         organization: OrganizationId,
         user: Option<UserId>,
     ) -> Result<Option<Profile>, Failure> {
-        let Some(organization) =
-            organization::Entity::find_by_id(organization.uuid()).one(&self.pools.verification).await?
-        else {
+        let Some(organization) = organizations::find_live(organization).one(&self.pools.verification).await? else {
             return Ok(None);
         };
         let user = match user {

@@ -35,6 +35,7 @@ use crate::{
     organizations,
     outage::Failure,
     reach::{deleted_in_reach, in_reach},
+    removal::deleted_sets,
     rotation, sets,
 };
 
@@ -97,7 +98,8 @@ pub(crate) async fn account_for<C: ConnectionTrait>(
 ) -> Result<(), Failure> {
     // Last, because these make other changes of the organization's keys wait for this one's end.
     if act.actor == Actor::Operator {
-        // Who has the machine is not locked out by a number.
+        // Who has the machine is not locked out by a number, but a deleted organization gets no keys.
+        organizations::lock(db, act.organization).await?;
         organizations::count_keys(db, act.organization, i64::try_from(keys.len()).unwrap_or(0)).await?;
     } else {
         organizations::add_keys(db, act.organization, keys.len(), caps).await?;
@@ -141,6 +143,7 @@ pub(crate) async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<Row>) -> Resu
     for rows in rows.chunks(ROWS) {
         let attached = api_key_permission_set::Entity::find()
             .filter(api_key_permission_set::Column::ApiKeyId.is_in(rows.iter().map(|row| row.key.id)))
+            .filter(api_key_permission_set::Column::PermissionSetId.not_in_subquery(deleted_sets()))
             .order_by_asc(api_key_permission_set::Column::PermissionSetId)
             .all(db)
             .await?;
@@ -308,10 +311,7 @@ impl ApiKeys for Store {
     }
 
     async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage> {
-        let expired = Condition::all()
-            .add(in_reach(reach))
-            .add(api_key::Column::ExpiresAt.into_expr().lte(self.clocks.no_later_than_database(act.at, 0)));
-        Ok(self.delete_all(expired, act).await?.len() as u64)
+        Ok(self.delete_expired_keys(reach, act).await?)
     }
 
     async fn find_deleted(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage> {

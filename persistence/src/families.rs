@@ -10,9 +10,9 @@ use domain::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, ConnectionTrait, DeleteMany, EntityTrait, QueryFilter, QuerySelect, Select,
     prelude::Uuid,
-    sea_query::{Expr, ExprTrait, OnConflict},
+    sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict, Order, Query, SimpleExpr},
 };
 
 use crate::{
@@ -21,15 +21,15 @@ use crate::{
     outage::{Failure, there},
 };
 
-/// Ended families that are removed in one statement.
-const PIECE: u64 = 1_000;
-
 /// After so many seconds a good part of the families that are live has ended.
 const RETRY_AFTER: u64 = 60;
 
 /// A later end stays.
 const LATER_END: &str = "CASE WHEN excluded.expires_at > token_families.expires_at \
                          THEN excluded.expires_at ELSE token_families.expires_at END";
+
+/// For how long ended families are kept in any case, in milliseconds: longer than their last tokens are told about.
+const KEPT_FOR: i64 = 60 * 60 * 1_000;
 
 #[async_trait]
 impl Families for Store {
@@ -154,29 +154,24 @@ async fn require_room<C: ConnectionTrait>(
 }
 
 impl Store {
-    /// Removes families whose last token ended so long ago that nobody takes it any more, a few at a time.
-    pub(crate) async fn remove_ended_families(&self, now: Timestamp) -> Result<(), Failure> {
-        let over = now.plus_millis(-domain::tokens::Tokens::LEEWAY);
-        loop {
-            let ended: Vec<Uuid> = token_family::Entity::find()
-                .select_only()
-                .column(Column::Id)
-                .filter(Column::ExpiresAt.lte(over.millis()))
-                .order_by_asc(Column::Id)
-                .limit(PIECE)
-                .into_tuple()
-                .all(&self.pools.read)
-                .await?;
-            let count = ended.len() as u64;
-            // One may have a new token since.
-            token_family::Entity::delete_many()
-                .filter(Column::Id.is_in(ended))
-                .filter(Column::ExpiresAt.lte(over.millis()))
-                .exec(&self.pools.write)
-                .await?;
-            if count < PIECE {
-                return Ok(());
-            }
-        }
+    /// Removes families that ended long ago, in pieces. Answers how many those were.
+    pub(crate) async fn remove_ended_families(&self, now: Timestamp) -> Result<u64, Failure> {
+        let over = Expr::value(now.plus_millis(-KEPT_FOR).millis());
+        self.in_pieces(async |size| Ok(ended(over.clone(), size).exec(&self.pools.write).await?.rows_affected)).await
     }
+}
+
+/// Removes some families whose last token ended at this moment or before.
+fn ended(over: SimpleExpr, most: u64) -> DeleteMany<token_family::Entity> {
+    let is_over = token_family::Column::ExpiresAt.into_expr().lte(over);
+    let some = Query::select()
+        .column(token_family::Column::Id)
+        .from(token_family::Entity)
+        .and_where(is_over.clone())
+        .order_by(token_family::Column::ExpiresAt, Order::Asc)
+        .limit(most)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .to_owned();
+    // One that goes on meanwhile stays.
+    token_family::Entity::delete_many().filter(is_over).filter(token_family::Column::Id.in_subquery(some))
 }

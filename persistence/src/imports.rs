@@ -20,16 +20,17 @@ use domain::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
     prelude::Uuid,
-    sea_query::{OnConflict, Query, SelectStatement},
+    sea_query::{Expr, OnConflict, Query, SelectStatement},
 };
 
 use crate::{
     Store, api_keys,
     connect::Pools,
     convert,
-    entity::{api_key, api_key_secret, imported_secret, imported_shape},
+    entity::{api_key, api_key_secret, imported_secret, imported_shape, organization},
     organizations::unless_taken,
     outage::Failure,
 };
@@ -83,7 +84,7 @@ impl Imports for Store {
                 .column(imported_secret::Column::Hash)
                 .filter(imported_secret::Column::OrganizationId.eq(organization.uuid()))
                 .filter(imported_secret::Column::Hash.is_in(hashes.iter().map(|hash| hash.bytes().to_vec())))
-                .filter(imported_secret::Column::ApiKeyId.not_in_subquery(deleted_keys()))
+                .filter(Expr::exists(deleted_key_of(imported_secret::Column::ApiKeyId)).not())
                 .into_tuple()
                 .all(&self.pools.read)
                 .await
@@ -238,7 +239,7 @@ async fn adopt<C: ConnectionTrait>(
 async fn add_secret<C: ConnectionTrait>(db: &C, hash: &SecretHash, row: api_key_secret::Model) -> Result<(), Failure> {
     api_key_secret::Entity::delete_many()
         .filter(api_key_secret::Column::Hash.eq(hash.bytes().to_vec()))
-        .filter(api_key_secret::Column::ApiKeyId.in_subquery(deleted_keys()))
+        .filter(Expr::exists(deleted_key_of(api_key_secret::Column::ApiKeyId)))
         .exec(db)
         .await?;
     let row = api_key_secret::Model { hash: hash.bytes().to_vec(), ..row };
@@ -262,7 +263,7 @@ const MAX_CLAIMS: u64 = 100;
 async fn claims<C: ConnectionTrait>(db: &C, old: &OldHash) -> Result<Vec<imported_secret::Model>, Failure> {
     let rows = imported_secret::Entity::find()
         .filter(imported_secret::Column::Hash.eq(old.bytes().to_vec()))
-        .filter(imported_secret::Column::ApiKeyId.not_in_subquery(deleted_keys()))
+        .filter(Expr::exists(deleted_key_of(imported_secret::Column::ApiKeyId)).not())
         .order_by_asc(imported_secret::Column::AdoptedAt.is_null())
         .order_by_asc(imported_secret::Column::OrganizationId)
         .limit(MAX_CLAIMS)
@@ -278,7 +279,7 @@ async fn claim<C: ConnectionTrait>(
     old: &OldHash,
 ) -> Result<Option<imported_secret::Model>, Failure> {
     let row = imported_secret::Entity::find_by_id((organization.uuid(), old.bytes().to_vec()))
-        .filter(imported_secret::Column::ApiKeyId.not_in_subquery(deleted_keys()))
+        .filter(Expr::exists(deleted_key_of(imported_secret::Column::ApiKeyId)).not())
         .one(db)
         .await?;
     Ok(row)
@@ -297,12 +298,23 @@ pub(crate) async fn names_of<C: ConnectionTrait>(db: &C, key: KeyId) -> Result<V
     Ok(old.map(|old| old.in_all_organizations()).collect())
 }
 
-/// Keys that are deleted and not gone yet.
-fn deleted_keys() -> SelectStatement {
+/// The key that a column names, if it or its organization is deleted and not gone yet. Looked up for each row: there may be
+/// very many deleted keys.
+fn deleted_key_of(column: impl ColumnTrait) -> SelectStatement {
+    let of_deleted = Query::select()
+        .column(organization::Column::Id)
+        .from(organization::Entity)
+        .and_where(organization::Column::DeletedAt.is_not_null())
+        .to_owned();
     Query::select()
-        .column(api_key::Column::Id)
+        .expr(Expr::value(1))
         .from(api_key::Entity)
-        .and_where(api_key::Column::DeletedAt.is_not_null())
+        .and_where(Expr::col((api_key::Entity, api_key::Column::Id)).equals(column.as_column_ref()))
+        .cond_where(
+            Condition::any()
+                .add(api_key::Column::DeletedAt.is_not_null())
+                .add(api_key::Column::OrganizationId.in_subquery(of_deleted)),
+        )
         .to_owned()
 }
 
@@ -316,7 +328,7 @@ async fn forget_deleted<C: ConnectionTrait>(
         imported_secret::Entity::delete_many()
             .filter(imported_secret::Column::OrganizationId.eq(organization.uuid()))
             .filter(imported_secret::Column::Hash.is_in(hashes.iter().map(|hash| hash.bytes().to_vec())))
-            .filter(imported_secret::Column::ApiKeyId.in_subquery(deleted_keys()))
+            .filter(Expr::exists(deleted_key_of(imported_secret::Column::ApiKeyId)))
             .exec(db)
             .await?;
     }

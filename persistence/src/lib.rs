@@ -31,7 +31,9 @@ mod open;
 mod organizations;
 mod outage;
 mod people;
+mod pieces;
 mod reach;
+mod removal;
 mod repeats;
 mod retention;
 mod retry;
@@ -72,6 +74,7 @@ pub use retention::{Hold, Kind, Purge, RetentionRun};
 pub use schema::SchemaError;
 use sea_orm::{DbBackend, DbErr};
 pub use settings::{CacheSize, DefaultCaps, Retention, Settings};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -102,6 +105,8 @@ pub struct Store {
     shapes: Arc<imports::Shapes>,
     /// Whether no further requests that are done once can be noted.
     has_all_requests: Arc<AtomicBool>,
+    /// Wakes the worker that removes what is deleted.
+    removals: Arc<Notify>,
     workers: TaskTracker,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -165,6 +170,7 @@ impl Store {
             notables: Arc::default(),
             shapes,
             has_all_requests: Arc::default(),
+            removals: Arc::default(),
             workers: workers.clone(),
             stop: stop.clone(),
             ended: ended.clone(),
@@ -225,6 +231,16 @@ impl Store {
     #[must_use]
     pub fn silence(&self) -> Option<Duration> {
         self.freshness.silence()
+    }
+
+    /// How many statements that read lists and other things can run at once.
+    #[must_use]
+    pub fn read_connections(&self) -> u32 {
+        let read = &self.pools.read;
+        match read.get_database_backend() {
+            DbBackend::Postgres => read.get_postgres_connection_pool().options().get_max_connections(),
+            _ => read.get_sqlite_connection_pool().options().get_max_connections(),
+        }
     }
 
     /// Waits until a worker has ended, which without [`Store::close`] only a defect brings about.

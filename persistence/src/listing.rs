@@ -76,14 +76,14 @@ fn small_name(backend: DbBackend) -> SimpleExpr {
 
 fn condition(reach: Reach, filter: &Filter, backend: DbBackend) -> Condition {
     let known = if filter.is_deleted { deleted_in_reach(reach) } else { in_reach(reach) };
-    let expired = filter.expired.map(|(is_expired, now)| {
-        let (end, now) = (api_key::Column::ExpiresAt, now.millis());
-        if is_expired {
-            Condition::all().add(end.lte(now))
-        } else {
-            Condition::any().add(end.is_null()).add(end.gt(now))
-        }
-    });
+    // Not the bare column: SQLite would take the index by expiry, which deletions use, and then sort all that it finds, where
+    // the index in the order of the list ends at the first page.
+    let end = || Expr::col((api_key::Entity, api_key::Column::ExpiresAt)).if_null(Order::NEVER_EXPIRES);
+    let expired = filter.expired.map(
+        |(is_expired, now)| {
+            if is_expired { end().lte(now.millis()) } else { end().gt(now.millis()) }
+        },
+    );
     let name =
         filter.name.as_ref().map(|part| contains(small_name(backend), part.to_ascii_lowercase().into(), backend));
     let user = filter.holder.map(|holder| match holder {
@@ -127,7 +127,7 @@ fn condition(reach: Reach, filter: &Filter, backend: DbBackend) -> Condition {
         .add_option(filter.permission.as_ref().map(|permission| gives(permission, backend)))
         .add_option(last_used)
         .add_option(was_used)
-        .add_option(filter.expires_before.map(|before| api_key::Column::ExpiresAt.lt(before.millis())))
+        .add_option(filter.expires_before.map(|before| end().lt(before.millis())))
         .add_option(used_up)
         .add_option(rotating)
         .add(metadata)

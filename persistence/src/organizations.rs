@@ -5,12 +5,13 @@ use domain::{
     Error, Outage,
     act::{Act, Action},
     id::OrganizationId,
-    organization::{Capped, ExternalId, Organization},
+    organization::{Capped, DeletedOrganization, ExternalId, Organization},
     ports::{OrganizationChanges, Organizations},
     reach::Reach,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    Select,
     sea_query::{Expr, ExprTrait, LockType},
 };
 
@@ -32,6 +33,7 @@ impl Organizations for Store {
         limit: u64,
     ) -> Result<Vec<Organization>, Outage> {
         let rows = organization::Entity::find()
+            .filter(organization::Column::DeletedAt.is_null())
             .apply_if(only, |find, only| find.filter(organization::Column::Id.eq(only.uuid())))
             .apply_if(external_id, |find, id| find.filter(organization::Column::ExternalId.eq(id.as_str())))
             .apply_if(after, |find, after| find.filter(organization::Column::Id.gt(after.uuid())))
@@ -76,8 +78,12 @@ impl Organizations for Store {
                 changed.organizations.push(organization);
             }
             Box::pin(async move {
-                let this = organization::Column::Id.eq(organization.uuid());
-                let updated = organization::Entity::update_many().set(row).filter(this).exec(transaction).await?;
+                let updated = organization::Entity::update_many()
+                    .set(row)
+                    .filter(organization::Column::Id.eq(organization.uuid()))
+                    .filter(organization::Column::DeletedAt.is_null())
+                    .exec(transaction)
+                    .await?;
                 if updated.rows_affected == 0 {
                     return Err(Failure::Refused(Error::NotFound));
                 }
@@ -88,25 +94,29 @@ impl Organizations for Store {
         Ok(unless_taken(update.await)?)
     }
 
-    async fn delete(&self, organization: OrganizationId, act: &Act) -> Result<(), Error> {
-        let act = act.clone();
-        let delete = self.transaction(move |transaction, changed| {
-            let act = act.clone();
-            changed.organizations.push(organization);
-            Box::pin(async move {
-                let deleted = organization::Entity::delete_by_id(organization.uuid()).exec(transaction).await?;
-                if deleted.rows_affected == 0 {
-                    return Err(Failure::Refused(Error::NotFound));
-                }
-                audit::note(transaction, &act, &[organization.uuid()]).await
-            })
-        });
-        Ok(delete.await?)
+    async fn delete(&self, organization: OrganizationId, act: &Act) -> Result<bool, Error> {
+        Ok(self.delete_organization(organization, act).await?)
+    }
+
+    async fn find_deleted(&self, organization: OrganizationId) -> Result<Option<DeletedOrganization>, Outage> {
+        let row = organization::Entity::find_by_id(organization.uuid())
+            .filter(organization::Column::DeletedAt.is_not_null())
+            .one(&self.pools.read)
+            .await
+            .map_err(Failure::from)?;
+        let Some(row) = row else { return Ok(None) };
+        let organization = convert::organization(&row).map_err(Failure::from)?;
+        Ok(Some(DeletedOrganization { organization, keys_left: convert::count(row.key_count).unwrap_or_default() }))
     }
 }
 
+/// The organization, unless it is deleted.
+pub(crate) fn find_live(organization: OrganizationId) -> Select<organization::Entity> {
+    organization::Entity::find_by_id(organization.uuid()).filter(organization::Column::DeletedAt.is_null())
+}
+
 async fn find<C: ConnectionTrait>(db: &C, organization: OrganizationId) -> Result<Option<Organization>, Failure> {
-    let row = organization::Entity::find_by_id(organization.uuid()).one(db).await?;
+    let row = find_live(organization).one(db).await?;
     Ok(row.as_ref().map(convert::organization).transpose()?)
 }
 
@@ -116,7 +126,7 @@ pub(crate) async fn lock<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
 ) -> Result<organization::Model, Failure> {
-    let row = organization::Entity::find_by_id(organization.uuid()).lock(LockType::NoKeyUpdate).one(db).await?;
+    let row = find_live(organization).lock(LockType::NoKeyUpdate).one(db).await?;
     there(row)
 }
 
@@ -149,6 +159,7 @@ pub(crate) async fn add_keys<C: ConnectionTrait>(
     let updated = organization::Entity::update_many()
         .col_expr(organization::Column::KeyCount, keys.clone().add(count))
         .filter(organization::Column::Id.eq(organization.uuid()))
+        .filter(organization::Column::DeletedAt.is_null())
         .filter(keys.add(count).lte(most.if_null(convert::number(caps.keys))))
         .exec(db)
         .await?;

@@ -129,6 +129,7 @@ async fn standings<C: ConnectionTrait>(
     let in_use = organization::Entity::find()
         .filter(organization::Column::Id.is_in(ids))
         .filter(organization::Column::SuspendedAt.is_null())
+        .filter(organization::Column::DeletedAt.is_null())
         .all(db)
         .await?;
     let attached = membership_permission_set::Entity::find()

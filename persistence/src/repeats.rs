@@ -15,7 +15,7 @@ use domain::{
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement, SimpleExpr},
+    sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict, Order, Query, SelectStatement, SimpleExpr},
 };
 
 use crate::{
@@ -125,33 +125,26 @@ async fn take_room<C: ConnectionTrait>(db: &C, scope: &[u8], bytes: i64) -> Resu
 }
 
 impl Store {
-    /// Forgets requests that are long over, and answers beyond the newest, a few thousand at a time. Answers how many requests
-    /// those were.
+    /// Forgets requests that are long over, and answers beyond the newest, in pieces. Answers how many requests those were.
     pub(crate) async fn forget_requests(&self, now: Timestamp) -> Result<u64, Failure> {
         let over = request::Column::DoneAt.lte(now.plus_millis(-KNOWN_FOR).millis());
-        let mut forgotten = 0;
-        loop {
-            let these = request::Column::Scope.in_subquery(some(over.clone()));
-            let count = request::Entity::delete_many().filter(these).exec(&self.pools.write).await?.rows_affected;
-            forgotten += count;
-            if count < PIECE {
-                break;
-            }
-        }
+        let forget = async |size| {
+            // One that was noted anew meanwhile stays.
+            let forget = request::Entity::delete_many().filter(over.clone());
+            let forget = forget.filter(request::Column::Scope.in_subquery(some(over.clone(), size)));
+            Ok(forget.exec(&self.pools.write).await?.rows_affected)
+        };
+        let forgotten = self.in_pieces(forget).await?;
         let beyond = self.nth_newest_request(self.bounds.answers).await?;
         if let Some(done_at) = beyond {
             let old = request::Column::DoneAt.lte(done_at).and(request::Column::Answer.is_not_null());
-            loop {
-                let these = request::Column::Scope.in_subquery(some(old.clone()));
-                let dropped = request::Entity::update_many()
+            let drop_answers = async |size| {
+                let drop_answers = request::Entity::update_many()
                     .col_expr(request::Column::Answer, Expr::value(Option::<String>::None))
-                    .filter(these)
-                    .exec(&self.pools.write)
-                    .await?;
-                if dropped.rows_affected < PIECE {
-                    break;
-                }
-            }
+                    .filter(request::Column::Scope.in_subquery(some(old.clone(), size)));
+                Ok(drop_answers.exec(&self.pools.write).await?.rows_affected)
+            };
+            self.in_pieces(drop_answers).await?;
         }
         let has_all = beyond.is_some() && self.nth_newest_request(self.bounds.idempotency_keys - 1).await?.is_some();
         self.has_all_requests.store(has_all, Ordering::Relaxed);
@@ -172,9 +165,14 @@ impl Store {
     }
 }
 
-/// Requests in one statement.
-const PIECE: u64 = 5_000;
-
-fn some(which: SimpleExpr) -> SelectStatement {
-    Query::select().column(request::Column::Scope).from(request::Entity).and_where(which).limit(PIECE).to_owned()
+/// The oldest of these requests, at most so many. Those that another node has locked are left to it.
+fn some(which: SimpleExpr, size: u64) -> SelectStatement {
+    Query::select()
+        .column(request::Column::Scope)
+        .from(request::Entity)
+        .and_where(which)
+        .order_by(request::Column::DoneAt, Order::Asc)
+        .limit(size)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .to_owned()
 }

@@ -156,10 +156,12 @@ impl Plan {
 }
 
 impl Store {
-    /// Begins to purge, every minute until the store is closed; `signer` signs what is pruned from audit logs.
+    /// Begins to purge, every minute until the store is closed, and to remove the rows of what is deleted; `signer` signs what is
+    /// pruned from audit logs.
     pub fn start_retention(&self, signer: Signer) {
         let work = self.clone().run_retention(signer, self.stop.clone());
         crate::watched(&self.workers, &self.ended, work);
+        crate::watched(&self.workers, &self.ended, self.clone().run_removals());
     }
 
     async fn run_retention(self, signer: Signer, stop: CancellationToken) {
@@ -256,6 +258,7 @@ impl Store {
         }
         if purges.iter().all(|purge| purge.held.is_none()) {
             self.forget_requests(now).await?;
+            self.remove_ended_sessions(now).await?;
             self.remove_ended_families(now).await?;
         }
         failed.map_or(Ok(RetentionRun { now, purges }), Err)

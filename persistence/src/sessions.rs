@@ -3,12 +3,15 @@
 use async_trait::async_trait;
 use domain::{
     Error, Outage,
+    clock::Timestamp,
     id::SessionId,
     ports::Sessions,
     session::{Bearer, Session},
 };
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid,
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    prelude::Uuid,
+    sea_query::{LockBehavior, LockType, Order, Query},
 };
 
 use crate::{Store, convert, entity::session, outage::Failure};
@@ -17,7 +20,7 @@ use crate::{Store, convert, entity::session, outage::Failure};
 const MOST: u64 = 100;
 
 /// Ended sessions that go with the opening of a new one.
-const SWEPT: u64 = 1_000;
+const SWEPT: u64 = 100;
 
 #[async_trait]
 impl Sessions for Store {
@@ -62,6 +65,26 @@ impl Sessions for Store {
             })
         });
         Ok(delete.await?)
+    }
+}
+
+impl Store {
+    /// Removes sessions that are over, in pieces. Answers how many those were.
+    pub(crate) async fn remove_ended_sessions(&self, now: Timestamp) -> Result<u64, Failure> {
+        let over = session::Column::ExpiresAt.lte(now.millis());
+        let piece = async |size| {
+            let some = Query::select()
+                .column(session::Column::Id)
+                .from(session::Entity)
+                .and_where(over.clone())
+                .order_by(session::Column::ExpiresAt, Order::Asc)
+                .limit(size)
+                .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+                .to_owned();
+            let remove = session::Entity::delete_many().filter(session::Column::Id.in_subquery(some));
+            Ok(remove.exec(&self.pools.write).await?.rows_affected)
+        };
+        self.in_pieces(piece).await
     }
 }
 

@@ -9,11 +9,11 @@ use domain::{
     organization::Capped,
     permission_sets::NamedSet,
     ports::{SetChanges, Sets},
-    reach::Reach,
 };
 use sea_orm::{
     ActiveValue, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, sea_query::Query,
+    QuerySelect, QueryTrait, Select,
+    sea_query::{Expr, ExprTrait, Query},
 };
 
 use crate::{
@@ -22,7 +22,8 @@ use crate::{
     last_admin::{has_admin, keep_admin},
     organizations::{lock, unless_taken},
     outage::{Failure, there},
-    reach::in_reach,
+    pieces,
+    removal::{is_attached_to_many, mark_set},
     widening::{self, CheckedHolders},
 };
 
@@ -37,8 +38,7 @@ impl Sets for Store {
         after: Option<SetId>,
         limit: u64,
     ) -> Result<Vec<NamedSet>, Outage> {
-        let rows = permission_set::Entity::find()
-            .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
+        let rows = live(organization)
             .apply_if(after, |find, after| find.filter(permission_set::Column::Id.gt(after.uuid())))
             .order_by_asc(permission_set::Column::Id)
             .limit(limit)
@@ -63,8 +63,7 @@ impl Sets for Store {
             let (set, act) = (set.clone(), act.clone());
             Box::pin(async move {
                 let home = lock(transaction, set.organization).await?;
-                let here = permission_set::Column::OrganizationId.eq(set.organization.uuid());
-                let count = permission_set::Entity::find().filter(here).count(transaction).await?;
+                let count = live(set.organization).count(transaction).await?;
                 caps.require_room(&home, Capped::Sets, count)?;
                 let row = convert::named_set_row(&set);
                 permission_set::Entity::insert(row).exec_without_returning(transaction).await?;
@@ -102,32 +101,27 @@ impl Sets for Store {
             Box::pin(async move {
                 lock(transaction, organization).await?;
                 // Locked, so that nobody is given it between the look and the end.
-                let this = permission_set::Entity::find_by_id(set.uuid())
-                    .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
-                    .lock_exclusive();
+                let this = live(organization).filter(permission_set::Column::Id.eq(set.uuid())).lock_exclusive();
                 there(this.one(transaction).await?)?;
-                let live = Query::select()
-                    .column(api_key::Column::Id)
-                    .from(api_key::Entity)
-                    .cond_where(in_reach(Reach::whole(organization)))
-                    .to_owned();
-                // A deleted key loses it without a word.
-                let of_keys = Condition::all()
-                    .add(api_key_permission_set::Column::PermissionSetId.eq(set.uuid()))
-                    .add(api_key_permission_set::Column::ApiKeyId.in_subquery(live));
-                let of_members = membership_permission_set::Column::PermissionSetId.eq(set.uuid());
-                let is_used = api_key_permission_set::Entity::find().filter(of_keys).one(transaction).await?.is_some()
-                    || membership_permission_set::Entity::find().filter(of_members).one(transaction).await?.is_some();
-                if is_used && !detach {
+                if !detach && is_used(transaction, set).await? {
                     return Err(Failure::Refused(Error::InUse));
                 }
                 let had_admin = has_admin(transaction, organization).await?;
-                permission_set::Entity::delete_by_id(set.uuid()).exec(transaction).await?;
+                let is_marked = is_attached_to_many(transaction, set, pieces::LARGEST).await?;
+                if is_marked {
+                    mark_set(transaction, set, &act).await?;
+                } else {
+                    permission_set::Entity::delete_by_id(set.uuid()).exec(transaction).await?;
+                }
                 keep_admin(transaction, organization, had_admin).await?;
-                audit::note(transaction, &act, &[set.uuid()]).await
+                audit::note(transaction, &act, &[set.uuid()]).await?;
+                Ok(is_marked)
             })
         });
-        Ok(delete.await?)
+        if delete.await? {
+            self.removals.notify_one();
+        }
+        Ok(())
     }
 }
 
@@ -167,6 +161,7 @@ impl Store {
                 let updated = permission_set::Entity::update_many()
                     .set(row)
                     .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
+                    .filter(permission_set::Column::DeletedAt.is_null())
                     .filter(permission_set::Column::Id.eq(set.uuid()))
                     .exec(transaction)
                     .await?;
@@ -182,13 +177,38 @@ impl Store {
     }
 }
 
+/// The sets of an organization.
+fn live(organization: OrganizationId) -> Select<permission_set::Entity> {
+    permission_set::Entity::find()
+        .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
+        .filter(permission_set::Column::DeletedAt.is_null())
+}
+
+/// Whether a key or a member has a set. A deleted key loses it without a word.
+async fn is_used<C: ConnectionTrait>(db: &C, set: SetId) -> Result<bool, Failure> {
+    // From the set's side: the organization may have a million keys.
+    let is_live = Query::select()
+        .expr(Expr::value(1))
+        .from(api_key::Entity)
+        .and_where(
+            Expr::col((api_key::Entity, api_key::Column::Id))
+                .equals((api_key_permission_set::Entity, api_key_permission_set::Column::ApiKeyId)),
+        )
+        .and_where(api_key::Column::DeletedAt.is_null())
+        .to_owned();
+    let of_keys =
+        Condition::all().add(api_key_permission_set::Column::PermissionSetId.eq(set.uuid())).add(Expr::exists(is_live));
+    let of_members = membership_permission_set::Column::PermissionSetId.eq(set.uuid());
+    Ok(api_key_permission_set::Entity::find().filter(of_keys).one(db).await?.is_some()
+        || membership_permission_set::Entity::find().filter(of_members).one(db).await?.is_some())
+}
+
 async fn find<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
     set: SetId,
 ) -> Result<Option<NamedSet>, Failure> {
-    let here = permission_set::Column::OrganizationId.eq(organization.uuid());
-    let row = permission_set::Entity::find_by_id(set.uuid()).filter(here).one(db).await?;
+    let row = live(organization).filter(permission_set::Column::Id.eq(set.uuid())).one(db).await?;
     Ok(row.as_ref().map(convert::named_set).transpose()?)
 }
 
@@ -213,11 +233,8 @@ pub(crate) async fn some<C: ConnectionTrait>(
     if sets.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = permission_set::Entity::find()
-        .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
-        .filter(permission_set::Column::Id.is_in(sets.iter().map(|set| set.uuid())))
-        .all(db)
-        .await?;
+    let rows =
+        live(organization).filter(permission_set::Column::Id.is_in(sets.iter().map(|set| set.uuid()))).all(db).await?;
     named_sets(&rows).await
 }
 

@@ -24,6 +24,8 @@ async fn members_see_and_rename_their_own_and_nothing_else() {
         "max_members",
         "max_permission_sets",
         "created_at",
+        "deleted_at",
+        "api_keys_left",
     ];
     assert_eq!(names, documented);
     assert_eq!(

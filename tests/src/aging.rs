@@ -44,19 +44,18 @@ impl TestApp {
 
     /// So many more keys like this one, a hundred made in each millisecond; without secrets.
     pub async fn copy_key(&self, key_id: &str, count: u32) {
-        let (id, new_id) = if self.database.is_postgres() {
-            (format!("'{key_id}'"), "gen_random_uuid()")
-        } else {
-            (format!("X'{}'", key_id.replace('-', "")), "randomblob(16)")
-        };
-        let rest = "organization_id, user_id, name, prefix, start, enabled, expires_at, metadata, permissions, \
-                    created_by_key, created_by_user, updated_at";
-        let statement = format!(
-            "WITH RECURSIVE copies(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < {count}) \
-             INSERT INTO api_keys (id, created_at, {rest}) \
-             SELECT {new_id}, created_at + 1 + n / 100, {rest} FROM api_keys, copies WHERE id = {id}"
-        );
-        self.execute(&statement).await;
+        self.database.copy_key(key_id, count).await;
+        self.forget_everything();
+    }
+
+    /// Every key of an organization has this permission set, too.
+    pub async fn give_set_to_all(&self, org_id: &str, set_id: &str) {
+        let (org_id, set_id) = (self.id(org_id), self.id(set_id));
+        self.execute(&format!(
+            "INSERT INTO api_key_permission_sets (api_key_id, permission_set_id) \
+             SELECT id, {set_id} FROM api_keys WHERE organization_id = {org_id} ON CONFLICT DO NOTHING"
+        ))
+        .await;
     }
 
     /// Removes what [`TestApp::copy_key`] has made.
@@ -259,6 +258,76 @@ pub enum Tampering {
 }
 
 impl TestDatabase {
+    /// As [`TestApp::copy_key`], beside a service that is a process. The organization's keys are counted.
+    pub async fn copy_key(&self, key_id: &str, count: u32) {
+        let (id, new_id) = (self.id(key_id), if self.is_postgres() { "gen_random_uuid()" } else { "randomblob(16)" });
+        let rest = "organization_id, user_id, name, prefix, start, enabled, expires_at, metadata, permissions, \
+                    created_by_key, created_by_user, updated_at";
+        self.execute(&format!(
+            "WITH RECURSIVE copies(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < {count}) \
+             INSERT INTO api_keys (id, created_at, {rest}) \
+             SELECT {new_id}, created_at + 1 + n / 100, {rest} FROM api_keys, copies WHERE id = {id}"
+        ))
+        .await;
+        self.execute(&format!(
+            "UPDATE organizations SET key_count = key_count + {count} \
+             WHERE id = (SELECT organization_id FROM api_keys WHERE id = {id})"
+        ))
+        .await;
+    }
+
+    /// Keys of an organization that are stored; of these, those that are deleted.
+    pub async fn stored_keys(&self, org_id: &str) -> (i64, i64) {
+        let id = self.id(org_id);
+        let sql = format!("SELECT count(*) AS a, count(deleted_at) AS b FROM api_keys WHERE organization_id = {id}");
+        self.two_numbers(sql).await
+    }
+
+    /// So many more requests that were done once, at the same time as those that are known.
+    pub async fn copy_requests(&self, count: u32) {
+        let random = if self.is_postgres() {
+            "decode(md5(random()::text || n) || md5(n || random()::text), 'hex')"
+        } else {
+            "randomblob(32)"
+        };
+        self.execute(&format!(
+            "WITH RECURSIVE copies(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < {count}) \
+             INSERT INTO requests (scope, body, done_at, answer) SELECT {random}, body, done_at, answer FROM requests, copies"
+        ))
+        .await;
+    }
+
+    /// Requests that are known, and sessions.
+    pub async fn stored_requests_and_sessions(&self) -> (i64, i64) {
+        let sql = "SELECT (SELECT count(*) FROM requests) AS a, (SELECT count(*) FROM sessions) AS b";
+        self.two_numbers(sql.to_owned()).await
+    }
+
+    /// Token families, and keys that are deleted.
+    pub async fn stored_families_and_deleted_keys(&self) -> (i64, i64) {
+        let sql = "SELECT (SELECT count(*) FROM token_families) AS a, \
+                   (SELECT count(*) FROM api_keys WHERE deleted_at IS NOT NULL) AS b";
+        self.two_numbers(sql.to_owned()).await
+    }
+
+    /// Rows of a permission set, and keys that have it.
+    pub async fn stored_set(&self, set_id: &str) -> (i64, i64) {
+        let id = self.id(set_id);
+        self.two_numbers(format!(
+            "SELECT (SELECT count(*) FROM permission_sets WHERE id = {id}) AS a, \
+             (SELECT count(*) FROM api_key_permission_sets WHERE permission_set_id = {id}) AS b"
+        ))
+        .await
+    }
+
+    async fn two_numbers(&self, sql: String) -> (i64, i64) {
+        let database = Database::connect(self.url()).await.expect("the database is there");
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let row = database.query_one_raw(statement).await.expect("a row").expect("a row");
+        database.close().await.expect("the connection ends");
+        (row.try_get("", "a").expect("a number"), row.try_get("", "b").expect("a number"))
+    }
+
     /// An identifier as the database writes it.
     fn id(&self, text: &str) -> String {
         if self.is_postgres() { format!("'{text}'") } else { format!("X'{}'", text.replace('-', "")) }

@@ -270,6 +270,12 @@ impl TestApp {
         (key, secret)
     }
 
+    /// The places for reads of many rows.
+    #[must_use]
+    pub fn lists(&self) -> &api::lists::Lists {
+        self.running.lists()
+    }
+
     /// Forgets what it remembers, after a change by another process.
     pub fn forget_everything(&self) {
         self.running.forget_everything();

@@ -145,8 +145,8 @@ impl Athena {
         let offset = ListNumber::read("offset", offset.0.as_ref())?;
         let start = Start::Skip(offset.unwrap_or(0));
         let most = limit.unwrap_or(u64::MAX);
-        let body =
-            key_stream::array(self.keys.clone(), authority, Listing::default(), start, most, dto::render).await?;
+        let source = (self.keys.clone(), self.gate.lists.clone());
+        let body = key_stream::array(source, authority, Listing::default(), start, most, dto::render).await?;
         Ok(KeyArray(body))
     }
 
@@ -171,7 +171,8 @@ impl Athena {
 
     /// Delete all expired API keys
     ///
-    /// Those in the caller's reach. Needs `api_keys:write`, or `own_api_keys:write` for the keys of the caller's user.
+    /// Those in the caller's reach: all of them, or as many as there is time for. `deleted` says how many that were; another
+    /// call goes on. Needs `api_keys:write`, or `own_api_keys:write` for the keys of the caller's user.
     #[oai(path = "/delete-all-expired-api-keys", method = "post", operation_id = "athenaDeleteExpiredApiKeys")]
     async fn delete_all_expired(&self, credential: Credential) -> Result<Success<DeletedCount>, Failed<Reading>> {
         let authority = self.writer(&credential).await?;

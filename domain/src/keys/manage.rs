@@ -54,7 +54,8 @@ impl Keys {
         Ok(self.ports.api_keys.delete(authority.reach(), keys, &act).await?)
     }
 
-    /// Ends all keys in reach that are expired. Answers how many.
+    /// Ends the keys in reach that are expired: all of them, or as many as there is time for. Answers how many; a second call
+    /// goes on.
     ///
     /// # Errors
     /// [`Error::Outage`].

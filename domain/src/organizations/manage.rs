@@ -7,7 +7,7 @@ use crate::{
     change::Change,
     error::Error,
     id::OrganizationId,
-    organization::{Caps, ExternalId, Organization, OrganizationKind, OrganizationName},
+    organization::{Caps, DeletedOrganization, ExternalId, Organization, OrganizationKind, OrganizationName},
     permission::Permission,
     ports::OrganizationChanges,
 };
@@ -139,16 +139,34 @@ impl Organizations {
         self.ports.organizations.update(authority.organization(), changes, &authority.act(action, now)).await
     }
 
-    /// Removes an organization with everything in it: its keys are unknown from now on. Its log stays.
+    /// Deletes an organization with everything in it: its keys are unknown from now on. Its log stays. Answers whether
+    /// everything is removed; if not, that goes on by itself, and [`Organizations::get_deleted`] tells how far it is.
     ///
     /// # Errors
     /// [`Error::PlatformStays`]; [`Error::NotFound`]; [`Error::Outage`].
-    pub async fn delete(&self, authority: &Authority) -> Result<(), Error> {
+    pub async fn delete(&self, authority: &Authority) -> Result<bool, Error> {
         if is_about_the_platform(authority) {
             return Err(Error::PlatformStays);
         }
         let act = authority.act(Action::DeleteOrganization, self.now());
         self.ports.organizations.delete(authority.organization(), &act).await
+    }
+
+    /// A deleted organization (`None`: a text that names none) whose keys are still being removed. For the platform alone:
+    /// everyone else who could ask was of that organization.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] without `org:read`; [`Error::NotFound`]; [`Error::Outage`].
+    pub async fn get_deleted(
+        &self,
+        caller: Caller,
+        organization: Option<OrganizationId>,
+    ) -> Result<DeletedOrganization, Error> {
+        let (caller, organization) = caller.heading_for(organization, &Permission::ORG_READ)?;
+        if !caller.is_platform() {
+            return Err(Error::NotFound);
+        }
+        self.ports.organizations.find_deleted(organization).await?.ok_or(Error::NotFound)
     }
 }
 

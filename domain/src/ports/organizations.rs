@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Outage},
     id::{OrganizationId, SetId, UserId},
-    organization::{ExternalId, Organization, OrganizationName},
+    organization::{DeletedOrganization, ExternalId, Organization, OrganizationName},
     permission::PermissionSet,
     permission_sets::{NamedSet, SetName},
     ports::Brought,
@@ -33,7 +33,7 @@ pub struct OrganizationChanges {
     pub suspended_at: Change<Timestamp>,
 }
 
-/// Organizations.
+/// Organizations. One that is deleted is none of them any more, but for [`Organizations::find_deleted`].
 #[async_trait]
 pub trait Organizations: Send + Sync {
     /// At most `limit` after `after`, in the order of their ids; only this one, or with this external id, where given.
@@ -65,11 +65,16 @@ pub trait Organizations: Send + Sync {
         act: &Act,
     ) -> Result<Organization, Error>;
 
-    /// Removes it with its keys, members and sets; its log stays.
+    /// Deletes it: from now on none of its keys is known and its external id is free, also on other nodes and after a crash.
+    /// Its keys, members and sets are removed in pieces; its log stays. Answers whether all of them are removed already; if
+    /// not, that goes on by itself.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    async fn delete(&self, organization: OrganizationId, act: &Act) -> Result<(), Error>;
+    async fn delete(&self, organization: OrganizationId, act: &Act) -> Result<bool, Error>;
+
+    /// The organization with this identifier, if it is deleted and not removed yet.
+    async fn find_deleted(&self, organization: OrganizationId) -> Result<Option<DeletedOrganization>, Outage>;
 }
 
 /// What changes of a membership.

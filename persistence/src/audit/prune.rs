@@ -15,12 +15,14 @@ use sea_orm::{
     prelude::Uuid,
     sea_query::{Expr, ExprTrait},
 };
+use tokio::time::Instant;
 
 use super::{chain_hash, read};
 use crate::{
     Store, convert,
     entity::{audit_chain, audit_event},
     outage::Failure,
+    pieces::Pieces,
 };
 
 /// Signs what is pruned, where there is a signing key.
@@ -29,8 +31,8 @@ pub(crate) type Signer = Option<Arc<dyn PruneSigner>>;
 /// Chains in one read.
 const CHAINS: usize = 1_000;
 
-/// Events that are removed in one transaction: other changes of the organization wait for it.
-const EVENTS: u64 = 1_000;
+/// Events that are removed in one transaction: other changes wait for it.
+const EVENTS: u64 = 500;
 
 /// Which events are too old, and since when records of pruning no longer matter.
 #[derive(Clone)]
@@ -64,7 +66,7 @@ impl Store {
             for organization in &new {
                 removed += self.prune_log(*organization, &pruning).await?;
             }
-            if new.len() < CHAINS {
+            if new.len() < CHAINS || self.stop.is_cancelled() {
                 return Ok(removed);
             }
             // Only those that do not hold are still among the next.
@@ -84,9 +86,9 @@ impl Store {
     }
 
     async fn prune_log(&self, organization: Uuid, pruning: &Pruning) -> Result<u64, Failure> {
-        let mut removed = 0;
-        loop {
-            let pruning = pruning.clone();
+        let (mut removed, mut pieces) = (0, Pieces::new());
+        while !self.stop.is_cancelled() {
+            let (pruning, begun) = (pruning.clone(), Instant::now());
             let prune = self.transaction(move |transaction, _| {
                 let pruning = pruning.clone();
                 Box::pin(async move { prune(transaction, organization, &pruning).await })
@@ -97,6 +99,7 @@ impl Store {
                     if count < EVENTS {
                         return Ok(removed);
                     }
+                    pieces.give_way(begun.elapsed(), &self.stop).await;
                 }
                 Pruned::Broken(broken) => {
                     tracing::error!(
@@ -108,6 +111,7 @@ impl Store {
                 }
             }
         }
+        Ok(removed)
     }
 }
 

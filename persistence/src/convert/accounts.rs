@@ -31,6 +31,7 @@ pub(crate) fn organization(model: &organization::Model) -> Result<Organization, 
             sets: cap("most_sets", model.most_sets)?,
         },
         suspended_at: model.suspended_at.map(Timestamp::from_millis),
+        deleted_at: model.deleted_at.map(Timestamp::from_millis),
         created_at: Timestamp::from_millis(model.created_at),
     })
 }
@@ -53,6 +54,7 @@ pub(crate) fn organization_row(organization: &Organization) -> organization::Act
         suspended_at: Set(organization.suspended_at.map(Timestamp::millis)),
         key_count: Set(0),
         deleted_key_count: Set(0),
+        deleted_at: Set(organization.deleted_at.map(Timestamp::millis)),
         created_at: Set(organization.created_at.millis()),
     }
 }
@@ -152,5 +154,6 @@ pub(crate) fn named_set_row(set: &NamedSet) -> permission_set::ActiveModel {
         permissions: Set(permissions_text(&set.permissions)),
         created_at: Set(set.created_at.millis()),
         updated_at: Set(set.updated_at.millis()),
+        deleted_at: Set(None),
     }
 }

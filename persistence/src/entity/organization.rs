@@ -23,6 +23,8 @@ pub struct Model {
     pub key_count: i64,
     /// Deleted keys that are kept, or more: see `crate::deleted`.
     pub deleted_key_count: i64,
+    /// When it was deleted; its rows are removed in pieces.
+    pub deleted_at: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -14,6 +14,8 @@ pub struct Model {
     pub permissions: String,
     pub created_at: i64,
     pub updated_at: i64,
+    /// When it was deleted; from where it was attached it is removed in pieces.
+    pub deleted_at: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -70,7 +70,7 @@ fn select(backend: DbBackend) -> String {
         "SELECT s.hash AS hash, s.expires_at AS secret_expires_at, s.start AS secret_start, {}, o.kind AS kind, \
          o.external_id AS home_external_id, o.suspended_at AS suspended_at, {of_key} AS key_sets, \
          m.permissions AS member_permissions, {of_member} AS member_sets \
-         FROM api_key_secrets s JOIN api_keys k ON k.id = s.api_key_id AND k.deleted_at IS NULL JOIN organizations o ON o.id = k.organization_id \
+         FROM api_key_secrets s JOIN api_keys k ON k.id = s.api_key_id AND k.deleted_at IS NULL JOIN organizations o ON o.id = k.organization_id AND o.deleted_at IS NULL \
          LEFT JOIN memberships m ON m.organization_id = k.organization_id AND m.user_id = k.user_id WHERE s.hash IN",
         columns.join(", ")
     )

@@ -117,25 +117,24 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.hour, row.outcome, row.count)).collect())
     }
 
-    /// Removes what was counted in the hours before that of `before`, a few thousand at a time. Answers how many rows that were.
+    /// Removes what was counted in the hours before that of `before`, in pieces. Answers how many rows that were.
     pub(crate) async fn remove_old_usage(&self, before: i64) -> Result<u64, Failure> {
-        const ROWS: u64 = 5_000;
         let before = Hour::of(Timestamp::from_millis(before)).0;
+        let backend = self.pools.write.get_database_backend();
+        // Rows that another node is removing are left to it.
+        let unless_locked = if backend == DbBackend::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
         let mut removed = 0;
         for of in [Of::Keys, Of::Organizations] {
             let (table, id) = of.table();
-            let sql = format!(
-                "DELETE FROM {table} WHERE (hour, {id}, outcome) IN \
-                 (SELECT hour, {id}, outcome FROM {table} WHERE hour < {before} LIMIT {ROWS})"
-            );
-            loop {
-                let statement = Statement::from_string(self.pools.write.get_database_backend(), sql.as_str());
-                let count = self.pools.write.execute_raw(statement).await?.rows_affected();
-                removed += count;
-                if count < ROWS {
-                    break;
-                }
-            }
+            let piece = async |size: u64| {
+                let sql = format!(
+                    "DELETE FROM {table} WHERE (hour, {id}, outcome) IN \
+                     (SELECT hour, {id}, outcome FROM {table} WHERE hour < {before} LIMIT {size} {unless_locked})"
+                );
+                let statement = Statement::from_string(backend, sql);
+                Ok(self.pools.write.execute_raw(statement).await?.rows_affected())
+            };
+            removed += self.in_pieces(piece).await?;
         }
         Ok(removed)
     }

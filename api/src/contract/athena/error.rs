@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{
     contract::{Documented, when},
     failure::{Failure, Fields},
+    lists::Taken,
 };
 
 /// Why the request got no success.
@@ -119,6 +120,14 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String, Option<&'s
         Failure::CrossSite | Failure::SignUpClosed | Failure::NotFromHere => FORBIDDEN,
         Failure::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "This is not configured", None),
         Failure::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts, try again later", None),
+        Failure::TooManyLists(Taken::Organization) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many lists of this organization are being read at once, try again",
+            None,
+        ),
+        Failure::TooManyLists(Taken::Service) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "Too many lists are being read at once, try again", None)
+        }
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB", None),
         Failure::UnsupportedMediaType => {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json", None)

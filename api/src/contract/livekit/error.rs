@@ -9,6 +9,7 @@ use crate::{
     contract::{Documented, when},
     failure::{Failure, Fields},
     json::REQUIRED,
+    lists::Taken,
     wire::{JsonObject, Nullable},
 };
 
@@ -106,6 +107,12 @@ fn words(failure: &Failure, request_id: &str) -> (StatusCode, String) {
         Failure::NotFromHere => (StatusCode::FORBIDDEN, "This is for clients on this machine alone"),
         Failure::SignUpClosed => (StatusCode::FORBIDDEN, "Sign-up is closed"),
         Failure::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts, try again later"),
+        Failure::TooManyLists(Taken::Organization) => {
+            (StatusCode::TOO_MANY_REQUESTS, "Too many lists of this organization are being read at once, try again")
+        }
+        Failure::TooManyLists(Taken::Service) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "Too many lists are being read at once, try again")
+        }
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB"),
         Failure::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json"),
         Failure::MalformedBody(sentence) => return (StatusCode::BAD_REQUEST, sentence.clone()),

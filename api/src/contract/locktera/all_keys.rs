@@ -127,9 +127,10 @@ impl AllKeys {
             None => Start::Skip(0),
         };
         let listing = Listing { filter, order };
+        let source = (self.keys.clone(), self.gate.lists.clone());
         Ok(match limit {
-            Some(limit) => list::page(&self.keys, &authority, &listing, start, limit, uri).await?,
-            None => list::all(self.keys.clone(), authority, listing, start).await?,
+            Some(limit) => list::page(source, authority, listing, start, limit, uri).await?,
+            None => list::all(source, authority, listing, start).await?,
         })
     }
 

@@ -86,7 +86,9 @@ impl Audit {
         };
         fields.into_result()?;
         let asked = Asked::read_with(limit.0.as_ref(), cursor.0.as_ref(), read_cursor)?;
-        let found = self.log.list(organization, &filter, asked.after, asked.look()).await?;
+        let (log, after, look) = (self.log.clone(), asked.after, asked.look());
+        let read = async move { log.list(organization, &filter, after, look).await };
+        let found = self.gate.lists.read(organization, read).await?;
         Ok(Page::going_on(&asked, uri, found, |stored| write_cursor(stored.next)).await)
     }
 }

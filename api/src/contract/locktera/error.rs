@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     contract::{Documented, when},
     failure::Failure,
+    lists::Taken,
     wire::JsonObject,
 };
 
@@ -175,6 +176,12 @@ fn words(failure: &Failure) -> (StatusCode, String) {
             StatusCode::FORBIDDEN,
             "Figures are shown on this machine alone, or at an address of their own (CLAVIGER_METRICS_LISTEN)",
         ),
+        Failure::TooManyLists(Taken::Organization) => {
+            (StatusCode::TOO_MANY_REQUESTS, "Too many lists of this organization are being read at once, try again")
+        }
+        Failure::TooManyLists(Taken::Service) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "Too many lists are being read at once, try again")
+        }
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB"),
         Failure::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json"),
         Failure::MalformedBody(sentence) => return (StatusCode::BAD_REQUEST, sentence.clone()),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use domain::{
-    Error,
     api_key::ApiKey,
     caller::Authority,
     keys::Keys,
@@ -24,7 +23,11 @@ use super::{
     dto::KeyView,
     page::{link, next},
 };
-use crate::key_stream::{self, elements};
+use crate::{
+    failure::Failure,
+    key_stream::{self, elements},
+    lists::Lists,
+};
 
 /// A JSON array of keys.
 pub(super) struct KeyList {
@@ -34,34 +37,35 @@ pub(super) struct KeyList {
 
 /// All keys of a list from `start` on.
 pub(super) async fn all(
-    keys: Arc<Keys>,
+    (keys, lists): (Arc<Keys>, Arc<Lists>),
     authority: Authority,
     listing: Listing,
     start: Start,
-) -> Result<KeyList, Error> {
-    let body = key_stream::array(keys, authority, listing, start, u64::MAX, render).await?;
+) -> Result<KeyList, Failure> {
+    let body = key_stream::array((keys, lists), authority, listing, start, u64::MAX, render).await?;
     Ok(KeyList { body, next: None })
 }
 
 /// One page, and a link to the next if there is one: what was asked, from another place on.
 pub(super) async fn page(
-    keys: &Keys,
-    authority: &Authority,
-    listing: &Listing,
+    (keys, lists): (Arc<Keys>, Arc<Lists>),
+    authority: Authority,
+    listing: Listing,
     start: Start,
     limit: u64,
     uri: &Uri,
-) -> Result<KeyList, Error> {
+) -> Result<KeyList, Failure> {
     let size = usize::try_from(limit).expect("at most a thousand");
+    let (organization, order) = (authority.organization(), listing.order);
     // One more than asked for tells whether there is a next page.
-    let mut page = keys.list(authority, listing, start, limit + 1).await?;
+    let read = key_stream::page(keys, authority, listing, start, limit + 1);
+    let mut page = lists.read(organization, read).await?;
     let is_last = page.len() <= size;
     page.truncate(size);
-    let organization = authority.organization();
     let rest = page
         .last()
         .filter(|_| !is_last)
-        .map(|last| next(uri, &Cursor::write(&listing.order.position(last), listing.order, organization)));
+        .map(|last| next(uri, &Cursor::write(&order.position(last), order, organization)));
     Ok(KeyList { body: Body::from_string(format!("[{}]", elements(&page, render).await)), next: rest })
 }
 

@@ -57,8 +57,11 @@ impl Members {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::MEMBERS_READ, org_id.id()).await?;
         let asked = Asked::read(limit.0.as_ref(), cursor.0.as_ref())?;
-        let found = self.organizations.members(&authority, asked.after, asked.look()).await?;
-        let path = format!("/orgs/{}/members?", authority.organization());
+        let (organizations, organization) = (self.organizations.clone(), authority.organization());
+        let (after, look) = (asked.after, asked.look());
+        let read = async move { organizations.members(&authority, after, look).await };
+        let found = self.gate.lists.read(organization, read).await?;
+        let path = format!("/orgs/{organization}/members?");
         Ok(Page::new(&asked, &path, found, |member| member.user.id.to_string()).await)
     }
 

@@ -2,7 +2,7 @@
 
 use domain::{
     change::Change,
-    organization::{Caps, ExternalId, Organization, OrganizationKind, OrganizationName},
+    organization::{Caps, DeletedOrganization, ExternalId, Organization, OrganizationKind, OrganizationName},
     organizations::{NewOrganization, OrganizationPatch},
     text::Invalid,
 };
@@ -38,6 +38,10 @@ pub(super) struct OrganizationView {
     max_permission_sets: Nullable<u64>,
     /// When it was made.
     created_at: Moment,
+    /// When it was deleted; null: it was not.
+    deleted_at: Nullable<Moment>,
+    /// About how many of its keys are still to be removed; null where it is not deleted.
+    api_keys_left: Nullable<u64>,
 }
 
 /// What an organization is for.
@@ -72,7 +76,15 @@ impl From<&Organization> for OrganizationView {
             max_members: Nullable(organization.caps.members),
             max_permission_sets: Nullable(organization.caps.sets),
             created_at: Moment(organization.created_at),
+            deleted_at: Nullable(organization.deleted_at.map(Moment)),
+            api_keys_left: Nullable(None),
         }
+    }
+}
+
+impl From<&DeletedOrganization> for OrganizationView {
+    fn from(deleted: &DeletedOrganization) -> Self {
+        Self { api_keys_left: Nullable(Some(deleted.keys_left)), ..Self::from(&deleted.organization) }
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use domain::{keys::Keys, organization::ExternalId, organizations, permission::Permission};
+use domain::{Error, keys::Keys, organization::ExternalId, organizations, permission::Permission};
+use poem::{IntoResponse, Response, http::StatusCode};
 use poem_openapi::{
-    OpenApi,
+    ApiResponse, OpenApi,
     param::{Path, Query},
+    registry::{MetaResponse, MetaResponses, Registry},
 };
 
 use super::{
@@ -59,7 +61,10 @@ impl Organizations {
         let asked = Asked::read(limit.0.as_ref(), cursor.0.as_ref())?;
         let external_id = external_id.0.as_deref().map(ExternalId::parse).transpose();
         let external_id = external_id.map_err(|wrong| Failure::Invalid(Fields::one("external_id", wrong)))?;
-        let found = self.organizations.list(&caller, external_id.as_ref(), asked.after, asked.look()).await?;
+        let (organizations, own) = (self.organizations.clone(), caller.organization()?);
+        let (after, look) = (asked.after, asked.look());
+        let read = async move { organizations.list(&caller, external_id.as_ref(), after, look).await };
+        let found = self.gate.lists.read(own, read).await?;
         Ok(Page::new(&asked, "/orgs?", found, |organization| organization.id.to_string()).await)
     }
 
@@ -93,7 +98,8 @@ impl Organizations {
 
     /// Get an organization
     ///
-    /// Needs `org:read`.
+    /// The platform also sees one that is deleted while it is being removed: `deleted_at` is set, and `api_keys_left` says how
+    /// far that is. Needs `org:read`.
     #[oai(path = "/orgs/:org_id", method = "get", operation_id = "getOrganization")]
     async fn get_organization(
         &self,
@@ -102,7 +108,13 @@ impl Organizations {
         org_id: Path<Unread<Id>>,
     ) -> Result<Success<OrganizationView>, Failed<Reading>> {
         let caller = self.gate.admit(&credential).await?;
-        let authority = self.keys.authorize(caller, &Permission::ORG_READ, org_id.id()).await?;
+        let authority = match self.keys.authorize(caller.clone(), &Permission::ORG_READ, org_id.id()).await {
+            Err(Error::NotFound) => {
+                let deleted = self.organizations.get_deleted(caller, org_id.id()).await?;
+                return Ok(Success(OrganizationView::from(&deleted)));
+            }
+            authority => authority?,
+        };
         Ok(Success(OrganizationView::from(&self.organizations.get(&authority).await?)))
     }
 
@@ -127,8 +139,9 @@ impl Organizations {
 
     /// Delete an organization
     ///
-    /// With its keys, members and permission sets, for good; what was done in it stays in the log. `confirm` repeats its id.
-    /// Needs `org:admin`.
+    /// With its keys, members and permission sets, for good; what was done in it stays in the log. Its keys are refused from now
+    /// on. 200: everything is removed. 202: there is much of it, and removing goes on; `GET` tells the platform how far it is,
+    /// and answers 404 when it is done. `confirm` repeats its id. Needs `org:admin`.
     #[oai(path = "/orgs/:org_id", method = "delete", operation_id = "deleteOrganization")]
     async fn delete_organization(
         &self,
@@ -137,13 +150,47 @@ impl Organizations {
         org_id: Path<Unread<Id>>,
         /// The same again.
         confirm: Query<Option<String>>,
-    ) -> Result<Success<Message>, Failed<Removing>> {
+    ) -> Result<Removed, Failed<Removing>> {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::ORG_ADMIN, org_id.id()).await?;
         if confirm.0.as_deref() != Some(org_id.text()) {
             return Err(Failure::Invalid(Fields::one("confirm", "must be the organization's id")).into());
         }
-        self.organizations.delete(&authority).await?;
-        Ok(Success(Message { message: "Organization deleted successfully".to_owned() }))
+        Ok(Removed { is_complete: self.organizations.delete(&authority).await? })
+    }
+}
+
+/// A deleted organization: 200 where everything that belonged to it is removed, 202 where that goes on.
+struct Removed {
+    is_complete: bool,
+}
+
+impl IntoResponse for Removed {
+    fn into_response(self) -> Response {
+        let (status, message) = if self.is_complete {
+            (StatusCode::OK, "Organization deleted successfully")
+        } else {
+            (StatusCode::ACCEPTED, "Organization deleted; what belonged to it is being removed")
+        };
+        let mut response = Success(Message { message: message.to_owned() }).into_response();
+        response.set_status(status);
+        response
+    }
+}
+
+impl ApiResponse for Removed {
+    fn meta() -> MetaResponses {
+        let mut meta = Success::<Message>::meta();
+        let going_on = Success::<Message>::meta().responses.into_iter().map(|response| MetaResponse {
+            description: "Deleted; what belonged to it is being removed.",
+            status: Some(202),
+            ..response
+        });
+        meta.responses.extend(going_on);
+        meta
+    }
+
+    fn register(registry: &mut Registry) {
+        Success::<Message>::register(registry);
     }
 }

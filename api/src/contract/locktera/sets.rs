@@ -61,8 +61,11 @@ impl Sets {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::SETS_READ, org_id.id()).await?;
         let asked = Asked::read(limit.0.as_ref(), cursor.0.as_ref())?;
-        let found = self.organizations.sets(&authority, asked.after, asked.look()).await?;
-        let path = format!("/orgs/{}/permission_sets?", authority.organization());
+        let (organizations, organization) = (self.organizations.clone(), authority.organization());
+        let (after, look) = (asked.after, asked.look());
+        let read = async move { organizations.sets(&authority, after, look).await };
+        let found = self.gate.lists.read(organization, read).await?;
+        let path = format!("/orgs/{organization}/permission_sets?");
         Ok(Page::new(&asked, &path, found, |set| set.id.to_string()).await)
     }
 

@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
+    caller::Authority,
+    id::KeyId,
     keys::Keys,
     permission::Permission,
     usage::{NoPeriod, Outcome, Period, Point, Step},
@@ -59,8 +61,7 @@ impl Usage {
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_READ, org_id.id()).await?;
         let period = self.period(by.0.as_ref(), from.0.as_ref(), until.0.as_ref())?;
         let key = self.keys.get(&authority, key_id.id()).await?;
-        let points = self.keys.usage(&authority, Some(key.id), period).await?;
-        Ok(Success(UsageView::new(period, points)))
+        Ok(Success(self.usage(authority, Some(key.id), period).await?))
     }
 
     /// Tell how often the keys of an organization were verified
@@ -82,8 +83,15 @@ impl Usage {
         let caller = self.gate.admit(&credential).await?;
         let authority = self.keys.authorize(caller, &Permission::API_KEYS_READ, org_id.id()).await?;
         let period = self.period(by.0.as_ref(), from.0.as_ref(), until.0.as_ref())?;
-        let points = self.keys.usage(&authority, None, period).await?;
-        Ok(Success(UsageView::new(period, points)))
+        Ok(Success(self.usage(authority, None, period).await?))
+    }
+}
+
+impl Usage {
+    async fn usage(&self, authority: Authority, key: Option<KeyId>, period: Period) -> Result<UsageView, Failure> {
+        let (keys, organization) = (self.keys.clone(), authority.organization());
+        let read = async move { keys.usage(&authority, key, period).await };
+        Ok(UsageView::new(period, self.gate.lists.read(organization, read).await?))
     }
 
     fn period(
