@@ -179,7 +179,7 @@ impl Arguments {
         let sign_up_rate = m.read("CLAVIGER_SIGNUP_RATE", number(&self.signup_rate, RATES), RATE);
         let auth_failure_rate = number(&self.auth_failure_rate, RATES);
         let auth_failure_rate = m.read("CLAVIGER_AUTH_FAILURE_RATE", auth_failure_rate, RATE);
-        let management_rate = m.read("CLAVIGER_MANAGEMENT_RATE", rate_or_off(&self.management_rate), RATE_OR_OFF);
+        let management_rate = m.read("CLAVIGER_MANAGEMENT_RATE", rate_or_off(&self.management_rate).ok(), RATE_OR_OFF);
         let trusted_proxies = m.read(
             "CLAVIGER_TRUSTED_PROXIES",
             networks(&self.trusted_proxies),

@@ -35,14 +35,14 @@ struct Source {
 }
 
 /// A page of keys, as a read of its own.
-pub fn page(
+pub async fn page(
     keys: Arc<Keys>,
     authority: Authority,
     listing: Listing,
     start: Start,
     limit: u64,
-) -> impl Future<Output = Result<Vec<ApiKey>, Error>> + Send + 'static {
-    async move { keys.list(&authority, &listing, start, limit).await }
+) -> Result<Vec<ApiKey>, Error> {
+    keys.list(&authority, &listing, start, limit).await
 }
 
 /// What the stream does next.

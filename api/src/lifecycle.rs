@@ -93,7 +93,7 @@ pub async fn start(config: &Config, world: World) -> Result<Running, StartError>
     let keys = Keyring::open(&compose::signing_keys(config), &config.public_origin, &*world.entropy);
     let Opened { keyring, made_at } = keys.map_err(StartError::SigningKeys)?;
     let keyring = keyring.map(Arc::new);
-    let services = compose::services(config, world).await?;
+    let services = Box::pin(compose::services(config, world)).await?;
     services.start_retention(keyring.clone());
     let (listener, address) = listen(config.listen, socket)?;
     let metrics = metrics.map(|(wanted, socket)| listen(wanted, socket)).transpose()?;

@@ -164,7 +164,7 @@ async fn run(command: Command, config: &Config, log: &LogWriter) -> Result<bool,
             Ok(true)
         }
         Command::Bootstrap { again, output } => {
-            root_key::hand_out(config, again, output.as_deref()).await?;
+            Box::pin(root_key::hand_out(config, again, output.as_deref())).await?;
             Ok(true)
         }
         Command::Openapi => {

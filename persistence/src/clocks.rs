@@ -105,11 +105,8 @@ impl Clocks {
         let after = self.node.now();
         let millis = difference(before, there, after);
         self.skew.millis.store(millis, Ordering::Relaxed);
-        let level = match millis.unsigned_abs() {
-            0..=WARN_BEYOND => 0,
-            ..=WRONG_BEYOND => 1,
-            _ => 2,
-        };
+        let apart = millis.unsigned_abs();
+        let level = u8::from(apart > WARN_BEYOND) + u8::from(apart > WRONG_BEYOND);
         if self.skew.logged.swap(level, Ordering::Relaxed) == level {
             return Ok(());
         }

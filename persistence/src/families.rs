@@ -5,8 +5,14 @@
 
 use async_trait::async_trait;
 use domain::{
-    Error, Outage, bounds::Bounds, clock::Timestamp, error::Limited, id::FamilyId, permission::PermissionSet,
-    ports::Families, token::Family,
+    Error, Outage,
+    bounds::Bounds,
+    clock::Timestamp,
+    error::Limited,
+    id::{FamilyId, KeyId},
+    permission::PermissionSet,
+    ports::Families,
+    token::Family,
 };
 use sea_orm::{
     ActiveValue::Set,
@@ -106,7 +112,7 @@ async fn join<C: ConnectionTrait>(
         organization_id: Set(family.organization.uuid()),
         permissions: Set(permissions),
         expires_at: Set(until.millis()),
-        api_key_id: Set(family.key.map(|key| key.uuid())),
+        api_key_id: Set(family.key.map(KeyId::uuid)),
     };
     let unless_known = OnConflict::columns([Column::SecretHash, Column::PermissionsHash])
         .value(Column::ExpiresAt, Expr::cust(LATER_END))

@@ -124,7 +124,7 @@ impl Store {
 
     /// The store on these pools. Where nothing is to be written, the workers that write do not run.
     fn on(pools: Pools, settings: &Settings, access: Access) -> Self {
-        let usage = Arc::new(usage::Book::default());
+        let usage = Arc::new(usage::Book::beside(settings.cache.bytes));
         let is_shared = pools.write.get_database_backend() == DbBackend::Postgres;
         let freshness = if is_shared { Freshness::within(settings.staleness_bound) } else { Freshness::always() };
         let freshness = Arc::new(freshness);

@@ -54,11 +54,20 @@ const FEW: usize = 25;
 /// Verifies by hour, key and outcome, each with the key's organization.
 type Counted = HashMap<(Hour, Uuid, Outcome), (Uuid, u64)>;
 
+/// Keys with uses that are not written yet, each with the number of verifies that is written.
+#[derive(Debug, Default)]
+struct Gathered {
+    keys: Vec<(Arc<Snapshot>, u64)>,
+    /// Bytes that the keys may hold in memory, also those that the cache has evicted meanwhile.
+    bytes: usize,
+}
+
 /// Keys with uses that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    /// Each with the number of verifies that is written.
-    gathered: Mutex<Vec<(Arc<Snapshot>, u64)>>,
+    gathered: Mutex<Gathered>,
+    /// The most bytes that gathered keys may hold before their uses are taken from them, so that the keys can go.
+    most_bytes: usize,
     /// What could not be written.
     left: Mutex<BTreeMap<Uuid, Uses>>,
     /// Verifies by hour that are not written yet.
@@ -84,12 +93,24 @@ impl Uses {
 }
 
 impl Book {
+    /// One whose keys hold at most an eighth of what the cache may hold.
+    pub(crate) fn beside(cache_bytes: usize) -> Self {
+        Self { most_bytes: cache_bytes / 8, ..Self::default() }
+    }
+
     /// Takes a key of whose verifies so many are written.
     pub(crate) fn gather(&self, key: Arc<Snapshot>, written: u64) {
         let mut gathered = lock(&self.gathered);
-        gathered.push((key, written));
-        if gathered.len() == MANY {
+        gathered.bytes += key.size() + key.shared_size();
+        gathered.keys.push((key, written));
+        if gathered.keys.len() == MANY {
             self.many.notify_one();
+        }
+        if gathered.bytes > self.most_bytes {
+            let full = std::mem::take(&mut *gathered);
+            drop(gathered);
+            let uses: Vec<_> = self.uses_of(full).collect();
+            self.keep(&uses);
         }
     }
 
@@ -224,15 +245,7 @@ impl Book {
         let gathered = std::mem::take(&mut *lock(&self.gathered));
         let left = std::mem::take(&mut *lock(&self.left));
         let mut uses: Vec<(Uuid, Uses)> = left.into_iter().collect();
-        uses.extend(gathered.into_iter().filter_map(|(key, written)| {
-            let (count, last) = key.uses().store();
-            if let Some(last) = last.filter(|_| key.is_ending()) {
-                let mut ending = lock(&self.ending);
-                ending.entry(*key.hash().bytes()).and_modify(|later| *later = (*later).max(last)).or_insert(last);
-            }
-            let organization = key.organization().uuid();
-            Some((key.id().uuid(), Uses { organization, count: count - written, last: last? }))
-        }));
+        uses.extend(self.uses_of(gathered));
         uses.sort_unstable_by_key(|(key, _)| *key);
         uses.dedup_by(|(key, uses), (kept, all)| {
             if key == kept {
@@ -241,6 +254,21 @@ impl Book {
             key == kept
         });
         uses
+    }
+}
+
+impl Book {
+    /// The uses that the keys have counted since they were written.
+    fn uses_of(&self, gathered: Gathered) -> impl Iterator<Item = (Uuid, Uses)> {
+        gathered.keys.into_iter().filter_map(|(key, written)| {
+            let (count, last) = key.uses().store();
+            if let Some(last) = last.filter(|_| key.is_ending()) {
+                let mut ending = lock(&self.ending);
+                ending.entry(*key.hash().bytes()).and_modify(|later| *later = (*later).max(last)).or_insert(last);
+            }
+            let organization = key.organization().uuid();
+            Some((key.id().uuid(), Uses { organization, count: count - written, last: last? }))
+        })
     }
 }
 
@@ -285,7 +313,7 @@ mod tests {
 
     #[tokio::test]
     async fn uses_of_a_key_gather_and_many_keys_are_written_at_once() {
-        let book = Book::default();
+        let book = Book::beside(1 << 30);
         let (one, twin) = (key(1), key(1));
         note(&book, &one, 1, 5);
         note(&book, &one, 0, 9);
@@ -301,5 +329,17 @@ mod tests {
             note(&book, &key(n), 1, 0);
         }
         book.many.notified().await;
+    }
+
+    #[test]
+    fn keys_that_take_much_memory_are_not_held_for_their_uses() {
+        let book = Book::beside(0);
+        let key = key(1);
+        note(&book, &key, 2, 5);
+        assert_eq!(Arc::strong_count(&key), 1, "only its uses are left");
+        note(&book, &key, 1, 7);
+        let organization = key.organization().uuid();
+        let all = Uses { organization, count: 3, last: Timestamp::from_millis(7) };
+        assert_eq!(book.take(), [(key.id().uuid(), all)]);
     }
 }

@@ -33,6 +33,7 @@ async fn expired_keys_are_deleted_in_pieces_and_others_are_served_between_them()
     let (expired, _) = app.key(&tenant.org_id, KeySpec { expires_in: Some(-1), ..KeySpec::with(&[]) }).await;
     app.database.copy_key(&expired, 4_999).await;
     let (_, key) = app.key(&other.org_id, metered()).await;
+    #[expect(clippy::disallowed_methods, reason = "it is waited for below")]
     let deletion = tokio::spawn({
         let admin = tenant.admin.clone();
         async move {

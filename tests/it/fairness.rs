@@ -9,7 +9,7 @@ use tokio::{
 };
 
 /// Longer than anything here takes; it only ends a test that would not end.
-const ENOUGH: Duration = Duration::from_secs(60);
+const ENOUGH: Duration = Duration::from_mins(1);
 
 /// A service with so many places, where clients have a second for what they usually have 30 seconds for.
 async fn hasty(connections: usize) -> TestApp {

@@ -151,6 +151,8 @@ pub fn binary_after(directory: &Path, lines: &str) -> PathBuf {
 fn command(program: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).env("CLAVIGER_LISTEN", "127.0.0.1:0").stdin(Stdio::null());
+    // A setting of the tests, which the service would warn about.
+    command.env_remove("CLAVIGER_TEST_POSTGRES_URL");
     for (name, value) in settings {
         command.env(name, value);
     }

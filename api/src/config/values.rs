@@ -27,11 +27,11 @@ pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option
     text.parse().ok().filter(|number| range.contains(number))
 }
 
-/// A rate, or none at all.
-pub(super) fn rate_or_off(text: &str) -> Option<Option<NonZeroU32>> {
+/// A rate; `None`: off. An error: neither.
+pub(super) fn rate_or_off(text: &str) -> Result<Option<NonZeroU32>, ()> {
     match text {
-        "off" => Some(None),
-        text => number(text, RATES).map(NonZeroU32::new),
+        "off" => Ok(None),
+        text => number(text, RATES).map(NonZeroU32::new).ok_or(()),
     }
 }
 
