@@ -115,12 +115,14 @@ pub async fn import(
             imported += taken.len() - before;
         }
     }
-    let would = if dry_run { "would be imported" } else { "imported" };
+    let count = rows.len();
+    if dry_run {
+        return Ok(format!("{formats}{count} keys: {imported} would be imported, {existing} imported before"));
+    }
     Ok(format!(
-        "{formats}{} keys: {imported} {would}, {existing} imported before\n\
+        "{formats}{count} keys: {imported} imported, {existing} imported before\n\
          Verify one secret of each kind now. If it is INVALID_API_KEY, it has another length: run the import again with its \
-         --key-length, which repairs that.",
-        rows.len()
+         --key-length, which repairs that."
     ))
 }
 

@@ -51,7 +51,9 @@ async function check(url, database) {
   const { data: admin } = await call("/auth/create-key", { user_name: "Ann", user_email: email });
   const run = (...more) => {
     const words = ["import", "better-auth", url, "--organization", admin.org_id, "--database-url", databaseUrl, ...more];
-    return execFileSync(claviger, words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+    const output = execFileSync(claviger, words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    assert.match(output, /^4 keys: … and 64 letters\n1 keys: sk_live_… and 64 letters\n/);
+    return output.split("\n").find((line) => line.includes("imported before"));
   };
   assert.equal(run("--dry-run"), "5 keys: 5 would be imported, 0 imported before");
   assert.equal(run(), "5 keys: 5 imported, 0 imported before");
