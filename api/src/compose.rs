@@ -181,7 +181,7 @@ pub async fn open(config: &Config, world: World, access: Access) -> Result<Servi
     let store = Store::open(&settings, access).await.map_err(|error| failed(&error))?;
     if access != Access::ReadOnly {
         // A database that is read-only for this process has a current schema, and takes no change.
-        store.is_ready().await.map_err(|outage| failed(&outage))?;
+        store.is_ready_now().await.map_err(|outage| failed(&outage))?;
     }
     let World { clock, entropy, has_database_time: _ } = world;
     let ports = Arc::new(store.clone());

@@ -151,8 +151,8 @@ impl Arguments {
             Ok(url) => Some(url),
             Err(expected) => m.read("CLAVIGER_DATABASE_URL", None, expected),
         };
-        let connections = number(&self.database_connections, 4..=1_000);
-        let connections = m.read("CLAVIGER_DATABASE_CONNECTIONS", connections, "a number from 4 to 1000");
+        let connections = number(&self.database_connections, 5..=1_000);
+        let connections = m.read("CLAVIGER_DATABASE_CONNECTIONS", connections, "a number from 5 to 1000");
         let database_timeout = duration(&self.database_timeout);
         let database_timeout = m.read("CLAVIGER_DATABASE_TIMEOUT", database_timeout, DURATION);
         let staleness_bound = duration(&self.staleness_bound).filter(|bound| *bound >= LEAST_BOUND);

@@ -17,7 +17,7 @@ use crate::{
     heads,
     jwt::keyring::{Keyring, Opened},
     lists::Lists,
-    places::Limits,
+    places::{Limits, RESERVED},
     process, server, tally,
 };
 
@@ -32,7 +32,7 @@ const BACKLOG: u32 = 1_024;
 
 /// Files that are open beside the connections of clients and of the database: the log, the database's files, and what is read
 /// now and then.
-const OTHER_FILES: u64 = 64;
+const OTHER_FILES: u64 = 100;
 
 /// Connections of those who collect figures.
 const METRICS_CONNECTIONS: usize = 100;
@@ -179,8 +179,8 @@ fn listen(wanted: SocketAddr, socket: TcpSocket) -> Result<(TcpListener, SocketA
 /// How many connections can be served at once with so many open files; without a file left over, the database and the log
 /// would suffer, too.
 fn connections_that_fit(config: &Config, open_files: u64) -> usize {
-    let metrics = if matches!(config.metrics, MetricsAt::Address(_)) { METRICS_CONNECTIONS as u64 } else { 0 };
-    let others = OTHER_FILES + u64::from(config.database_connections) + metrics;
+    let metrics = if matches!(config.metrics, MetricsAt::Address(_)) { METRICS_CONNECTIONS + RESERVED } else { 0 };
+    let others = OTHER_FILES + u64::from(config.database_connections) + (RESERVED + metrics) as u64;
     let fit = open_files.saturating_sub(others).max(open_files / 2).max(1);
     let fit = usize::try_from(fit).unwrap_or(usize::MAX);
     if fit < config.max_connections {

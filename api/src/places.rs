@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Reserved places.
-const RESERVED: usize = 64;
+pub const RESERVED: usize = 64;
 
 /// How long a connection at a reserved place may take to ask, in ticks.
 const RESERVED_FOR: u32 = 3;

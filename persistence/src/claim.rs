@@ -3,6 +3,7 @@
 use std::{
     fs::{File, TryLockError},
     io,
+    os::unix::fs::MetadataExt,
     path::PathBuf,
     str::FromStr,
 };
@@ -22,6 +23,8 @@ pub struct Claim {
 pub enum ClaimError {
     /// Another process serves it.
     Taken(PathBuf),
+    /// The file of the database has several names.
+    Linked(PathBuf),
     /// The lock file beside the database cannot be used.
     Io(PathBuf, io::Error),
 }
@@ -32,6 +35,12 @@ impl std::fmt::Display for ClaimError {
             Self::Taken(path) => write!(
                 f,
                 "another process serves this database (it holds {}); SQLite takes one, PostgreSQL any number",
+                path.display()
+            ),
+            Self::Linked(path) => write!(
+                f,
+                "the database file has several names (hard links), by which processes could write past each other; leave it \
+                 one (the lock would be {})",
                 path.display()
             ),
             Self::Io(path, error) => write!(f, "cannot lock {}: {error}", path.display()),
@@ -60,6 +69,17 @@ pub fn beside(url: &str, ending: &str) -> Option<PathBuf> {
 /// Claims the database at `url` for serving. On PostgreSQL there is nothing to claim.
 pub fn claim(url: &str) -> Result<Claim, ClaimError> {
     let Some(path) = beside(url, ".lock") else { return Ok(Claim { _lock: None }) };
+    // By a symbolic link it is the same database. By a hard link SQLite would have another log beside each name.
+    let file = beside(url, "").and_then(|file| std::fs::canonicalize(file).ok());
+    let links = file.as_ref().and_then(|file| std::fs::metadata(file).ok()).map_or(1, |file| file.nlink());
+    let path = file.map_or(path, |file| {
+        let mut path = file.into_os_string();
+        path.push(".lock");
+        path.into()
+    });
+    if links > 1 {
+        return Err(ClaimError::Linked(path));
+    }
     let io = |error| ClaimError::Io(path.clone(), error);
     let file = File::create(&path).map_err(io)?;
     match file.try_lock() {

@@ -74,6 +74,7 @@ impl Sizes {
                 .columns([permission_set::Column::Id, permission_set::Column::Permissions])
                 .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
                 .filter(permission_set::Column::Id.is_in(sets.iter().copied()))
+                .filter(permission_set::Column::DeletedAt.is_null())
                 .into_tuple()
                 .all(db)
                 .await?;

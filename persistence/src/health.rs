@@ -30,7 +30,7 @@ use crate::{
     retry, schema,
 };
 
-/// A probe's write serves for this long, and the monitor looks this often.
+/// A probe that finds nothing wrong serves for this long, and the monitor looks this often.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What a probe writes on SQLite, so that a disk with room for next to nothing does not count as one with room: 32 KiB.
@@ -42,8 +42,8 @@ pub(crate) struct DatabaseHealth {
     /// The file of an SQLite database.
     file: Option<DatabaseFile>,
     fault: Mutex<Option<StorageFault>>,
-    /// When the last probe has written.
-    written: AsyncMutex<Option<Instant>>,
+    /// When the last probe ended, if it has found everything as it must be.
+    probed: AsyncMutex<Option<Instant>>,
 }
 
 /// Why a probe failed.
@@ -67,6 +67,8 @@ struct DatabaseFile {
     inode: u64,
     /// Bytes. SQLite's file grows; only `VACUUM` makes it smaller, or somebody who truncates it.
     size: AtomicU64,
+    /// The write-ahead log beside it, which holds what was committed last: device and inode, once it was seen.
+    log: Mutex<Option<(u64, u64)>>,
 }
 
 /// What has happened to the file of an SQLite database while it was in use.
@@ -78,6 +80,10 @@ pub(crate) enum FileFault {
     Replaced,
     /// It is smaller than it was.
     Truncated,
+    /// The write-ahead log beside it, which holds what was committed last, is not there any more.
+    LogRemoved,
+    /// There is another write-ahead log beside it.
+    LogReplaced,
     /// The system does not say.
     Unreadable,
 }
@@ -88,6 +94,12 @@ impl fmt::Display for FileFault {
             Self::Removed => "the database file was removed while in use; restart the service on the right file",
             Self::Replaced => "the database file was replaced while in use; restart the service on the right file",
             Self::Truncated => "the database file was truncated while in use; restore it from a backup and restart",
+            Self::LogRemoved => {
+                "the -wal file beside the database was removed while in use; stop the service with SIGTERM"
+            }
+            Self::LogReplaced => {
+                "the -wal file beside the database was replaced while in use; stop the service with SIGTERM"
+            }
             Self::Unreadable => "the database file cannot be looked at",
         })
     }
@@ -98,12 +110,14 @@ impl std::error::Error for FileFault {}
 impl DatabaseFile {
     /// The file at `path`, which is open. `None`: it cannot be looked at, so nothing can be said about it later.
     fn at(path: PathBuf) -> Option<Self> {
+        // SQLite has its log beside the file itself, not beside a link to it.
+        let path = std::fs::canonicalize(path).ok()?;
         let found = std::fs::metadata(&path).ok()?;
         let (device, inode, size) = (found.dev(), found.ino(), AtomicU64::new(found.len()));
-        Some(Self { path, device, inode, size })
+        Some(Self { path, device, inode, size, log: Mutex::default() })
     }
 
-    /// One system call: it is asked after each commit.
+    /// Two system calls: it is asked after each commit.
     fn check(&self) -> Result<(), FileFault> {
         let found = std::fs::metadata(&self.path);
         let found: Metadata = found.map_err(|error| match error.kind() {
@@ -116,7 +130,23 @@ impl DatabaseFile {
         if found.len() < self.size.fetch_max(found.len(), Ordering::Relaxed) {
             return Err(FileFault::Truncated);
         }
-        Ok(())
+        self.check_log()
+    }
+
+    /// SQLite makes its log at the first transaction and removes it with the last connection, so it stays while this is in use.
+    fn check_log(&self) -> Result<(), FileFault> {
+        let mut path = self.path.clone().into_os_string();
+        path.push("-wal");
+        let found = std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        let mut known = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        match (*known, found) {
+            (Some(_), None) => Err(FileFault::LogRemoved),
+            (Some(before), Some(now)) if before != now => Err(FileFault::LogReplaced),
+            _ => {
+                *known = found;
+                Ok(())
+            }
+        }
     }
 
     /// Takes the size that the file has now for the right one.
@@ -131,7 +161,7 @@ impl DatabaseHealth {
     /// The health of the database at `url`, which is open.
     pub(crate) fn of(url: &str) -> Self {
         let file = beside(url, "").and_then(DatabaseFile::at);
-        Self { file, fault: Mutex::default(), written: AsyncMutex::default() }
+        Self { file, fault: Mutex::default(), probed: AsyncMutex::default() }
     }
 
     fn fault(&self) -> MutexGuard<'_, Option<StorageFault>> {
@@ -179,22 +209,29 @@ impl DatabaseHealth {
         }
     }
 
-    /// Whether the database can be read, has the schema that this program needs, and can be written. A write that others asked
-    /// for within the last half second serves, too.
+    /// Whether the database can be read, has the schema that this program needs, and can be written. A probe of the last
+    /// half second serves, too, where it found nothing wrong and no fault was reported since.
     pub(crate) async fn probe(&self, pools: &Pools) -> Result<bool, ProbeFailure> {
-        let mut written = self.written.lock().await;
-        let is_recent = written.is_some_and(|at: Instant| at.elapsed() < PROBE_INTERVAL);
-        let is_write_needed = !is_recent || self.fault().is_some();
+        let waiting = async { Ok(self.probed.lock().await) };
+        let waiting = retry::in_time(pools.timeout, waiting).await;
+        let mut probed = waiting.map_err(|failure| ProbeFailure(failure.to_string()))?;
+        if probed.is_some_and(|at| at.elapsed() < PROBE_INTERVAL) && self.fault().is_none() {
+            return Ok(true);
+        }
+        let outcome = self.probe_anew(pools).await;
+        *probed = matches!(outcome, Ok(true)).then(Instant::now);
+        outcome
+    }
+
+    /// The same, whatever was found before.
+    pub(crate) async fn probe_anew(&self, pools: &Pools) -> Result<bool, ProbeFailure> {
         let probe = async {
             self.confirm_file().map_err(Failure::File)?;
             if !self.read(pools).await? {
                 return Ok(false);
             }
-            if is_write_needed {
-                write(pools).await?;
-                self.confirm_file().map_err(Failure::File)?;
-                *written = Some(Instant::now());
-            }
+            write(pools).await?;
+            self.confirm_file().map_err(Failure::File)?;
             Ok(true)
         };
         let outcome = retry::in_time(pools.timeout, probe).await;

@@ -29,7 +29,7 @@ use sea_orm::{
 use crate::{
     Store, api_keys,
     connect::Pools,
-    convert,
+    convert, deletion,
     entity::{api_key, api_key_secret, imported_secret, imported_shape, organization},
     organizations::unless_taken,
     outage::Failure,
@@ -318,19 +318,24 @@ fn deleted_key_of(column: impl ColumnTrait) -> SelectStatement {
         .to_owned()
 }
 
-/// A key that was deleted may be imported anew.
+/// A deleted key may be imported anew, and is gone for good then.
 async fn forget_deleted<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
     hashes: &[OldHash],
 ) -> Result<(), Failure> {
     for hashes in hashes.chunks(api_keys::ROWS) {
-        imported_secret::Entity::delete_many()
+        let deleted: Vec<Uuid> = imported_secret::Entity::find()
+            .select_only()
+            .column(imported_secret::Column::ApiKeyId)
             .filter(imported_secret::Column::OrganizationId.eq(organization.uuid()))
             .filter(imported_secret::Column::Hash.is_in(hashes.iter().map(|hash| hash.bytes().to_vec())))
             .filter(Expr::exists(deleted_key_of(imported_secret::Column::ApiKeyId)))
-            .exec(db)
+            .into_tuple()
+            .all(db)
             .await?;
+        // For good: restored, it would be a second key with the same secret.
+        deletion::remove(db, &deleted).await?;
     }
     Ok(())
 }

@@ -216,6 +216,14 @@ impl Store {
         self.pools.health.probe(&self.pools).await.map_err(|failure| Outage::Unavailable(Box::new(failure)))
     }
 
+    /// The same at a start, when nothing that was found before serves.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub async fn is_ready_now(&self) -> Result<bool, Outage> {
+        self.pools.health.probe_anew(&self.pools).await.map_err(|failure| Outage::Unavailable(Box::new(failure)))
+    }
+
     /// Takes note of a failure that was told to a request: it may be the first sign of a storage that fails.
     pub fn observe(&self, outage: &Outage) {
         self.pools.health.observe_outage(outage);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Store, outage::Failure};
+use crate::{Store, outage::Failure, retry};
 
 /// Rows in the first and largest piece.
 pub(crate) const LARGEST: u64 = 500;
@@ -61,7 +61,9 @@ impl Store {
         let (mut pieces, mut removed) = (Pieces::new(), 0);
         while !self.stop.is_cancelled() {
             let (begun, size) = (Instant::now(), pieces.size());
-            let count = piece(size).await?;
+            // A connection that has died silently must not end all purging.
+            let count = retry::in_time(self.pools.change_timeout, piece(size)).await;
+            let count = count.inspect_err(|failure| self.pools.health.observe(failure))?;
             removed += count;
             if count < size {
                 break;

@@ -128,12 +128,21 @@ impl Store {
                 .into_tuple()
                 .all(&self.pools.read)
                 .await?;
-            let mut removed = 0;
+            let (mut removed, mut failed) = (0, None);
             for id in deleted {
-                if self.remove_organization(OrganizationId::from_uuid(id), usize::MAX).await? {
-                    tracing::info!(target: "claviger", org_id = %id, "removed what belonged to a deleted organization");
-                    removed += 1;
+                // What fails does not keep the others from it.
+                match self.remove_organization(OrganizationId::from_uuid(id), usize::MAX).await {
+                    Ok(true) => {
+                        tracing::info!(target: "claviger", org_id = %id, "removed what belonged to a deleted organization");
+                        removed += 1;
+                    }
+                    Ok(false) => {}
+                    Err(failure) => failed = Some(failure),
                 }
+            }
+            if let Some(failure) = failed {
+                self.pools.health.observe(&failure);
+                return Err(failure);
             }
             if removed == 0 || self.stop.is_cancelled() {
                 return Ok(());

@@ -76,16 +76,20 @@ impl Repeats for Store {
     }
 
     async fn keep(&self, once: &Once, answer: &str) -> Result<(), Outage> {
-        let (scope, bytes) = (once.scope.to_vec(), i64::try_from(answer.len()).unwrap_or(i64::MAX));
+        let (scope, body) = (once.scope.to_vec(), once.body.to_vec());
+        let bytes = i64::try_from(answer.len()).unwrap_or(i64::MAX);
         let answer = (answer.len() <= MAX_KEPT_ANSWER).then(|| answer.to_owned());
         let keep = self.transaction(move |transaction, _| {
-            let (scope, answer) = (scope.clone(), answer.clone());
+            let (scope, body, answer) = (scope.clone(), body.clone(), answer.clone());
             Box::pin(async move {
                 let has_room = answer.is_some() && take_room(transaction, &scope, bytes).await?;
                 request::Entity::update_many()
                     .col_expr(request::Column::Answer, Expr::value(answer.filter(|_| has_room)))
                     .col_expr(request::Column::AnswerBytes, Expr::value(bytes))
                     .filter(request::Column::Scope.eq(scope))
+                    // Only the first answer to this request is kept.
+                    .filter(request::Column::Body.eq(body))
+                    .filter(request::Column::AnswerBytes.is_null())
                     .exec(transaction)
                     .await?;
                 Ok(())
@@ -125,7 +129,7 @@ async fn take_room<C: ConnectionTrait>(db: &C, scope: &[u8], bytes: i64) -> Resu
 }
 
 impl Store {
-    /// Forgets requests that are long over, and answers beyond the newest, in pieces. Answers how many requests those were.
+    /// Forgets requests that are long over, in pieces. Answers how many those were.
     pub(crate) async fn forget_requests(&self, now: Timestamp) -> Result<u64, Failure> {
         let over = request::Column::DoneAt.lte(now.plus_millis(-KNOWN_FOR).millis());
         let forget = async |size| {
@@ -134,7 +138,11 @@ impl Store {
             let forget = forget.filter(request::Column::Scope.in_subquery(some(over.clone(), size)));
             Ok(forget.exec(&self.pools.write).await?.rows_affected)
         };
-        let forgotten = self.in_pieces(forget).await?;
+        self.in_pieces(forget).await
+    }
+
+    /// Drops the answers beyond the newest, in pieces, and finds out whether further requests can be noted.
+    pub(crate) async fn bound_requests(&self) -> Result<(), Failure> {
         let beyond = self.nth_newest_request(self.bounds.answers).await?;
         if let Some(done_at) = beyond {
             let old = request::Column::DoneAt.lte(done_at).and(request::Column::Answer.is_not_null());
@@ -148,7 +156,7 @@ impl Store {
         }
         let has_all = beyond.is_some() && self.nth_newest_request(self.bounds.idempotency_keys - 1).await?.is_some();
         self.has_all_requests.store(has_all, Ordering::Relaxed);
-        Ok(forgotten)
+        Ok(())
     }
 
     /// When the request was done that so many came after. `None`: there are not so many.

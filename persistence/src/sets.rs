@@ -218,9 +218,8 @@ pub(crate) async fn require_all<C: ConnectionTrait>(
     organization: OrganizationId,
     sets: &[SetId],
 ) -> Result<(), Failure> {
-    let here = permission_set::Column::OrganizationId.eq(organization.uuid());
     let these = permission_set::Column::Id.is_in(sets.iter().map(|set| set.uuid()));
-    let found = permission_set::Entity::find().filter(here).filter(these).count(db).await?;
+    let found = live(organization).filter(these).count(db).await?;
     if found < sets.len() as u64 { Err(Failure::Refused(Error::SetNotFound)) } else { Ok(()) }
 }
 

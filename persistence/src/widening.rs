@@ -157,6 +157,7 @@ async fn text_of<C: ConnectionTrait>(
         .select_only()
         .column(permission_set::Column::Permissions)
         .filter(permission_set::Column::OrganizationId.eq(organization.uuid()))
+        .filter(permission_set::Column::DeletedAt.is_null())
         .into_tuple()
         .one(db)
         .await?;
@@ -177,10 +178,11 @@ impl Holders {
         let (set, will_be) = (checked.set.uuid(), Uuid::nil());
         sizes.add(set, checked.old.to_string());
         sizes.add(will_be, checked.new.to_string());
+        // Those of a set may be very many: one check of all at a time.
+        let _turn = if among.is_none() { Some(CHECKS.acquire().await) } else { None };
         let with_many_sets = db.query_all(&self.with_many_sets(organization, set, among)).await?;
         let ids: Result<Vec<Uuid>, _> = with_many_sets.iter().map(|row| row.try_get_by_index(0)).collect();
         let ids = ids?;
-        let _turn = if among.is_none() && ids.len() > ROWS { Some(CHECKS.acquire().await) } else { None };
         for ids in ids.chunks(ROWS) {
             let mut attached: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
             for row in db.query_all(&self.sets_of(organization, ids)).await? {

@@ -164,7 +164,13 @@ fn truncate(file: &std::path::Path) {
 
 #[tokio::test]
 async fn nothing_is_acknowledged_into_a_file_that_was_removed_replaced_or_truncated() {
-    let harms: [(&str, Harm); 3] = [("removed", remove), ("replaced", replace), ("truncated", truncate)];
+    let harms: [(&str, Harm); 5] = [
+        ("removed", remove),
+        ("replaced", replace),
+        ("truncated", truncate),
+        ("log removed", remove_log),
+        ("log replaced", replace_log),
+    ];
     for (word, harm) in harms {
         let database = TestDatabase::fresh().await;
         if database.is_postgres() {
@@ -187,6 +193,35 @@ async fn nothing_is_acknowledged_into_a_file_that_was_removed_replaced_or_trunca
         assert_eq!(tenant.admin.post(VERIFY, &json!({"key": plain})).await.json()["valid"], true, "from memory");
         assert_eq!(app.anyone().get("/health/ready").await.status, 503, "{word}");
     }
+}
+
+fn remove_log(file: &std::path::Path) {
+    fs::remove_file(file.with_extension("db-wal")).expect("it can be removed");
+}
+
+fn replace_log(file: &std::path::Path) {
+    let log = file.with_extension("db-wal");
+    fs::copy(&log, file.with_extension("copy")).expect("it can be copied");
+    fs::rename(file.with_extension("copy"), log).expect("it can be replaced");
+}
+
+#[test]
+fn a_database_with_several_names_has_one_process() {
+    let database = TestDatabase::sqlite();
+    let settings = [("CLAVIGER_DATABASE_URL", database.url())];
+    let process = Process::serve(&settings);
+    let (link, name) = (database.file().with_extension("link"), database.file().with_extension("name"));
+    std::os::unix::fs::symlink(database.file(), &link).expect("a link");
+    let refused = |path: &std::path::Path| {
+        let url = format!("sqlite://{}", path.display());
+        let output = Process::run(&["serve"], &[("CLAVIGER_DATABASE_URL", &url)]);
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(refused(&link).contains("another process serves this database"));
+    fs::hard_link(database.file(), &name).expect("another name");
+    assert!(refused(&name).contains("hard links"));
+    drop(process);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub struct Arguments {
     #[arg(long, env = "CLAVIGER_MAX_PERMISSION_SETS", global = true, value_name = "N", default_value = "1000")]
     pub max_permission_sets: String,
     /// Changes that an organization may make in an hour, each of which is an event of its log
-    #[arg(long, env = "CLAVIGER_MAX_CHANGES", global = true, value_name = "N", default_value = "100000")]
+    #[arg(long, env = "CLAVIGER_MAX_CHANGES", global = true, value_name = "N", default_value = "1000000")]
     pub max_changes: String,
     /// How long a deleted key can be restored; 0s: it is gone at once
     #[arg(long, env = "CLAVIGER_DELETED_KEYS_KEPT", global = true, value_name = "DURATION", default_value = "30days")]

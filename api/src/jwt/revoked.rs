@@ -114,14 +114,15 @@ impl RevokedList {
 }
 
 async fn make(
-    seen: &mut HashMap<FamilyId, Seen>,
+    remembered: &mut HashMap<FamilyId, Seen>,
     tokens: &Arc<Tokens>,
     keyring: &Arc<Keyring>,
     now: Timestamp,
 ) -> Result<Newest, Error> {
     let live = tokens.live().await?;
     let age = if live.len() > MANY { AGE_OF_MANY } else { AGE };
-    let known = std::mem::take(seen);
+    // What is remembered stays so until all was read anew: the request that waits for this may be cut off.
+    let (known, mut seen) = (&*remembered, HashMap::with_capacity(remembered.len()));
     let is_gone = |family: &Family| {
         let is_recent = |at: Timestamp| at <= now && now.millis_since(at) < GONE_FOR;
         matches!(known.get(&family.id), Some(Seen::Gone(at)) if is_recent(*at))
@@ -160,6 +161,7 @@ async fn make(
         }
     }
     let held = seen.iter().filter(|(_, seen)| matches!(seen, Seen::Held(_, true))).map(|(id, _)| *id).collect();
+    *remembered = seen;
     let (tokens, keyring) = (tokens.clone(), keyring.clone());
     // Not on a thread that answers requests: there may be tens of thousands.
     let assembled = tokio::task::spawn_blocking(move || {

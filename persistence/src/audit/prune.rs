@@ -1,7 +1,10 @@
 //! Pruning the front of the logs: events whose retention period has passed, in the order of the chain, and only where the chain
 //! holds. What was pruned is signed.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Once},
+};
 
 use domain::{
     audit::{Break, Head, Proof},
@@ -127,6 +130,17 @@ async fn prune<C: ConnectionTrait>(db: &C, organization: Uuid, pruning: &Pruning
     let Some(row) = audit_chain::Entity::find_by_id(organization).lock_exclusive().one(db).await? else {
         return Ok(Pruned::Removed(0));
     };
+    if row.prune_record.is_some() && pruning.signer.is_none() {
+        // An unsigned pruning would leave nothing that proves the signed ones before it.
+        static WARNED: Once = Once::new();
+        WARNED.call_once(|| {
+            tracing::warn!(
+                target: "claviger",
+                "audit logs whose pruning is signed are not pruned without the signing key: set CLAVIGER_SIGNING_KEY_FILE"
+            );
+        });
+        return Ok(Pruned::Removed(0));
+    }
     let (removed, unchained_at) = remove_unchained(db, organization, pruning.before).await?;
     if removed == EVENTS {
         return Ok(Pruned::Removed(removed));

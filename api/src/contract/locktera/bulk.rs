@@ -104,6 +104,9 @@ impl Bulk {
         let ids = body.into_domain()?;
         let deleted: HashSet<KeyId> = self.keys.delete_many(&authority, ids.clone()).await?.into_iter().collect();
         let not_found = ids.iter().filter(|id| !deleted.contains(id)).map(|id| id.uuid()).collect();
+        // Nothing was done where there was none of them, so there is nothing to repeat. Another request with the same
+        // `Idempotency-Key` may just have deleted them: its answer is the one that is kept.
+        let once = once.filter(|_| !deleted.is_empty());
         let answer = DeletedKeys { deleted: deleted.len() as u64, not_found };
         Ok(OnceOnly::done(&self.gate.repeats, once, answer, nothing_to_hide).await)
     }
