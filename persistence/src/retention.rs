@@ -190,9 +190,8 @@ impl Store {
     /// again. Answers whether one is held.
     async fn run_once(&self, signer: Signer, is_known: bool) -> Result<bool, Failure> {
         let now = self.clocks.retention_now(&self.pools.read).await?;
-        // By number, not by age: no clock can make this remove too much.
-        self.bound_requests().await?;
         if is_known && self.plans(now, false).await?.iter().any(Plan::has_moved_far) {
+            self.bound_requests().await?;
             return Ok(true);
         }
         let run = self.purge_or_fail(now, signer, false).await?;
@@ -261,6 +260,8 @@ impl Store {
         if purges.iter().all(|purge| purge.held.is_none()) {
             self.forget_requests(now).await?;
         }
+        // By number, not by age: no clock can make this remove too much.
+        self.bound_requests().await?;
         if !self.clocks.are_far_apart() {
             self.remove_ended_sessions(now).await?;
             self.remove_ended_families(now).await?;
