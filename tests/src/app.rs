@@ -85,7 +85,7 @@ pub fn test_config(database_url: &str) -> Config {
         listen: ([127, 0, 0, 1], 0).into(),
         metrics: MetricsAt::Service,
         database_url: database_url.to_owned(),
-        database_connections: 5,
+        database_connections: 10,
         database_timeout: Duration::from_secs(10),
         staleness_bound: Duration::from_secs(2),
         cache_keys: 100_000,

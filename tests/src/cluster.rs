@@ -13,7 +13,7 @@ pub struct Node {
 }
 
 /// Connections to the database that a node may have.
-pub const CONNECTIONS: usize = 5;
+pub const CONNECTIONS: usize = 10;
 
 impl Node {
     /// A node of this program with changed settings.
