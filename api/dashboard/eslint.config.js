@@ -1,4 +1,4 @@
-// What types do not say: the rules of hooks, and of markup that everyone can use.
+// Lints that the type checker does not have: the rules of hooks, and accessible markup.
 
 import a11y from "eslint-plugin-jsx-a11y";
 import hooks from "eslint-plugin-react-hooks";

@@ -1,4 +1,4 @@
-//! Services → endpoint: every path of the service.
+//! Builds the HTTP endpoint of the service: all routes, inside the request pipeline.
 
 use std::sync::Arc;
 
@@ -6,200 +6,334 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get};
 use poem_openapi::{LicenseObject, OpenApiService, ServerObject};
 
 use crate::{
-    body_budget::BodyBudget,
-    compose::Services,
-    config::{self, Config, MetricsAt},
-    contract::{
-        athena::{self, Athena},
-        livekit::{LiveKit, SignUp},
-        locktera::{
-            self, AllKeys, Audit, Bulk, Import, Members, OneKey, Organizations, Rotations, Session, Sets, Tokens,
-            Usage, Verify,
-        },
+    auth::{
+        attempts::{AttemptKind, AttemptLimit},
+        audit_denials::DeniedChanges,
+        authenticator::Authenticator,
+        authorized::AccessControl,
+        jwt::{keyring::Keyring, revoked::RevokedList},
+        sign_in::attempt::EndedSignIns,
+        sign_up_gate::SignUpGate,
     },
+    compat::{
+        athena::{self, Athena},
+        livekit::LiveKit,
+        oauth::OAuth,
+    },
+    compose::Services,
+    config::{Config, MetricsAt},
     dashboard::{AtRoot, Dashboard},
-    docs::{Document, Reference},
-    edge::Edge,
-    gate::Gate,
-    health::{Live, Ready},
-    hot::Hot,
-    jwt::{keyring::Keyring, outside::Outside, revoked::RevokedList},
-    limiter::Limiter,
-    methods::Methods,
-    metrics::Page,
-    once::Repeats,
-    refused::RefusedChanges,
-    request_id::RequestIds,
-    verifier::Outcomes,
+    forward_auth::{ForwardAuth, Transport},
+    http::{
+        body::budget::BodyBudget,
+        health::{Live, Ready},
+        operations::Operations,
+        origin::{PublicUrl, PublicUrls, base_path::BasePath, cors::Cors},
+        request_id::RequestIds,
+    },
+    idempotency::IdempotencyService,
+    metrics::MetricsEndpoint,
+    openapi::{
+        self,
+        docs::{OpenApiDocument, ReferencePage},
+    },
+    routes::{
+        self, AuditRoutes, BeginSignIn, Ceremonies, FinishSignIn, InvitationRoutes, KeyRoutes, MemberRoutes,
+        OrganizationRoutes, PasskeyRoutes, PermissionSetRoutes, SecretRoutes, SessionCookies, SessionRoutes,
+        SignInRedirects, SignInRoutes, TokenRoutes, TrustRuleRoutes, UserRoutes, VerifyRoutes,
+    },
+    server::pipeline::Pipeline,
+    token_issuer::TokenIssuer,
+    verifier::VerifyCounters,
+    verify_fast_path::FastRoutes,
 };
 
-/// All operations.
+/// The operations of all contracts, which are in one OpenAPI document.
 type Api = (
-    AllKeys,
-    Audit,
-    Bulk,
-    Import,
-    OneKey,
-    Rotations,
-    Organizations,
-    Members,
-    Sets,
-    Session,
-    Tokens,
-    Usage,
-    Verify,
+    KeyRoutes,
+    SecretRoutes,
+    AuditRoutes,
+    OrganizationRoutes,
+    MemberRoutes,
+    InvitationRoutes,
+    PermissionSetRoutes,
+    TrustRuleRoutes,
+    SessionRoutes,
+    (SignInRoutes, PasskeyRoutes),
+    TokenRoutes,
+    UserRoutes,
+    VerifyRoutes,
+    OAuth,
     LiveKit,
     Athena,
 );
 
-fn gate(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> Arc<Gate> {
-    Arc::new(Gate {
-        keys: services.keys.clone(),
-        people: services.people.clone(),
-        outside: Outside::new(config.providers.clone(), services.clock.clone()),
-        sessions: services.sessions.clone(),
+/// The operations to sign in, and those on passkeys.
+fn people(
+    services: &Services,
+    config: &Config,
+    authenticator: &Arc<Authenticator>,
+    cookies: SessionCookies,
+    sign_up: Arc<SignUpGate>,
+) -> (SignInRoutes, PasskeyRoutes) {
+    let ceremonies = Arc::new(Ceremonies {
+        public_url: config.public_url.clone(),
+        keyring: cookies.keyring.clone(),
+        clock: services.clock.clone(),
+    });
+    let sign_in = SignInRoutes {
+        providers: services.sign_in.clone(),
+        is_possible: cookies.keyring.is_some() && config.dashboard,
+        ceremonies: ceremonies.clone(),
+        sign_up: sign_up.clone(),
+    };
+    let passkeys = PasskeyRoutes {
+        authenticator: authenticator.clone(),
+        authorizer: services.authorizer.clone(),
+        passkeys: services.passkeys.clone(),
+        ceremonies,
+        cookies,
+        sign_up,
+    };
+    (sign_in, passkeys)
+}
+
+fn service(services: &Services, config: &Config, authenticator: Arc<Authenticator>) -> OpenApiService<Api, ()> {
+    let (authorizer, lists) = (services.authorizer.clone(), services.lists.clone());
+    let (keys, organizations) = (services.keys.clone(), services.organizations.clone());
+    let (federation, sessions) = (services.federation.clone(), services.sessions.clone());
+    let keyring = authenticator.keyring.clone();
+    let sign_up_gate = Arc::new(SignUpGate {
+        limit: config
+            .is_sign_up_open()
+            .then(|| AttemptLimit::new(config.sign_up_rate, AttemptKind::SignUp, &services.metrics)),
+        metrics: services.metrics.clone(),
+    });
+    let cookies = SessionCookies { sessions: sessions.clone(), keyring: keyring.clone() };
+    let issuer = Arc::new(TokenIssuer {
+        tokens: services.tokens.clone(),
+        workloads: services.workloads.clone(),
         keyring,
         clock: services.clock.clone(),
-        rate: services.rate.clone(),
-        repeats: Repeats { stored: services.repeats.clone(), clock: services.clock.clone() },
-        lists: services.lists.clone(),
-        failures: Limiter::new(config.auth_failure_rate),
-        own_origin: config.public_origin.clone(),
+    });
+    let api = (
+        KeyRoutes { keys: keys.clone(), lists: lists.clone() },
+        SecretRoutes { keys: keys.clone() },
+        AuditRoutes {
+            authenticator: authenticator.clone(),
+            authorizer: authorizer.clone(),
+            log: services.audit.clone(),
+            lists: lists.clone(),
+        },
+        OrganizationRoutes {
+            authenticator: authenticator.clone(),
+            authorizer: authorizer.clone(),
+            organizations: organizations.clone(),
+            lists: lists.clone(),
+        },
+        MemberRoutes {
+            federation: federation.clone(),
+            organizations: organizations.clone(),
+            sessions: sessions.clone(),
+            lists: lists.clone(),
+        },
+        InvitationRoutes {
+            authenticator: authenticator.clone(),
+            authorizer: authorizer.clone(),
+            invitations: services.invitations.clone(),
+            lists: lists.clone(),
+            has_dashboard: config.dashboard,
+        },
+        PermissionSetRoutes { keys: keys.clone(), organizations: organizations.clone(), lists: lists.clone() },
+        TrustRuleRoutes { federation: federation.clone(), rules: services.trust_rules.clone(), lists: lists.clone() },
+        SessionRoutes {
+            authenticator: authenticator.clone(),
+            authorizer: authorizer.clone(),
+            sessions,
+            cookies: cookies.clone(),
+            keys: keys.clone(),
+            federation: federation.clone(),
+            lists: lists.clone(),
+            providers: services.sign_in.clone(),
+        },
+        people(services, config, &authenticator, cookies, sign_up_gate.clone()),
+        TokenRoutes {
+            authenticator: authenticator.clone(),
+            authorizer: authorizer.clone(),
+            issuer: issuer.clone(),
+            revoked_list: RevokedList::new(config.bounds.listed_token_groups),
+        },
+        UserRoutes { federation, organizations, lists: lists.clone() },
+        VerifyRoutes { authenticator: authenticator.clone(), verifier: services.native.clone() },
+        OAuth {
+            authenticator: authenticator.clone(),
+            authorizer: authorizer.clone(),
+            verifier: services.introspection.clone(),
+            issuer,
+        },
+        LiveKit {
+            authenticator: authenticator.clone(),
+            keys: keys.clone(),
+            sign_up: services.sign_up.clone(),
+            sign_up_gate,
+            checks: VerifyCounters::new(&services.metrics, "livekit"),
+        },
+        Athena { authenticator, authorizer, keys, verifier: services.athena.clone(), lists },
+    );
+    let base_path = match base_path(config) {
+        "" => "/",
+        path => path,
+    };
+    OpenApiService::new(api, "Claviger", env!("CARGO_PKG_VERSION"))
+        .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))
+        .server(ServerObject::new(base_path).description("This service."))
+}
+
+/// The path below which clients reach the service. Empty: the root.
+fn base_path(config: &Config) -> &str {
+    config.public_url.as_ref().map(PublicUrl::base_path).unwrap_or_default()
+}
+
+/// The OpenAPI document as JSON, the same that `GET /openapi.json` returns.
+#[must_use]
+pub fn document(services: &Services, config: &Config) -> String {
+    openapi::complete(&service(services, config, authenticator(services, config, None)).spec())
+}
+
+/// The authenticator of all addresses: it counts failed attempts.
+#[must_use]
+pub fn authenticator(services: &Services, config: &Config, keyring: Option<Arc<Keyring>>) -> Arc<Authenticator> {
+    Arc::new(Authenticator {
+        keys: services.key_authenticator.clone(),
+        federation: services.federation.clone(),
+        provider_tokens: services.provider_tokens.clone(),
+        sessions: services.sessions.clone(),
+        keyring,
+        failures: AttemptLimit::new(config.auth_failure_rate, AttemptKind::Authentication, &services.metrics),
     })
 }
 
-fn service(services: &Services, config: &Config, gate: Arc<Gate>) -> OpenApiService<Api, ()> {
-    let bulk = Bulk { gate: gate.clone(), keys: services.keys.clone() };
-    let all_keys = AllKeys { gate: gate.clone(), keys: services.keys.clone() };
-    let audit = Audit { gate: gate.clone(), log: services.audit.clone() };
-    let usage = Usage { gate: gate.clone(), keys: services.keys.clone() };
-    let import = Import { gate: gate.clone(), keys: services.keys.clone() };
-    let one_key = OneKey { gate: gate.clone(), keys: services.keys.clone() };
-    let rotations = Rotations { gate: gate.clone(), keys: services.keys.clone() };
-    let session = Session {
-        gate: gate.clone(),
-        sessions: services.sessions.clone(),
-        keys: services.keys.clone(),
-        people: services.people.clone(),
-        keyring: gate.keyring.clone(),
-        is_secure: locktera::needs_https(&config.public_origin),
-    };
-    let tokens = Tokens {
-        gate: gate.clone(),
-        tokens: services.tokens.clone(),
-        keyring: gate.keyring.clone(),
-        list: RevokedList::default(),
-        clock: services.clock.clone(),
-    };
-    let (keys, organizations) = (services.keys.clone(), services.organizations.clone());
-    let members = Members {
-        gate: gate.clone(),
-        keys: keys.clone(),
-        people: services.people.clone(),
-        organizations: organizations.clone(),
-    };
-    let sets = Sets { gate: gate.clone(), keys: keys.clone(), organizations: organizations.clone() };
-    let organizations = Organizations { gate: gate.clone(), keys, organizations };
-    let verify = Verify { gate: gate.clone(), verifier: services.native.clone(), keys: services.keys.clone() };
-    let athena = Athena { gate: gate.clone(), keys: services.keys.clone(), verifier: services.athena.clone() };
-    let livekit = LiveKit {
-        gate,
-        keys: services.keys.clone(),
-        enroll: services.enroll.clone(),
-        who: match config.sign_up {
-            config::SignUp::Open => SignUp::Open(Limiter::new(config.sign_up_rate)),
-            config::SignUp::Closed => SignUp::Closed,
-        },
-        clock: services.clock.clone(),
-        checks: Outcomes::new(&services.metrics, "livekit"),
-        metrics: services.metrics.clone(),
-    };
-    let api = (
-        all_keys,
-        audit,
-        bulk,
-        import,
-        one_key,
-        rotations,
-        organizations,
-        members,
-        sets,
-        session,
-        tokens,
-        usage,
-        verify,
-        livekit,
-        athena,
-    );
-    OpenApiService::new(api, "Claviger", env!("CARGO_PKG_VERSION"))
-        .description("API keys that a company can run itself: organizations own keys, services verify them.")
-        .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))
-        .server(ServerObject::new("/").description("This service."))
-}
-
-/// The OpenAPI document, as `/openapi.json` answers it.
+/// The endpoint of the service: all operations, health checks and documentation, and by the settings the dashboard,
+/// `GET /metrics` and forward-auth. Without a keyring, sessions and tokens are disabled.
 #[must_use]
-pub fn document(services: &Services, config: &Config) -> String {
-    service(services, config, gate(services, config, None)).spec()
-}
-
-/// The whole service.
-#[must_use]
-pub fn edge(
+pub fn pipeline(
     services: &Services,
     config: &Config,
-    keyring: Option<Arc<Keyring>>,
-) -> Edge<impl Endpoint<Output = Response> + 'static> {
-    let gate = gate(services, config, keyring);
-    let service = service(services, config, gate.clone());
-    let document = Document::new(service.spec());
-    let reference = Reference::new(service.swagger_ui_html().replacen("<title>Swagger UI", "<title>Claviger", 1));
-    let dashboard = config.dashboard.then(|| Arc::new(Dashboard::new()));
-    let routes = Route::new()
-        .at("/health/live", get(Live))
-        .at("/health/ready", get(Ready(services.readiness.clone())))
+    authenticator: &Arc<Authenticator>,
+) -> Pipeline<impl Endpoint<Output = Response> + 'static> {
+    let service = service(services, config, authenticator.clone());
+    let derived = service.spec();
+    let document = openapi::complete(&derived);
+    let page = service.swagger_ui_html().replacen("<title>Swagger UI", "<title>Claviger", 1);
+    let reference = ReferencePage::new(page.replacen(&derived, &document, 1));
+    let document = OpenApiDocument::new(document);
+    let access = AccessControl { authenticator: authenticator.clone(), authorizer: services.authorizer.clone() };
+    let idempotency = IdempotencyService { records: services.idempotency.clone(), clock: services.clock.clone() };
+    let urls = Arc::new(PublicUrls::new(config.public_url.clone(), config.trusted_proxies.clone()));
+    let operations = service.into_endpoint().data(Arc::new(access)).data(Arc::new(idempotency)).data(urls.clone());
+    let dashboard = config.dashboard.then(|| Arc::new(Dashboard::new(base_path(config))));
+    let routes = health(services)
         .at("/openapi.json", get(document))
         .at("/docs", get(reference))
-        .nest_no_strip("/", AtRoot { page: dashboard.clone().map(get), inner: service.into_endpoint() });
+        .nest_no_strip("/", AtRoot { page: dashboard.clone().map(get), inner: operations });
     let assets = dashboard.iter().flat_map(|dashboard| dashboard.paths().map(|path| (path, get(dashboard.clone()))));
     let routes = assets.fold(routes, |routes, (path, asset)| routes.at(path, asset));
+    let routes = if config.dashboard { sign_in(services, authenticator, &urls, routes) } else { routes };
     let routes = if config.metrics == MetricsAt::Service {
-        routes.at("/metrics", get(Page::local(services.metrics.clone())))
+        routes.at("/metrics", get(MetricsEndpoint::local(services.metrics.clone())))
     } else {
         routes
     };
-    let contracts = vec![(locktera::HOT, services.native.clone()), (athena::HOT, services.athena.clone())];
+    let contracts =
+        vec![(routes::FAST_VERIFY, services.native.clone()), (athena::FAST_VERIFY, services.athena.clone())];
     let bodies = Arc::new(BodyBudget::new(config.body_budget));
-    let hot = Hot::new(gate, bodies.clone(), &services.metrics, contracts);
-    around(services, config, Some(hot), bodies, Methods::of::<Api>(), routes)
+    let fast_routes = FastRoutes::new(authenticator.clone(), bodies.clone(), &services.metrics, contracts);
+    let operations = Operations::of::<Api>();
+    let is_forward_auth_here = config.forward_auth && config.forward_auth_address().is_none();
+    Pipeline {
+        forward_auth: is_forward_auth_here.then(|| gateways(Transport::Http, services, config, authenticator)),
+        base_path: BasePath::new(base_path(config), &operations),
+        cors: Cors::new(&config.cors_origins),
+        ..build_pipeline(services, config, Some(fast_routes), bodies, operations, routes)
+    }
 }
 
-/// The figures alone, for an address of their own.
+/// The routes with the redirects of a sign-in at a provider.
+fn sign_in(services: &Services, authenticator: &Arc<Authenticator>, urls: &Arc<PublicUrls>, routes: Route) -> Route {
+    let redirects = Arc::new(SignInRedirects {
+        providers: services.sign_in.clone(),
+        authenticator: authenticator.clone(),
+        authorizer: services.authorizer.clone(),
+        invitations: services.invitations.clone(),
+        cookies: SessionCookies { sessions: services.sessions.clone(), keyring: authenticator.keyring.clone() },
+        clock: services.clock.clone(),
+        ended: EndedSignIns::default(),
+    });
+    routes
+        .at("/sign_in/:provider_id", get(BeginSignIn(redirects.clone()).data(urls.clone())))
+        .at("/sign_in/:provider_id/callback", get(FinishSignIn(redirects).data(urls.clone())))
+}
+
+/// The endpoint for the separate address of the metrics: `GET /metrics` only.
 #[must_use]
-pub fn metrics(services: &Services, config: &Config) -> Edge<impl Endpoint<Output = Response> + 'static> {
-    let routes = Route::new().at("/metrics", get(Page::new(services.metrics.clone())));
+pub fn metrics(services: &Services, config: &Config) -> Pipeline<impl Endpoint<Output = Response> + 'static> {
+    let routes = Route::new().at("/metrics", get(MetricsEndpoint::new(services.metrics.clone())));
     let bodies = Arc::new(BodyBudget::new(config.body_budget));
-    around(services, config, None, bodies, Methods::default(), routes)
+    build_pipeline(services, config, None, bodies, Operations::default(), routes)
 }
 
-fn around(
+/// The endpoint for a separate address of forward-auth: the requests of gateways that ask in this way, and the health checks.
+#[must_use]
+pub fn forward_auth(
+    transport: Transport,
     services: &Services,
     config: &Config,
-    hot: Option<Hot>,
+    authenticator: &Arc<Authenticator>,
+) -> Pipeline<impl Endpoint<Output = Response> + 'static> {
+    let bodies = Arc::new(BodyBudget::new(config.body_budget));
+    Pipeline {
+        forward_auth: Some(gateways(transport, services, config, authenticator)),
+        ..build_pipeline(services, config, None, bodies, Operations::default(), health(services))
+    }
+}
+
+fn gateways(
+    transport: Transport,
+    services: &Services,
+    config: &Config,
+    authenticator: &Arc<Authenticator>,
+) -> ForwardAuth {
+    let (secret, verifier) = (config.forward_auth_secret.clone(), services.forward_auth.clone());
+    ForwardAuth::new(transport, secret, authenticator.clone(), verifier, &services.metrics)
+}
+
+/// The health checks.
+fn health(services: &Services) -> Route {
+    let ready = Ready { readiness: services.readiness.clone(), draining: services.draining.clone() };
+    Route::new().at("/health/live", get(Live)).at("/health/ready", get(ready))
+}
+
+fn build_pipeline(
+    services: &Services,
+    config: &Config,
+    fast_routes: Option<FastRoutes>,
     bodies: Arc<BodyBudget>,
-    methods: Methods,
+    operations: Operations,
     routes: Route,
-) -> Edge<impl Endpoint<Output = Response> + 'static> {
-    Edge {
-        hot,
+) -> Pipeline<impl Endpoint<Output = Response> + 'static> {
+    Pipeline {
+        fast_routes,
+        forward_auth: None,
         bodies,
         inner: routes.map_to_response(),
         proxies: config.trusted_proxies.clone(),
         time_limit: config.request_timeout,
-        methods,
+        operations: Arc::new(operations),
         request_ids: RequestIds::new(&*services.entropy),
         metrics: services.metrics.clone(),
-        refused: Some(RefusedChanges { log: services.log.clone(), clock: services.clock.clone() }),
+        denied_changes: Some(DeniedChanges { log: services.log.clone(), clock: services.clock.clone() }),
         readiness: services.readiness.clone(),
+        base_path: None,
+        cors: None,
     }
 }

@@ -1,129 +1,172 @@
-//! Config → services: the one file that knows which database is behind the domain's ports.
+//! Builds the services from the settings. This is the only file that names the implementation of the domain's ports.
 
 use std::{fmt, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
     Outage,
-    audit_log::AuditLog,
-    bootstrap::Bootstrap,
+    audit_log::AuditLogService,
+    auth::{
+        authenticate::KeyAuthenticator,
+        authorize::Authorizer,
+        bootstrap::Bootstrap,
+        federation::{self, FederatedLogin},
+        invitations::{InvitationPorts, Invitations},
+        passkeys::{PasskeyPorts, Passkeys},
+        session::SessionLimits,
+        sessions::Sessions,
+        sign_up::SignUpService,
+        tokens::Tokens,
+        workloads::Workloads,
+    },
     clock::{Clock, Entropy, Timestamp},
-    enroll::Enroll,
-    keys::{Keys, Ports},
-    organizations::{self, Organizations},
-    people::{self, People},
+    keys::{KeyPorts, Keys},
+    organizations::{self, OrganizationService, TrustRuleService},
     ports,
-    sessions::Sessions,
-    tokens::Tokens,
+    verify::{KeyVerifier, lookup::KeyLookup},
 };
-pub use persistence::{Access, Claim, Hold, Kind, RetentionRun};
-use persistence::{CacheSize, DefaultCaps, Retention, Settings, Store};
+pub use persistence::{Access, Hold, Kind, LOG_DIRECTIVES, ProcessLock, RetentionRun};
+use persistence::{CacheSize, DefaultCaps, RetentionPeriods, Settings, Store};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    auth::{
+        jwt::{
+            keyring::{Keyring, SigningKeyLocation},
+            provider_tokens::ProviderTokens,
+        },
+        management_rate::Rate,
+        sign_in::SignInProviders,
+    },
     config::Config,
-    health::Readiness,
-    jwt::keyring::{Keyring, SigningKeysAt},
-    lists::Lists,
-    management_rate::Rate,
+    http::{health::Readiness, list_slots::ListSlots},
     metrics::Metrics,
-    system::{SystemClock, SystemEntropy},
+    process::system::{SystemClock, SystemEntropy},
     verifier::Verifier,
 };
 
-/// Time and randomness of a process.
+/// The clock and the randomness of a process. Tests replace them.
 #[derive(Clone)]
-pub struct World {
-    /// Tells the time.
+pub struct Environment {
+    /// The clock of this node.
     pub clock: Arc<dyn Clock>,
-    /// Makes secrets and identifiers unguessable.
+    /// The random bytes of secrets and identifiers.
     pub entropy: Arc<dyn Entropy>,
-    /// Whether limits go by PostgreSQL's time, so that nodes agree, and not by `clock`. SQLite has none of its own.
+    /// Whether rate limits and quotas use the clock of PostgreSQL, so that all nodes agree. `false`, and always with SQLite: they
+    /// use `clock`.
     pub has_database_time: bool,
 }
 
-impl World {
-    /// The real ones.
+impl Environment {
+    /// The clock and the random source of the operating system.
     #[must_use]
     pub fn real() -> Self {
         Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), has_database_time: true }
     }
 }
 
-/// Everything that answers requests stands on these.
+/// The use cases of the domain, and what else the HTTP layer needs, on one database.
 pub struct Services {
     /// The use cases on keys.
     pub keys: Arc<Keys>,
     /// The use cases on organizations, members and permission sets.
-    pub organizations: Arc<Organizations>,
-    /// The use cases on users of identity providers.
-    pub people: Arc<People>,
+    pub organizations: Arc<OrganizationService>,
+    /// Authenticates callers by API keys.
+    pub key_authenticator: Arc<KeyAuthenticator>,
+    /// Checks permissions and the rate limit of management requests.
+    pub authorizer: Arc<Authorizer>,
+    /// Login of users of identity providers.
+    pub federation: Arc<FederatedLogin>,
+    /// Validates the access tokens of these users.
+    pub provider_tokens: Arc<ProviderTokens>,
+    /// Sign-in at these providers with the browser.
+    pub sign_in: Arc<SignInProviders>,
+    /// The use cases on invitations and recovery links.
+    pub invitations: Arc<Invitations>,
     /// The use cases on sessions.
     pub sessions: Arc<Sessions>,
     /// The use cases on short-lived tokens.
     pub tokens: Arc<Tokens>,
-    /// The use cases on the log.
-    pub audit: Arc<AuditLog>,
-    /// How often organizations may be managed.
-    pub rate: Arc<dyn ports::ManagementRate>,
-    /// What was answered to requests that are done once.
-    pub repeats: Arc<dyn ports::Repeats>,
-    /// Takes what was refused for the log.
+    /// The exchange of tokens of workloads.
+    pub workloads: Arc<Workloads>,
+    /// The use cases on trust rules.
+    pub trust_rules: Arc<TrustRuleService>,
+    /// The use cases on the audit logs.
+    pub audit: Arc<AuditLogService>,
+    /// The stored responses to requests with an idempotency key.
+    pub idempotency: Arc<dyn ports::IdempotencyRecords>,
+    /// Records denied requests in the audit logs.
     pub log: Arc<dyn ports::AuditLog>,
-    /// The places for reads of many rows.
-    pub lists: Arc<Lists>,
-    /// Sign-up.
-    pub enroll: Arc<Enroll>,
-    /// The first key of all.
+    /// Limits the lists that are read at the same time.
+    pub lists: Arc<ListSlots>,
+    /// The use cases on passkeys.
+    pub passkeys: Arc<Passkeys>,
+    /// Self-service sign-up.
+    pub sign_up: Arc<SignUpService>,
+    /// Creates the platform organization and its root key.
     pub bootstrap: Bootstrap,
-    /// Whether the database is there.
+    /// Readiness of the database, and staleness of the key cache.
     pub readiness: Arc<dyn Readiness>,
-    /// Verify, for the contract of organizations.
+    /// Cancelled when the service begins to stop: from then on it is not ready.
+    pub draining: CancellationToken,
+    /// Verify of the native contract.
     pub native: Arc<Verifier>,
-    /// Verify, for Athena's.
+    /// Verify of the Athena contract.
     pub athena: Arc<Verifier>,
-    /// Figures for operators.
+    /// Verify of forward-auth.
+    pub forward_auth: Arc<Verifier>,
+    /// Introspection of keys, of the OAuth contract.
+    pub introspection: Arc<Verifier>,
+    /// The metrics of both crates.
     pub metrics: Metrics,
-    /// Time.
+    /// The clock of this node.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
+    /// The random bytes of secrets and identifiers.
     pub entropy: Arc<dyn Entropy>,
     database: Database,
 }
 
 impl Services {
-    /// Waits until something behind the services has ended, which only a defect brings about.
-    pub async fn broken(&self) {
+    /// The verifiers of all contracts.
+    #[must_use]
+    pub fn verifiers(&self) -> Vec<Arc<Verifier>> {
+        [&self.native, &self.athena, &self.forward_auth, &self.introspection].map(Clone::clone).into()
+    }
+
+    /// Waits until a background task of the database layer has ended. Before [`Services::close`] that is a defect.
+    pub async fn background_task_ended(&self) {
         self.database.0.ended().await;
     }
 
-    /// Begins to purge rows whose retention period has passed; what is pruned from audit logs is signed by these keys.
+    /// Starts to purge rows whose retention period has passed, every minute. What is pruned from audit logs is recorded in a
+    /// statement signed by `keyring`.
     pub fn start_retention(&self, keyring: Option<Arc<Keyring>>) {
         self.database.0.start_retention(signer(keyring));
     }
 
-    /// Runs retention once. With `force`, what would be held is purged.
+    /// Runs retention once. Unusually large purges are held, that is not done, unless `force` is set.
     ///
     /// # Errors
-    /// The database is away.
+    /// The database is unavailable.
     pub async fn run_retention(&self, keyring: Option<Arc<Keyring>>, force: bool) -> Result<RetentionRun, Outage> {
         self.database.0.run_retention_now(signer(keyring), force).await
     }
 
-    /// Forgets the keys that are remembered, after a change that was not made through these services.
-    pub fn forget_everything(&self) {
-        self.database.0.forget_everything();
+    /// Empties the key cache, after a change that was not made through these services.
+    pub fn invalidate_all(&self) {
+        self.database.0.key_cache.invalidate_all();
     }
 
-    /// Purges what is over at this moment, as is done each minute, without holding what is unusual.
+    /// Purges the rows whose retention period has passed at `now`, as the service does every minute. Nothing is held.
     ///
     /// # Errors
-    /// The database is away.
+    /// The database is unavailable.
     pub async fn purge(&self, now: Timestamp) -> Result<(), Outage> {
         self.database.0.purge(now, None, true).await?;
         Ok(())
     }
 
-    /// Writes what is queued and lets go of the database, after what runs on it.
+    /// Stops the background tasks, writes what is queued, and closes the connections to the database.
     pub async fn close(&self) {
         self.database.0.close().await;
     }
@@ -133,7 +176,7 @@ fn signer(keyring: Option<Arc<Keyring>>) -> Option<Arc<dyn ports::PruneSigner>> 
     keyring.map(|keyring| keyring as Arc<dyn ports::PruneSigner>)
 }
 
-/// What the database did not let us do. The sentence is for the operator.
+/// Why the database could not be opened or read, as a sentence for the operator.
 #[derive(Debug)]
 pub struct DatabaseError(String);
 
@@ -145,100 +188,113 @@ impl fmt::Display for DatabaseError {
 
 impl std::error::Error for DatabaseError {}
 
-/// Opens the database, brings its schema up to date, and puts the services on it.
-pub async fn services(config: &Config, world: World) -> Result<Services, DatabaseError> {
-    open(config, world, Access::Prepare).await
+/// Opens the database, migrates its schema, and builds the services.
+///
+/// # Errors
+/// As [`open`].
+pub async fn services(config: &Config, environment: Environment) -> Result<Services, DatabaseError> {
+    open(config, environment, Access::Prepare).await
 }
 
-/// Opens the database for what a command does with it, and puts the services on it.
-pub async fn open(config: &Config, world: World, access: Access) -> Result<Services, DatabaseError> {
+/// Opens the database with the access that a subcommand needs, and builds the services.
+///
+/// # Errors
+/// The database is unavailable, or its schema is not current and this access may not migrate it.
+pub async fn open(config: &Config, environment: Environment, access: Access) -> Result<Services, DatabaseError> {
     let metrics = Metrics::new();
-    let settings = Settings {
-        url: config.database_url.clone(),
-        connections: config.database_connections,
-        ledger_clock: (!world.has_database_time || config.database_url.starts_with("sqlite:"))
-            .then(|| world.clock.clone()),
-        timeout: config.database_timeout,
-        change_timeout: config.request_timeout,
-        staleness_bound: config.staleness_bound,
-        clock: world.clock.clone(),
-        retention: Retention {
-            deleted_keys: config.deleted_keys_kept,
-            audit: config.audit_kept,
-            usage: config.usage_kept,
-        },
-        caps: DefaultCaps {
-            keys: config.most_keys,
-            members: config.most_members,
-            sets: config.most_sets,
-            changes: config.most_changes,
-        },
-        bounds: config.bounds,
-        cache: CacheSize { keys: config.cache_keys, bytes: config.cache_bytes },
-        registry: metrics.registry().clone(),
-    };
-    let failed = |error: &dyn fmt::Display| DatabaseError(format!("{}: {error}", config.database_shown()));
-    let store = Store::open(&settings, access).await.map_err(|error| failed(&error))?;
+    let settings = database_settings(config, &environment, &metrics);
+    let failed =
+        |error: &dyn fmt::Display| DatabaseError(format!("{}: {error}", config.database_url_without_secrets()));
+    let store = Box::pin(Store::open(&settings, access)).await.map_err(|error| failed(&error))?;
     if access != Access::ReadOnly {
-        // A database that is read-only for this process has a current schema, and takes no change.
-        store.is_ready_now().await.map_err(|outage| failed(&outage))?;
+        // With read-only access the schema was checked already, and the write check of readiness would fail.
+        store.database.is_ready_now().await.map_err(|outage| failed(&outage))?;
     }
-    let World { clock, entropy, has_database_time: _ } = world;
-    let ports = Arc::new(store.clone());
-    let rate = Arc::new(Rate::new(config.management_rate));
-    let keys = Arc::new(Keys::new(Ports {
-        api_keys: ports.clone(),
-        snapshots: ports.clone(),
-        accounts: ports.clone(),
-        sets: ports.clone(),
-        ledger: ports.clone(),
-        log: ports.clone(),
-        usage: ports.clone(),
-        usage_log: ports.clone(),
-        imports: ports.clone(),
-        rate: rate.clone(),
+    let Environment { clock, entropy, has_database_time: _ } = environment;
+    let (database, log) = (store.database.clone(), store.audit.clone());
+    let keys = Arc::new(Keys::new(KeyPorts {
+        api_keys: database.clone(),
+        accounts: database.clone(),
+        sets: database.clone(),
+        log: log.clone(),
+        usage_log: database.clone(),
+        imports: store.imports.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     }));
-    let issuers = config.providers.iter().map(|provider| provider.issuer.clone()).collect();
-    let people = Arc::new(People::new(
-        issuers,
-        people::Ports {
-            people: ports.clone(),
-            organizations: ports.clone(),
-            members: ports.clone(),
-            clock: clock.clone(),
-            entropy: entropy.clone(),
-        },
+    let lookup = Arc::new(KeyLookup::new(store.key_cache.clone(), store.imports.clone(), log.clone(), clock.clone()));
+    let key_authenticator =
+        Arc::new(KeyAuthenticator::new(lookup.clone(), store.usage.clone(), log.clone(), clock.clone()));
+    let authorizer = Arc::new(Authorizer::new(database.clone(), Arc::new(Rate::new(config.management_rate))));
+    let key_verifier = Arc::new(KeyVerifier::new(
+        lookup.clone(),
+        database.clone(),
+        store.ledger.clone(),
+        store.usage.clone(),
+        clock.clone(),
     ));
-    let sessions = Sessions::new(ports.clone(), keys.clone(), people.clone(), clock.clone(), entropy.clone());
+    let federation = Arc::new(federated_login(config, &store, clock.clone(), entropy.clone()));
+    let provider_tokens = Arc::new(provider_tokens(config, &metrics, clock.clone()));
+    let sessions = Sessions::new(
+        session_limits(config),
+        database.clone(),
+        key_authenticator.clone(),
+        federation.clone(),
+        log.clone(),
+        clock.clone(),
+        entropy.clone(),
+    );
+    let tokens = Tokens::new(database.clone(), database.clone(), lookup, log.clone(), clock.clone(), entropy.clone());
+    let tokens = Arc::new(tokens);
+    let workloads = Workloads::new(database.clone(), database.clone(), federation.clone(), tokens.clone());
+    let trust_rules =
+        TrustRuleService::new(database.clone(), database.clone(), federation.clone(), clock.clone(), entropy.clone());
+    let invitations = Arc::new(invitations(&store, &federation, &clock, &entropy));
+    let sign_up = Arc::new(SignUpService::new(database.clone(), clock.clone(), entropy.clone()));
+    let ports = PasskeyPorts {
+        passkeys: database.clone(),
+        audit_log: log.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    let passkeys = Passkeys::new(federation.clone(), invitations.clone(), sign_up.clone(), ports);
     Ok(Services {
-        keys: keys.clone(),
-        people,
+        keys,
+        key_authenticator,
+        authorizer,
+        invitations,
+        passkeys: Arc::new(passkeys),
+        federation,
+        sign_in: Arc::new(SignInProviders::new(&config.providers, provider_tokens.clone(), clock.clone())),
+        provider_tokens,
         sessions: Arc::new(sessions),
-        tokens: Arc::new(Tokens::new(ports.clone(), keys.clone(), entropy.clone())),
-        organizations: Arc::new(Organizations::new(organizations::Ports {
-            organizations: ports.clone(),
-            members: ports.clone(),
-            sets: ports.clone(),
+        tokens,
+        workloads: Arc::new(workloads),
+        trust_rules: Arc::new(trust_rules),
+        organizations: Arc::new(OrganizationService::new(organizations::OrganizationPorts {
+            organizations: database.clone(),
+            members: database.clone(),
+            sets: database.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
         })),
-        audit: Arc::new(AuditLog::new(
-            ports.clone(),
-            ports.clone(),
+        audit: Arc::new(AuditLogService::new(
+            store.audit.clone(),
+            database.clone(),
             clock.clone(),
             u64::try_from(config.audit_kept.as_millis()).unwrap_or(u64::MAX),
         )),
-        repeats: ports.clone(),
-        rate,
-        log: ports.clone(),
-        lists: Arc::new(Lists::new(store.read_connections(), config.request_timeout)),
-        enroll: Arc::new(Enroll::new(ports.clone(), clock.clone(), entropy.clone())),
-        bootstrap: Bootstrap::new(ports.clone(), ports, clock.clone(), entropy.clone()),
+        idempotency: store.idempotency.clone(),
+        log,
+        lists: Arc::new(ListSlots::new(database.read_connections(), config.request_timeout)),
+        sign_up,
+        bootstrap: Bootstrap::new(database.clone(), database, clock.clone(), entropy.clone()),
         readiness: Arc::new(Database(store.clone())),
-        native: Arc::new(Verifier::new(keys.clone(), &metrics, "native")),
-        athena: Arc::new(Verifier::new(keys, &metrics, "athena")),
+        draining: CancellationToken::new(),
+        native: Arc::new(Verifier::new(key_verifier.clone(), &metrics, "native")),
+        athena: Arc::new(Verifier::new(key_verifier.clone(), &metrics, "athena")),
+        forward_auth: Arc::new(Verifier::new(key_verifier.clone(), &metrics, "forward_auth")),
+        introspection: Arc::new(Verifier::new(key_verifier, &metrics, "oauth")),
         metrics,
         clock,
         entropy,
@@ -246,40 +302,118 @@ pub async fn open(config: &Config, world: World, access: Access) -> Result<Servi
     })
 }
 
-/// Claims the database for serving, where only one process may.
-pub fn claim(config: &Config) -> Result<Claim, DatabaseError> {
-    persistence::claim(&config.database_url).map_err(|error| DatabaseError(error.to_string()))
+fn invitations(
+    store: &Store,
+    federation: &Arc<FederatedLogin>,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> Invitations {
+    let database = &store.database;
+    let ports = InvitationPorts {
+        invitations: database.clone(),
+        organizations: database.clone(),
+        members: database.clone(),
+        sets: database.clone(),
+        accounts: database.clone(),
+        api_keys: database.clone(),
+        sessions: database.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    Invitations::new(federation.clone(), ports)
 }
 
-/// The file of an SQLite database, if it is one that other users of the machine can read. Files that are made beside it get
-/// the same rights.
+fn database_settings(config: &Config, environment: &Environment, metrics: &Metrics) -> Settings {
+    Settings {
+        url: config.database_url.clone(),
+        connections: config.database_connections,
+        ledger_clock: (!environment.has_database_time || config.database_url.starts_with("sqlite:"))
+            .then(|| environment.clock.clone()),
+        timeout: config.database_timeout,
+        change_timeout: config.request_timeout,
+        staleness_bound: config.staleness_bound,
+        clock: environment.clock.clone(),
+        retention: RetentionPeriods {
+            deleted_keys: config.deleted_keys_kept,
+            deleted_organizations: config.deleted_organizations_kept,
+            audit: config.audit_kept,
+            usage: config.usage_kept,
+            idle_sessions: config.session_idle_time,
+        },
+        caps: DefaultCaps {
+            keys: config.max_api_keys,
+            members: config.max_members,
+            sets: config.max_permission_sets,
+            changes: config.max_changes,
+        },
+        bounds: config.bounds,
+        cache: CacheSize { keys: config.cache_keys, bytes: config.cache_bytes },
+        registry: metrics.registry().clone(),
+    }
+}
+
+fn session_limits(config: &Config) -> SessionLimits {
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    SessionLimits { lifetime: millis(config.session_time), idle_time: millis(config.session_idle_time) }
+}
+
+fn federated_login(config: &Config, store: &Store, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> FederatedLogin {
+    let issuers = config.providers.iter().map(|provider| provider.issuer.clone()).collect();
+    let session_time = i64::try_from(config.provider_session_time.as_millis()).unwrap_or(0);
+    let database = &store.database;
+    let (external_identities, organizations, members) = (database.clone(), database.clone(), database.clone());
+    FederatedLogin::new(
+        issuers,
+        session_time,
+        federation::FederationPorts { external_identities, organizations, members, clock, entropy },
+    )
+}
+
+fn provider_tokens(config: &Config, metrics: &Metrics, clock: Arc<dyn Clock>) -> ProviderTokens {
+    ProviderTokens::new(config.providers.clone(), clock, metrics.ignored_permissions())
+}
+
+/// Locks the database for this process: only one process may serve an SQLite file.
+///
+/// # Errors
+/// Another process has the lock, or the lock file cannot be used.
+pub fn claim(config: &Config) -> Result<ProcessLock, DatabaseError> {
+    persistence::lock_database(&config.database_url).map_err(|error| DatabaseError(error.to_string()))
+}
+
+/// The path of an SQLite database that other users of the machine can read or write; SQLite creates its other files with the
+/// same permissions. `None`: they cannot, or the database is no file.
 #[must_use]
 pub fn readable_by_others(config: &Config) -> Option<PathBuf> {
-    let path = persistence::beside(&config.database_url, "")?;
+    let path = persistence::database_file(&config.database_url)?;
     let mode = std::fs::metadata(&path).ok()?.permissions().mode();
     (mode & 0o077 != 0).then_some(path)
 }
 
-/// The keys of a better-auth database, each a JSON object.
+/// The rows of the API key table of a better-auth database, each as a JSON object.
+///
+/// # Errors
+/// The database or its table cannot be read. The message does not contain the URL.
 pub async fn better_auth_keys(url: &str) -> Result<Vec<String>, DatabaseError> {
-    // The address may hold a password: it is not repeated.
-    let failed = |error: &dyn fmt::Display| DatabaseError(format!("of better-auth: {error}"));
+    // The URL may contain a password, so it is not in the message.
+    let failed = |error: &dyn fmt::Display| DatabaseError(format!("database of better-auth: {error}"));
     persistence::better_auth_keys(url).await.map_err(|error| failed(&error))
 }
 
-/// Where the keys are that sessions and tokens are signed with. By default one is made beside the database; what several
-/// nodes share, the operator has to hand out.
+/// Where the keys that sign sessions and tokens are. The default for SQLite is a file next to the database, created if it is
+/// missing. Nodes on PostgreSQL need the same keys, so the operator has to distribute a file; the default is no keys.
 #[must_use]
-pub fn signing_keys(config: &Config) -> SigningKeysAt {
+pub fn signing_keys(config: &Config) -> SigningKeyLocation {
     match &config.signing_key_file {
-        Some(path) => SigningKeysAt::File(path.clone()),
-        None if !config.database_url.starts_with("sqlite:") => SigningKeysAt::Nowhere,
-        None => persistence::beside(&config.database_url, ".signing-key.pem")
-            .map_or(SigningKeysAt::Memory, SigningKeysAt::Made),
+        Some(path) => SigningKeyLocation::File(path.clone()),
+        None if !config.database_url.starts_with("sqlite:") => SigningKeyLocation::Disabled,
+        None => persistence::database_file(&config.database_url).map_or(SigningKeyLocation::Memory, |file| {
+            SigningKeyLocation::Generated(persistence::with_suffix(&file, ".signing-key.pem"))
+        }),
     }
 }
 
-/// The newest schema that this program knows.
+/// The name of the newest migration of this version.
 #[must_use]
 pub fn schema_version() -> String {
     Store::schema_version()
@@ -290,18 +424,18 @@ struct Database(Store);
 #[async_trait]
 impl Readiness for Database {
     async fn is_ready(&self) -> Result<bool, Outage> {
-        self.0.is_ready().await
+        self.0.database.is_ready().await
     }
 
     async fn is_clock_right(&self) -> Result<bool, Outage> {
-        self.0.is_clock_right().await
+        self.0.database.is_clock_right().await
     }
 
     fn observe(&self, outage: &Outage) {
-        self.0.observe(outage);
+        self.0.database.observe(outage);
     }
 
-    fn silence(&self) -> Option<Duration> {
-        self.0.silence()
+    fn staleness(&self) -> Option<Duration> {
+        self.0.cache_age()
     }
 }

@@ -1,253 +1,233 @@
-//! Settings: from flags and the environment, checked all at once, so that one start tells every mistake.
+//! Settings from flags and environment variables. All are checked at once, so that all errors are reported together.
 
 mod arguments;
+mod database_url;
+pub mod setting_file;
+#[cfg(test)]
+mod tests;
+pub mod unknown;
 mod values;
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    num::NonZeroU32,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fmt, fs, net::SocketAddr, path::Path, time::Duration};
 
-use domain::bounds::Bounds;
-use tracing_subscriber::EnvFilter;
+use clap::{ArgMatches, parser::ValueSource};
 use url::{Position, Url};
 
-pub use self::arguments::Arguments;
-use self::values::{
-    BOUND, CAP, CAPS, CHANGES, CHANGES_IN_AN_HOUR, DURATION, LEAST_BOUND, METRICS, RATE, RATE_OR_OFF, RATES, RETENTION,
-    database_url, duration, metrics_at, networks, number, origin, rate_or_off, retention, switch,
-};
+pub use self::arguments::{Arguments, Config};
+use self::unknown::UnknownSettings;
 use crate::{
-    address::TrustedProxies,
-    body_budget,
-    jwt::issuers::{self, Provider},
+    auth::jwt::{
+        issuers::{self, Provider},
+        keyring::Keyring,
+    },
+    http::origin::PublicUrl,
+    server::connection::tls::Certificate,
 };
 
-/// How long a client may take to send a head, to send the next request, and to take a part of an answer.
-const CLIENT_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take to send the head of a request, to send the next request, and to receive a part of a response.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Who may sign up.
+/// Whether users can sign up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignUp {
-    /// Everyone.
+pub enum SignUpMode {
+    /// Anyone can sign up.
     Open,
-    /// Nobody.
+    /// Sign-up is closed.
     Closed,
+    /// The default: open if only clients on this machine are expected ([`Config::is_sign_up_open`]), else closed.
+    Automatic,
 }
 
-/// Where the figures for operators are shown.
+/// Where `/metrics` is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricsAt {
-    /// Where everything else is, for clients on this machine.
+    /// At the address of the service, for clients on the same machine only.
     Service,
-    /// At an address of their own, and only there.
+    /// At this address only.
     Address(SocketAddr),
-    /// Nowhere.
-    Nowhere,
+    /// Metrics are not served.
+    Off,
 }
 
-/// The settings, checked.
-#[derive(Clone)]
-pub struct Config {
-    /// Where to serve.
-    pub listen: SocketAddr,
-    /// Where to show figures.
-    pub metrics: MetricsAt,
-    /// The database, maybe with a password.
-    pub database_url: String,
-    /// Connections to PostgreSQL.
-    pub database_connections: u32,
-    /// How long to wait for the database.
-    pub database_timeout: Duration,
-    /// On PostgreSQL: for how long to rely on what is remembered without a sign of the change feed.
-    pub staleness_bound: Duration,
-    /// Keys to remember.
-    pub cache_keys: usize,
-    /// Bytes that they may take.
-    pub cache_bytes: usize,
-    /// The most keys of an organization that has no cap of its own.
-    pub most_keys: u64,
-    /// The most members.
-    pub most_members: u64,
-    /// The most permission sets.
-    pub most_sets: u64,
-    /// The most changes of an organization in an hour.
-    pub most_changes: u64,
-    /// What there may be at most of what comes and goes.
-    pub bounds: Bounds,
-    /// How long deleted keys are kept.
-    pub deleted_keys_kept: Duration,
-    /// How long events of the log are kept.
-    pub audit_kept: Duration,
-    /// How long counts of verifies are kept.
-    pub usage_kept: Duration,
-    /// Whether the dashboard is served.
-    pub dashboard: bool,
-    /// Who may sign up.
-    pub sign_up: SignUp,
-    /// Attempts to sign up a minute and address.
-    pub sign_up_rate: u32,
-    /// Failed authentications a minute and address.
-    pub auth_failure_rate: u32,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: TrustedProxies,
-    /// Scheme, host and port that browsers see, as they write it in `Origin`.
-    pub public_origin: String,
-    /// The identity providers that are believed.
-    pub providers: Vec<Provider>,
-    /// The keys that sessions and tokens are signed with.
-    pub signing_key_file: Option<PathBuf>,
-    /// How long an answer may take.
-    pub request_timeout: Duration,
-    /// Connections served at once.
-    pub max_connections: usize,
-    /// How long a client may take to send a head, to send the next request, and to take a part of an answer. No setting.
-    pub client_time: Duration,
-    /// Bytes of large request bodies held at once. No setting.
-    pub body_budget: usize,
-    /// Requests a second that may manage one organization. `None`: any number.
-    pub management_rate: Option<NonZeroU32>,
-    /// How long to wait for running requests at the end.
-    pub shutdown_timeout: Duration,
-    /// What to log.
-    pub log: String,
-}
-
-/// Every mistake in the settings, one line each, by the name of the environment variable.
+/// All errors in the settings: one line each, with the name of the environment variable.
 #[derive(Debug, Default)]
-pub struct Mistakes(Vec<String>);
+pub struct ConfigErrors(Vec<String>);
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("\n"))
     }
 }
 
-impl Mistakes {
-    /// Takes the value of a setting, or notes that it must be something else. The value itself is not repeated: it may
-    /// have been meant for another setting, which is secret.
-    fn read<T>(&mut self, name: &str, value: Option<T>, expected: &str) -> Option<T> {
-        if value.is_none() {
-            self.0.push(format!("{name} must be {expected}"));
+impl ConfigErrors {
+    /// The value of a setting. `None`: it is invalid, and a line with what it must be was added. The line does not contain the value,
+    /// because that may be a secret that was meant for another setting.
+    fn value<T>(&mut self, name: &str, value: Result<T, impl fmt::Display>) -> Option<T> {
+        value.map_err(|expected| self.0.push(format!("{name} must be {expected}"))).ok()
+    }
+
+    /// The name of the file with the value of a setting is empty. It is an error, because a manifest may have lost it.
+    fn no_file<T>(&mut self, name: &str) -> Option<T> {
+        self.0.push(format!("{name}_FILE must name a file; remove it if there is none"));
+        None
+    }
+
+    /// The value of a setting that is in the file `path`. `is_given`: whether the setting itself has a value, too.
+    fn value_in_file<T>(
+        &mut self,
+        name: &str,
+        is_given: bool,
+        path: &Path,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if is_given {
+            self.0.push(format!("{name} and {name}_FILE are both set: remove one of them"));
+            return None;
         }
-        value
+        match setting_file::read(path) {
+            Ok(text) => self.value(&format!("the content of {name}_FILE"), parse(&text)),
+            Err(expected) => {
+                self.0.push(format!("{name}_FILE must name {expected}"));
+                None
+            }
+        }
     }
 }
 
+/// Whether a setting was given on the command line or in the environment.
+fn is_given(matches: &ArgMatches, setting: &str) -> bool {
+    matches.value_source(setting).is_some_and(|source| source != ValueSource::DefaultValue)
+}
+
 impl Arguments {
-    /// Checks all settings.
+    /// Checks all settings. `matches` are those that these arguments were read from.
     ///
     /// # Errors
-    /// All mistakes.
-    pub fn check(&self) -> Result<Config, Mistakes> {
-        let mut mistakes = Mistakes::default();
-        let m = &mut mistakes;
-        let listen = m.read("CLAVIGER_LISTEN", self.listen.parse().ok(), "an address and a port like 127.0.0.1:8080");
-        let metrics = m.read("CLAVIGER_METRICS_LISTEN", metrics_at(&self.metrics_listen), METRICS);
-        let database_url = match database_url(&self.database_url) {
-            Ok(url) => Some(url),
-            Err(expected) => m.read("CLAVIGER_DATABASE_URL", None, expected),
-        };
-        let connections = number(&self.database_connections, 5..=1_000);
-        let connections = m.read("CLAVIGER_DATABASE_CONNECTIONS", connections, "a number from 5 to 1000");
-        let database_timeout = duration(&self.database_timeout);
-        let database_timeout = m.read("CLAVIGER_DATABASE_TIMEOUT", database_timeout, DURATION);
-        let staleness_bound = duration(&self.staleness_bound).filter(|bound| *bound >= LEAST_BOUND);
-        let staleness_bound = m.read("CLAVIGER_STALENESS_BOUND", staleness_bound, BOUND);
-        let cache_keys = number(&self.cache_keys, 0..=1_000_000_000);
-        let cache_keys = m.read("CLAVIGER_CACHE_KEYS", cache_keys, "a number from 0 to 1000000000");
-        let cache_mib = number(&self.cache_mib, 1..=1_048_576);
-        let cache_mib = m.read("CLAVIGER_CACHE_MIB", cache_mib, "a number from 1 to 1048576");
-        let most_keys = m.read("CLAVIGER_MAX_KEYS", number(&self.max_keys, CAPS), CAP);
-        let most_members = m.read("CLAVIGER_MAX_MEMBERS", number(&self.max_members, CAPS), CAP);
-        let most_sets = number(&self.max_permission_sets, CAPS);
-        let most_sets = m.read("CLAVIGER_MAX_PERMISSION_SETS", most_sets, CAP);
-        let most_changes = m.read("CLAVIGER_MAX_CHANGES", number(&self.max_changes, CHANGES), CHANGES_IN_AN_HOUR);
-        let deleted_keys_kept = m.read("CLAVIGER_DELETED_KEYS_KEPT", retention(&self.deleted_keys_kept), RETENTION);
-        let audit_kept = m.read("CLAVIGER_AUDIT_KEPT", retention(&self.audit_kept), RETENTION);
-        let usage_kept = m.read("CLAVIGER_USAGE_KEPT", retention(&self.usage_kept), RETENTION);
-        let dashboard = m.read("CLAVIGER_DASHBOARD", switch(&self.dashboard), "on or off");
-        let sign_up = match self.signup.as_str() {
-            "open" => Some(SignUp::Open),
-            "closed" => Some(SignUp::Closed),
-            _ => None,
-        };
-        let sign_up = m.read("CLAVIGER_SIGNUP", sign_up, "open or closed");
-        let sign_up_rate = m.read("CLAVIGER_SIGNUP_RATE", number(&self.signup_rate, RATES), RATE);
-        let auth_failure_rate = number(&self.auth_failure_rate, RATES);
-        let auth_failure_rate = m.read("CLAVIGER_AUTH_FAILURE_RATE", auth_failure_rate, RATE);
-        let management_rate = m.read("CLAVIGER_MANAGEMENT_RATE", rate_or_off(&self.management_rate).ok(), RATE_OR_OFF);
-        let trusted_proxies = m.read(
-            "CLAVIGER_TRUSTED_PROXIES",
-            networks(&self.trusted_proxies),
-            "addresses or networks separated by commas, like 10.0.0.0/8,::1",
-        );
-        let public_origin = match (self.public_origin.as_str(), listen) {
-            ("", Some(listen)) => origin(&format!("http://{listen}")),
-            ("", None) => Some(String::new()),
-            (text, _) => origin(text),
-        };
-        let public_origin = m.read("CLAVIGER_PUBLIC_ORIGIN", public_origin, "an origin like https://keys.example.com");
-        let providers = match self.issuers_file.as_str() {
-            "" => Some(Vec::new()),
-            path => {
-                let read = issuers::read(Path::new(path), public_origin.as_deref().unwrap_or_default());
-                read.map_err(|wrong| m.0.push(format!("CLAVIGER_ISSUERS_FILE must be {wrong}"))).ok()
+    /// All errors in the settings and in the files that contain settings, and those of `unknown`.
+    pub fn check(&self, matches: &ArgMatches, unknown: &UnknownSettings) -> Result<Config, ConfigErrors> {
+        let mut errors = ConfigErrors(unknown.errors.clone());
+        let config = self.values(matches, &mut errors);
+        let has_tls = self.has_tls(&mut errors);
+        self.check_key_files(&mut errors);
+        let public_url = self.public_url_or_default(has_tls);
+        // The file is read even if there are other errors, so that all are reported together.
+        let issuer = public_url.as_ref().map(PublicUrl::issuer).unwrap_or_default();
+        let providers = self.providers(&issuer, &mut errors);
+        match (config, providers) {
+            (Some(config), Some(providers)) if errors.0.is_empty() => Ok(Config { public_url, providers, ..config }),
+            _ => Err(errors),
+        }
+    }
+
+    /// Whether the service uses TLS.
+    fn has_tls(&self, errors: &mut ConfigErrors) -> bool {
+        let is_set = |file: &Result<Option<_>, _>| matches!(file, Ok(Some(_)));
+        let (certificate, key) = (is_set(&self.tls_cert_file.0), is_set(&self.tls_key_file.0));
+        if certificate != key {
+            let (set, missing) = if certificate { ("CERT", "KEY") } else { ("KEY", "CERT") };
+            errors.0.push(format!("CLAVIGER_TLS_{missing}_FILE must be set, because CLAVIGER_TLS_{set}_FILE is"));
+        }
+        certificate
+    }
+
+    /// Checks the files with the signing keys and with the certificate, so that errors in them are reported with all others, and are
+    /// no reason to start the service again. What is not a file, such as a pipe, can be read only once, and is read at the start.
+    fn check_key_files(&self, errors: &mut ConfigErrors) {
+        let is_checked = |path: &Path| !fs::metadata(path).is_ok_and(|of| !of.is_file() && !of.is_dir());
+        if let Ok(Some(path)) = &self.signing_key_file.0
+            && is_checked(path)
+            && let Err(error) = Keyring::check(path)
+        {
+            errors.0.push(format!("CLAVIGER_SIGNING_KEY_FILE must name a file with signing keys: {error}"));
+        }
+        if let (Ok(Some(certificates)), Ok(Some(key))) = (&self.tls_cert_file.0, &self.tls_key_file.0)
+            && is_checked(certificates)
+            && is_checked(key)
+            && let Err(error) = Certificate::read(certificates, key)
+        {
+            let what = "CLAVIGER_TLS_CERT_FILE and CLAVIGER_TLS_KEY_FILE must name a certificate and its private key";
+            errors.0.push(format!("{what}: {error}"));
+        }
+    }
+
+    /// The public URL; by default `http://`, or with TLS `https://`, and the listen address, if that is a loopback address.
+    /// Others, such as `0.0.0.0`, are not what clients use. `None`: there is no default, or the setting is invalid.
+    fn public_url_or_default(&self, has_tls: bool) -> Option<PublicUrl> {
+        let scheme = if has_tls { "https" } else { "http" };
+        match (&self.public_url.0, &self.listen.0) {
+            (Ok(None), Ok(listen)) if listen.ip().to_canonical().is_loopback() => {
+                PublicUrl::parse(&format!("{scheme}://{listen}")).ok()
             }
-        };
-        let signing_key_file = Some(self.signing_key_file.as_str()).filter(|path| !path.is_empty()).map(Into::into);
-        let request_timeout = m.read("CLAVIGER_REQUEST_TIMEOUT", duration(&self.request_timeout), DURATION);
-        let max_connections = number(&self.max_connections, 1..=1_000_000);
-        let max_connections = m.read("CLAVIGER_MAX_CONNECTIONS", max_connections, "a number from 1 to 1000000");
-        let shutdown_timeout = m.read("CLAVIGER_SHUTDOWN_TIMEOUT", duration(&self.shutdown_timeout), DURATION);
-        let log = EnvFilter::try_new(&self.log).ok().map(|_| self.log.clone());
-        let log = m.read("CLAVIGER_LOG", log, "a level or a filter like claviger=debug");
-        let config = (|| {
-            Some(Config {
-                listen: listen?,
-                metrics: metrics?,
-                database_url: database_url?,
-                database_connections: connections?,
-                database_timeout: database_timeout?,
-                staleness_bound: staleness_bound?,
-                cache_keys: usize::try_from(cache_keys?).ok()?,
-                cache_bytes: usize::try_from(cache_mib?).ok()?.checked_mul(1 << 20)?,
-                most_keys: most_keys?.into(),
-                most_members: most_members?.into(),
-                most_sets: most_sets?.into(),
-                most_changes: most_changes?.into(),
-                bounds: Bounds::default(),
-                deleted_keys_kept: deleted_keys_kept?,
-                audit_kept: audit_kept?,
-                usage_kept: usage_kept?,
-                dashboard: dashboard?,
-                sign_up: sign_up?,
-                sign_up_rate: sign_up_rate?,
-                auth_failure_rate: auth_failure_rate?,
-                trusted_proxies: trusted_proxies?,
-                public_origin: public_origin?,
-                providers: providers?,
-                signing_key_file,
-                request_timeout: request_timeout?,
-                max_connections: usize::try_from(max_connections?).ok()?,
-                client_time: CLIENT_TIME,
-                body_budget: body_budget::LARGE,
-                management_rate: management_rate?,
-                shutdown_timeout: shutdown_timeout?,
-                log: log?,
-            })
-        })();
-        config.ok_or(mistakes)
+            (Ok(url), _) => url.clone(),
+            (Err(_), _) => None,
+        }
+    }
+
+    /// The identity providers in the issuers file; without a file, none.
+    fn providers(&self, own_issuer: &str, errors: &mut ConfigErrors) -> Option<Vec<Provider>> {
+        match &self.issuers_file.0 {
+            Ok(Some(path)) => errors.value("CLAVIGER_ISSUERS_FILE", issuers::read(path, own_issuer)),
+            _ => Some(Vec::new()),
+        }
     }
 }
 
 impl Config {
-    /// The database without what is secret about it.
+    /// What the operator should know about the public URL. `None`: nothing.
     #[must_use]
-    pub fn database_shown(&self) -> String {
+    pub fn public_url_warning(&self) -> Option<&'static str> {
+        match &self.public_url {
+            None => Some(
+                "CLAVIGER_PUBLIC_ORIGIN is not set: no access tokens are issued, and the origin of each request is taken \
+                 from its headers; set it to the URL at which browsers reach the service",
+            ),
+            Some(url) if !url.is_https() && !url.is_this_machine() => Some(
+                "CLAVIGER_PUBLIC_ORIGIN is http: anyone on the network path can read keys and session cookies; use https",
+            ),
+            Some(_) => None,
+        }
+    }
+
+    /// The files with the certificate chain and its private key. `None`: the service does not use TLS.
+    #[must_use]
+    pub fn certificate_files(&self) -> Option<(&Path, &Path)> {
+        self.tls_cert_file.as_deref().zip(self.tls_key_file.as_deref())
+    }
+
+    /// The separate address of forward-auth. `None`: it has none, or is off.
+    #[must_use]
+    pub fn forward_auth_address(&self) -> Option<SocketAddr> {
+        self.forward_auth_listen.filter(|_| self.forward_auth)
+    }
+
+    /// The claim `iss` of tokens. `None`: the public URL is not known.
+    #[must_use]
+    pub fn issuer(&self) -> Option<String> {
+        self.public_url.as_ref().map(PublicUrl::issuer)
+    }
+
+    /// Whether users can sign up.
+    #[must_use]
+    pub fn is_sign_up_open(&self) -> bool {
+        match self.sign_up {
+            SignUpMode::Open => true,
+            SignUpMode::Closed => false,
+            SignUpMode::Automatic => self.is_for_this_machine(),
+        }
+    }
+
+    /// Whether only clients on this machine are expected: the listen address and the public URL are those of this machine, and no
+    /// proxy is trusted.
+    fn is_for_this_machine(&self) -> bool {
+        let is_loopback = self.listen.ip().to_canonical().is_loopback();
+        is_loopback
+            && self.trusted_proxies.0.is_empty()
+            && self.public_url.as_ref().is_none_or(PublicUrl::is_this_machine)
+    }
+
+    /// The URL of the database for the log: of PostgreSQL without user, password and parameters, of SQLite unchanged.
+    #[must_use]
+    pub fn database_url_without_secrets(&self) -> String {
         match Url::parse(&self.database_url) {
             Ok(url) if url.scheme() != "sqlite" => {
                 format!("{}://{}{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort], url.path())
@@ -257,28 +237,10 @@ impl Config {
     }
 }
 
-/// Checks the URL of another system's database.
+/// The URL of another system's database, in the form that the driver reads.
 ///
 /// # Errors
-/// What it must be.
-pub fn check_database_url(text: &str) -> Result<(), &'static str> {
-    database_url(text).map(|_| ())
+/// What the URL must be, to end the sentence "… must be …".
+pub fn parse_database_url(text: &str) -> Result<String, String> {
+    database_url::database_url(text)
 }
-
-/// Environment variables that look like settings and are none: most likely mistyped, and what was meant is not in force.
-#[must_use]
-pub fn unknown_settings(command: &clap::Command) -> Vec<String> {
-    let known = settings(command);
-    let given = std::env::vars_os().map(|(name, _)| name);
-    let unknown = given.filter(|name| !known.contains(&name.as_os_str()));
-    unknown.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with("CLAVIGER_")).collect()
-}
-
-/// The environment variables of a command and of its subcommands.
-fn settings(command: &clap::Command) -> Vec<&std::ffi::OsStr> {
-    let own = command.get_arguments().filter_map(clap::Arg::get_env);
-    own.chain(command.get_subcommands().flat_map(settings)).collect()
-}
-
-#[cfg(test)]
-mod tests;

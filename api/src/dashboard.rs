@@ -1,5 +1,5 @@
-//! The dashboard: a page at `/` for people, and the files that it loads. It is built from `api/dashboard` and part of the
-//! binary; what it shows and does goes through the REST API like anybody else's calls.
+//! The dashboard: the web page at `/`, and the files that it loads. They are built from `api/dashboard` and embedded in the
+//! binary. The page uses only the public REST API.
 
 use std::borrow::Cow;
 
@@ -15,60 +15,57 @@ use poem::{
 use poem_openapi::OperationId;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::content::Content;
+use crate::http::static_content::Content;
 
-/// The files, in the binary. (In a debug build they are read from the folder, so that a change needs no new build.)
+/// The embedded files. In a debug build they are read from the folder, so that a change needs no new build.
 #[derive(RustEmbed)]
 #[folder = "dashboard/dist"]
 struct Files;
 
-/// Nothing from anywhere but this origin, nothing inline, no frames, and no text that becomes markup or code.
+/// Content security policy: everything from this origin, nothing inline, no frames, and no text that becomes markup or code.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
-/// The page. It is asked for anew each time, because it names the files that belong to it.
+/// The file served at `/`. Its links to other files begin with [`RELATIVE`].
 const PAGE: &str = "index.html";
 
-/// Files whose names change with what is in them.
-const ASSETS: &str = "assets/";
+/// The start of a link relative to the page.
+const RELATIVE: &str = "\"./";
 
-/// `GET /`, and what the page loads.
+/// File names do not change with their content, so browsers have to revalidate each file by its `ETag` before each use.
+const CACHING: &str = "no-cache";
+
+/// `GET /`, and the files that the page loads.
 pub struct Dashboard {
     files: Vec<File>,
 }
 
 struct File {
-    /// From the root, without a slash in front.
+    /// Relative to the root, without a leading slash.
     path: String,
     content: Content,
 }
 
 impl Dashboard {
-    /// All files of the dashboard.
+    /// All files of the dashboard. `base_path`: the path below which browsers reach the service; empty: unknown or the root.
     #[must_use]
-    pub fn new() -> Self {
-        let file = |path: Cow<'static, str>| Some(File::new(path.clone().into_owned(), Files::get(&path)?));
+    pub fn new(base_path: &str) -> Self {
+        let file = |path: Cow<'static, str>| Some(File::new(path.clone().into_owned(), Files::get(&path)?, base_path));
         Self { files: Files::iter().filter_map(file).collect() }
     }
 
-    /// The paths of what the page loads.
+    /// The paths of the files that the page loads.
     pub fn paths(&self) -> impl Iterator<Item = String> {
         self.files.iter().filter(|file| file.path != PAGE).map(|file| format!("/{}", file.path))
     }
 }
 
-impl Default for Dashboard {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// The page at `/` itself, where there is one, and everything else from `inner`. The router cannot say that: what is nested
-/// at the root takes the root, too.
+/// Routes `/` to `page`, if there is one, and everything else to `inner`. The router cannot do this: an endpoint nested at
+/// the root takes `/` as well.
 pub struct AtRoot<P, E> {
     /// The page.
     pub page: Option<P>,
-    /// The rest.
+    /// All other paths.
     pub inner: E,
 }
 
@@ -99,12 +96,16 @@ impl Endpoint for Dashboard {
 }
 
 impl File {
-    fn new(path: String, file: EmbeddedFile) -> Self {
+    fn new(path: String, file: EmbeddedFile, base_path: &str) -> Self {
         let media_type = match file.metadata.mimetype() {
             text if text.starts_with("text/") => format!("{text}; charset=utf-8"),
             other => other.to_owned(),
         };
         let bytes = match file.data {
+            // So that the page also works at the base path without a slash at the end. The script finds the API from its own URL.
+            data if path == PAGE && !base_path.is_empty() => {
+                String::from_utf8_lossy(&data).replace(RELATIVE, &format!("\"{base_path}/")).into()
+            }
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
             Cow::Owned(bytes) => bytes.into(),
         };
@@ -112,11 +113,10 @@ impl File {
     }
 
     async fn answer(&self, headers: &HeaderMap) -> Response {
-        let caching = if self.path.starts_with(ASSETS) { "public, max-age=31536000, immutable" } else { "no-cache" };
         self.content
             .answer(headers)
             .await
-            .with_header(CACHE_CONTROL, caching)
+            .with_header(CACHE_CONTROL, CACHING)
             .with_header(CONTENT_SECURITY_POLICY, POLICY)
             .with_header("cross-origin-opener-policy", "same-origin")
             .with_header(REFERRER_POLICY, "no-referrer")

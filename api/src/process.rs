@@ -1,22 +1,28 @@
-//! What the process asks of the operating system for itself: files for its owner alone, no core dumps, and as many open files
-//! as it may have.
+//! Settings of the process in the operating system: file permissions, core dumps and the limit of open files.
+pub mod log_writer;
+pub mod off_thread;
+pub mod secret_file;
+pub mod signals;
+pub mod system;
+pub mod telemetry;
 
 use rustix::{
     fs::Mode,
     process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit, umask},
 };
 
-/// Keeps what the process holds to its owner: every file that it makes from now on, and its memory. Called before anything
-/// else.
+/// Protects secrets from other users: new files are readable by their owner only, and memory cannot be dumped or read. Call it
+/// before anything else.
 pub fn protect() {
     umask(Mode::RWXG | Mode::RWXO);
-    // A core dump would hold secrets. Where these are refused there is nothing better to do than to go on.
+    // A core dump would contain secrets. A failure is ignored: the service works without this protection.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    // A core dump that is piped to a program has no size limit; and others of the same user may not look into the memory.
+    // The size limit does not apply to core dumps that are piped to a program. This also denies other processes of the same user
+    // to read the memory.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// Raises the limit of open files as far as the operating system lets us. Answers what it is then.
+/// Raises the soft limit of open files to the hard limit. Returns the limit that is in effect; `u64::MAX`: unlimited.
 #[must_use]
 pub fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);

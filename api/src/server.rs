@@ -1,7 +1,12 @@
-//! Accepting connections, and what happens to all of them.
+//! Accepts connections, and shuts all of them down.
 //!
-//! The accept loop is ours, on hyper's own server, because the framework's has no limit on connections, no time limit for
-//! a request's head, delays small answers (Nagle), and on shutdown closes a kept-alive connection in the middle of a head.
+//! This is an own accept loop on hyper, because the server of poem has no limit of connections, no time limit for a request's
+//! head, delays small responses (Nagle's algorithm), and on shutdown closes keep-alive connections that have sent a part of a
+//! head.
+
+pub mod answer;
+pub mod connection;
+pub mod pipeline;
 
 use std::{
     io,
@@ -10,57 +15,68 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use poem::Endpoint;
+use poem::{Endpoint, web::LocalAddr};
 use tokio::{
     net::TcpListener,
     time::{MissedTickBehavior, interval},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    connection::{self, signal},
-    edge::Edge,
-    places::{Limits, Places},
+use crate::server::{
+    connection::{
+        signal,
+        slots::{ConnectionLimits, Slots},
+        tls,
+    },
+    pipeline::Pipeline,
 };
 
-/// How long to wait before another attempt where no connection can be accepted.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The pause after an error of `accept`.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often at most to say that connections cannot be accepted.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+/// The minimum time between two log lines about errors of `accept`.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Serves until `stop`, then waits for the requests that have begun. No new connection is accepted meanwhile. With
-/// `abort`, what still runs is cut off.
+/// Serves until `stop` is cancelled, then accepts no further connections, and returns when the running requests have ended. When
+/// `abort` is cancelled, all connections are closed at once. With `acceptor`, connections use TLS.
 pub async fn serve<E: Endpoint + 'static>(
     listener: TcpListener,
-    edge: Edge<E>,
-    limits: Limits,
+    pipeline: Pipeline<E>,
+    acceptor: Option<TlsAcceptor>,
+    limits: ConnectionLimits,
     stop: CancellationToken,
     abort: CancellationToken,
 ) {
-    let edge = Arc::new(edge);
-    let time = limits.client_time;
-    let places = Arc::new(Places::new(limits));
+    let pipeline = Arc::new(pipeline);
+    let time = limits.client_timeout;
+    let slots = Arc::new(Slots::new(limits));
     let connections = TaskTracker::new();
-    let mut tick = interval(places.tick());
+    let mut tick = interval(slots.tick());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut trouble = Trouble::default();
+    let mut errors = AcceptErrors::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             _ = tick.tick() => {
-                places.sweep();
+                slots.sweep();
                 continue;
             }
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let place = places.take(peer.ip());
-                let connection = connection::serve(stream, peer, place, edge.clone(), stop.clone(), time);
+                let slot = slots.assign(peer.ip());
+                let (acceptor, pipeline, stop) = (acceptor.clone(), pipeline.clone(), stop.clone());
+                let connection = async move {
+                    let local = stream.local_addr().map_or_else(|_| LocalAddr::default(), |at| LocalAddr(at.into()));
+                    if let Some(stream) = tls::open(acceptor, stream, &slot.activity, &stop).await {
+                        connection::serve(stream, local, peer, slot, pipeline, stop, time).await;
+                    }
+                };
                 let abort = abort.clone();
                 connections.spawn(async move {
-                    // Asked only when it has something to say, not with every request.
+                    // Polled only when it is cancelled, not with each wake-up of the connection.
                     let mut abort = signal(abort.cancelled_owned());
                     tokio::select! {
                         biased;
@@ -69,13 +85,13 @@ pub async fn serve<E: Endpoint + 'static>(
                     }
                 });
             }
-            // The client went away before it was accepted: nothing is wrong here.
-            Err(error) if is_of_the_client(&error) => {}
-            // For example: no file descriptor left. Without a pause this would be a busy loop.
+            // The client has disconnected before it was accepted.
+            Err(error) if is_client_error(&error) => {}
+            // For example, there is no free file descriptor. Without a pause this would be a busy loop.
             Err(error) => {
-                places.make_any_room();
-                trouble.tell(&error);
-                tokio::time::sleep(PAUSE).await;
+                slots.close_idle();
+                errors.log(&error);
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
     }
@@ -84,38 +100,38 @@ pub async fn serve<E: Endpoint + 'static>(
     loop {
         tokio::select! {
             () = connections.wait() => break,
-            _ = tick.tick() => places.sweep(),
+            _ = tick.tick() => slots.sweep(),
         }
     }
 }
 
-fn is_of_the_client(error: &io::Error) -> bool {
+fn is_client_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     [ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind())
 }
 
-/// What keeps us from accepting connections, told now and then.
+/// Errors of `accept`, which are logged at a limited rate.
 #[derive(Default)]
-struct Trouble {
-    told: Option<Instant>,
-    untold: u64,
+struct AcceptErrors {
+    last_logged: Option<Instant>,
+    suppressed: u64,
 }
 
-impl Trouble {
-    fn tell(&mut self, error: &io::Error) {
-        if let Some(untold) = self.count(Instant::now()) {
-            tracing::warn!(target: "claviger", %error, untold, "connections cannot be accepted");
+impl AcceptErrors {
+    fn log(&mut self, error: &io::Error) {
+        if let Some(suppressed) = self.count(Instant::now()) {
+            tracing::warn!(target: "claviger", %error, suppressed, "accepting connections failed");
         }
     }
 
-    /// How many times were not told since the last one that was. `None`: this one is not told either.
+    /// The number of errors that were not logged since the last one that was. `None`: this error is not logged either.
     fn count(&mut self, now: Instant) -> Option<u64> {
-        if self.told.is_some_and(|told| now.duration_since(told) < SAY_EVERY) {
-            self.untold += 1;
+        if self.last_logged.is_some_and(|last_logged| now.duration_since(last_logged) < LOG_INTERVAL) {
+            self.suppressed += 1;
             return None;
         }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        self.last_logged = Some(now);
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
@@ -124,9 +140,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lasting_trouble_is_told_now_and_then() {
-        let (mut trouble, begin) = (Trouble::default(), Instant::now());
-        let told: Vec<u64> = (0..1_000).filter_map(|n| trouble.count(begin + Duration::from_millis(100) * n)).collect();
-        assert_eq!(told, [0, 99, 99, 99, 99, 99, 99, 99, 99, 99]);
+    fn repeated_accept_errors_are_logged_rarely() {
+        let (mut errors, begin) = (AcceptErrors::default(), Instant::now());
+        let logged: Vec<u64> =
+            (0..1_000).filter_map(|n| errors.count(begin + Duration::from_millis(100) * n)).collect();
+        assert_eq!(logged, [0, 99, 99, 99, 99, 99, 99, 99, 99, 99]);
     }
 }

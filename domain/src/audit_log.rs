@@ -1,66 +1,74 @@
-//! Reading and proving the log of an organization.
+//! Reading the audit log of an organization, signing its checkpoints, and verifying it.
 
-use std::{collections::HashMap, sync::Arc};
+mod signed_checkpoints;
+mod verify;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use crate::audit_log::verify::{Gap, VerificationReport};
+use signed_checkpoints::SignedCheckpoints;
 
 use crate::{
-    audit::{Break, ChainHash, Front, Head, Proof},
-    caller::Caller,
+    audit::{ChainHead, ChainVerifier, Checkpoint, FirstCheckpoint, IntegrityError, LateStart},
+    auth::caller::Caller,
     clock::{Clock, Timestamp},
     error::{Error, Outage},
     id::OrganizationId,
-    permission::Permission,
-    ports::{self, Chain, EventFilter, Position, PruneSigner, Stored},
+    permissions::Permission,
+    ports::{self, Chain, CheckpointSigner, EventFilter, Position, PruneSigner, StoredEvent},
 };
 
-/// The use cases on the log.
-pub struct AuditLog {
+/// The operations on audit logs.
+pub struct AuditLogService {
     stored: Arc<dyn ports::AuditLog>,
     accounts: Arc<dyn ports::Accounts>,
     clock: Arc<dyn Clock>,
-    /// How long events are kept, in milliseconds.
-    kept: u64,
+    /// The retention period of events, in milliseconds.
+    retention_ms: u64,
+    /// The number of logs that one run of [`Self::sign_checkpoints`] reads.
+    max_checkpoints: u64,
+    /// The state of signing in this process.
+    signed: Mutex<Signed>,
 }
 
-/// An end that was told before.
-#[derive(Clone, Copy, Debug)]
-pub struct Told {
-    /// The end.
-    pub head: Head,
-    /// When it was told.
-    pub at: Timestamp,
+/// The state between runs of [`AuditLogService::sign_checkpoints`].
+#[derive(Debug, Default)]
+struct Signed {
+    /// The newest signed checkpoint of each log, to detect a log that was reset to an older state.
+    checkpoints: SignedCheckpoints,
+    /// The organization after which the next run starts. `None`: the next run starts with the first organization.
+    after: Option<OrganizationId>,
 }
 
-/// What came of proving a chain.
-#[derive(Clone, Copy, Debug)]
-pub struct Proved {
-    /// After this one it begins: what was before is too old.
-    pub begin: Head,
-    /// What is known of the events up to there.
-    pub front: Front,
-    /// The last event that is gone without proof that retention pruned it.
-    pub unproven: Option<u64>,
-    /// Its end, as it is stored.
-    pub end: Head,
-    /// Where it does not hold.
-    pub broken: Option<Break>,
-}
+/// The number of chains, and of events, that one query reads.
+const PAGE_SIZE: u64 = 1_000;
 
-/// Chains in one read, and events.
-const MANY: u64 = 1_000;
+/// The number of checkpoints that are stored in one transaction.
+const CHECKPOINTS_PER_TRANSACTION: u64 = 100;
 
-impl AuditLog {
-    /// The use cases over these ports.
+/// The number of logs that one run reads. The next run, a minute later, continues with the others.
+const MAX_CHECKPOINTS: u64 = 10_000;
+
+impl AuditLogService {
+    /// Creates the operations from these ports. `retention_ms` is the retention period of events, in milliseconds.
     #[must_use]
     pub fn new(
         stored: Arc<dyn ports::AuditLog>,
         accounts: Arc<dyn ports::Accounts>,
         clock: Arc<dyn Clock>,
-        kept: u64,
+        retention_ms: u64,
     ) -> Self {
-        Self { stored, accounts, clock, kept }
+        Self { stored, accounts, clock, retention_ms, max_checkpoints: MAX_CHECKPOINTS, signed: Mutex::default() }
     }
 
-    /// At most `limit` events of an organization, the newest first.
+    /// Sets the number of logs that one run of [`Self::sign_checkpoints`] reads. The default is 10,000.
+    #[must_use]
+    pub fn with_max_checkpoints(mut self, max_checkpoints: u64) -> Self {
+        self.max_checkpoints = max_checkpoints;
+        self
+    }
+
+    /// Lists at most `limit` events of an organization after `position`, newest first. `None`: from the newest event.
     ///
     /// # Errors
     /// [`Error::Outage`].
@@ -70,12 +78,12 @@ impl AuditLog {
         filter: &EventFilter,
         position: Option<Position>,
         limit: u64,
-    ) -> Result<Vec<Stored>, Error> {
+    ) -> Result<Vec<StoredEvent>, Error> {
         Ok(self.stored.list(organization, filter, position, limit).await?)
     }
 
-    /// The organization (`None`: a text that names none) whose log the caller may read. The platform reads those of
-    /// organizations that are gone, too.
+    /// Checks that the caller may read the log of this organization (`None`: the request has no valid id). Platform
+    /// callers may also read logs of deleted organizations.
     ///
     /// # Errors
     /// [`Error::Forbidden`] without `audit:read`; [`Error::NotFound`]; [`Error::Outage`].
@@ -84,119 +92,152 @@ impl AuditLog {
         caller: Caller,
         organization: Option<OrganizationId>,
     ) -> Result<OrganizationId, Error> {
-        let (caller, organization) = caller.heading_for(organization, &Permission::AUDIT_READ)?;
-        let is_readable = caller.is_at(organization)
+        let (caller, organization) = caller.for_organization(organization, &Permission::AUDIT_READ)?;
+        let is_readable = caller.acts_in(organization)
             || caller.is_platform()
                 && (self.accounts.has_organization(organization).await? || self.stored.has_log(organization).await?);
         if is_readable { Ok(organization) } else { Err(Error::NotFound) }
     }
 
-    /// The ends of the chains that have grown since a moment.
+    /// Signs a checkpoint of each log that has new events since its last one. A run reads at most 10,000 logs; the next
+    /// run continues after them, and starts again with the first organization after the last one. `publish` gets each
+    /// checkpoint and its signed text before it is stored. A log that does not continue its last checkpoint gets no
+    /// checkpoint and is reported.
     ///
     /// # Errors
-    /// The database is away.
-    pub async fn grown(&self, since: Timestamp) -> Result<Vec<Head>, Outage> {
-        self.stored.grown(since).await
-    }
-
-    /// Proves all chains, or that of `only` one, and that these heads, which were told before, lie on them. `signer` has the
-    /// keys by which records of pruning are checked. Answers how many were looked at.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn prove(
+    /// [`Outage`]: the database is not available.
+    pub async fn sign_checkpoints(
         &self,
-        only: Option<OrganizationId>,
-        told: &[Told],
-        signer: Option<&dyn PruneSigner>,
-        mut report: impl FnMut(Proved),
-    ) -> Result<usize, Outage> {
-        let mut left: HashMap<OrganizationId, Vec<Told>> = HashMap::new();
-        for told in told.iter().filter(|told| only.is_none_or(|only| told.head.organization == only)) {
-            left.entry(told.head.organization).or_default().push(*told);
-        }
-        let (mut after, mut count) = (None, 0);
-        loop {
-            let chains = match only {
-                Some(only) => self.stored.chain(only).await?.into_iter().collect(),
-                None => self.stored.chains(after, MANY).await?,
-            };
-            after = chains.last().map(|chain| chain.end.organization);
-            count += chains.len();
-            let is_last = only.is_some() || chains.is_empty();
-            for chain in chains {
-                let told = left.remove(&chain.end.organization).unwrap_or_default();
-                report(self.prove_one(chain, &told, signer).await?);
-            }
-            if is_last {
-                break;
-            }
-        }
-        // Of a chain that is gone altogether.
-        for Told { head, .. } in left.into_values().flatten() {
-            let front = Front::Unsigned(head.seq);
-            let broken = Some(Break::Told(head.seq));
-            report(Proved { begin: head, front, unproven: Some(head.seq), end: head, broken });
-            count += 1;
-        }
-        Ok(count)
-    }
-
-    /// Old events may be removed while we look: then what is left is proved.
-    async fn prove_one(
-        &self,
-        mut chain: Chain,
-        told: &[Told],
-        signer: Option<&dyn PruneSigner>,
-    ) -> Result<Proved, Outage> {
-        loop {
-            let front = chain.front(signer);
-            let unproven = front.unproven(self.clock.now(), self.kept);
-            let broken = self.find_break(&chain, unproven, told).await?;
-            let Chain { begin, end, .. } = chain;
-            match self.stored.chain(end.organization).await? {
-                Some(now) if broken.is_some() && now.begin.seq > begin.seq => chain = now,
-                _ => return Ok(Proved { begin, front, unproven, end, broken }),
-            }
-        }
-    }
-
-    async fn find_break(&self, chain: &Chain, unproven: Option<u64>, told: &[Told]) -> Result<Option<Break>, Outage> {
-        if chain.begin.seq == 0 && chain.begin.hash != ChainHash::BEGINNING {
-            return Ok(Some(Break::Changed(1)));
-        }
-        // An event that is gone, although it was told so lately that retention would still keep it, and without proof that
-        // retention pruned it.
-        let is_erased = |told: &&Told| {
-            unproven.is_some_and(|seq| told.head.seq <= seq) && self.clock.now().millis_since(told.at) < self.kept
-        };
-        if let Some(told) = told.iter().find(is_erased) {
-            return Ok(Some(Break::Told(told.head.seq)));
-        }
-        let told: Vec<Head> = told.iter().map(|told| told.head).collect();
-        let mut proof = Proof::after(&chain.begin);
-        let mut seq = chain.begin.seq;
-        if let Err(broken) = told.iter().try_for_each(|told| proof.meets(told)) {
-            return Ok(Some(broken));
-        }
-        loop {
-            let events = self.stored.events(chain.end.organization, seq, MANY).await?;
-            for Stored { event, hash, .. } in &events {
-                // What has come since the end was read is for the next time.
-                if event.seq > chain.end.seq {
+        signer: &dyn CheckpointSigner,
+        mut publish: impl FnMut(&Checkpoint, &str) + Send,
+    ) -> Result<(), Outage> {
+        let start = self.signed().after;
+        // The last organization to read after the run has started again with the first organization.
+        let mut until: Option<OrganizationId> = None;
+        let (mut after, mut count) = (start, 0);
+        while count < self.max_checkpoints {
+            let limit = CHECKPOINTS_PER_TRANSACTION.min(self.max_checkpoints - count);
+            let mut chains = self.stored.chains_without_checkpoint(after, limit).await?;
+            chains.retain(|chain| until.is_none_or(|until| chain.end.organization <= until));
+            let Some(last) = chains.last() else {
+                after = None;
+                if start.is_none() || until.is_some() {
                     break;
                 }
-                let Some(hash) = hash else { return Ok(Some(Break::Changed(event.seq))) };
-                let step = proof.step(event, hash).and_then(|()| told.iter().try_for_each(|told| proof.meets(told)));
-                if let Err(broken) = step {
-                    return Ok(Some(broken));
+                until = start;
+                continue;
+            };
+            after = Some(last.end.organization);
+            let mut checkpoints = Vec::with_capacity(chains.len());
+            for chain in &chains {
+                match self.next_checkpoint(chain, signer).await? {
+                    Ok(checkpoint) => {
+                        let text = signer.sign_checkpoint(&checkpoint);
+                        publish(&checkpoint, &text);
+                        checkpoints.push((checkpoint.head, text));
+                    }
+                    Err(broken) => self.report_unless_pruned(chain, broken).await?,
                 }
             }
-            match events.last() {
-                Some(last) if last.event.seq < chain.end.seq => seq = last.event.seq,
-                _ => break,
+            count += chains.len() as u64;
+            let heads: Vec<ChainHead> = checkpoints.iter().map(|(head, _)| *head).collect();
+            self.stored.store_checkpoints(checkpoints).await?;
+            self.record_signed(heads, after);
+        }
+        self.record_signed(Vec::new(), after);
+        Ok(())
+    }
+
+    /// The checkpoint of a log as it is now, or the reason why the log does not continue the last checkpoint.
+    async fn next_checkpoint(
+        &self,
+        chain: &Chain,
+        signer: &dyn CheckpointSigner,
+    ) -> Result<Result<Checkpoint, IntegrityError>, Outage> {
+        let (head, at) = (chain.end, self.clock.now());
+        let last = match chain.checkpoint(Some(signer)) {
+            Ok(last) => last.filter(|last| last.head.seq >= chain.begin.seq),
+            Err(broken) => return Ok(Err(broken)),
+        };
+        let known = self.signed().checkpoints.get(head.organization).filter(|known| known.seq >= chain.begin.seq);
+        if let Some(known) = known.filter(|known| last.is_none_or(|last| last.head.seq < known.seq)) {
+            return Ok(Err(IntegrityError::CheckpointMismatch(known.seq)));
+        }
+        let Some(last) = last else {
+            if let Some(late_start) = self.late_start(chain, at, signer).await? {
+                self.stored.report_late_start(head.organization, late_start);
+            }
+            let unsequenced = Some(self.stored.count_unsequenced(head.organization).await?);
+            let first = Some(FirstCheckpoint { seq: head.seq, at });
+            return Ok(Ok(Checkpoint { head, at, first, unsequenced }));
+        };
+        let continued = self.follow(&last.head, &head, |_, _| Ok(())).await?;
+        let (first, unsequenced) = (Some(last.first()), last.unsequenced);
+        Ok(continued.map(|()| Checkpoint { head, at, first, unsequenced }))
+    }
+
+    /// Checks whether a log that gets its first checkpoint at the time `at` begins too late.
+    async fn late_start(
+        &self,
+        chain: &Chain,
+        at: Timestamp,
+        signer: &dyn CheckpointSigner,
+    ) -> Result<Option<LateStart>, Outage> {
+        if chain.begin.seq > 0 {
+            let front = chain.front(Some(signer as &dyn PruneSigner));
+            return Ok(LateStart::of_first_checkpoint(&front, at));
+        }
+        let events = self.stored.events(chain.end.organization, 0, 1).await?;
+        let first = events.first().filter(|first| first.hash.is_some());
+        Ok(first.and_then(|first| LateStart::of_first_event(chain.end.organization, first.event.at)))
+    }
+
+    /// Recomputes the chain from `start` (exclusive) to `end` (inclusive), and calls `visit` with each event and the
+    /// verifier after it.
+    async fn follow(
+        &self,
+        start: &ChainHead,
+        end: &ChainHead,
+        mut visit: impl FnMut(&StoredEvent, &ChainVerifier) -> Result<(), IntegrityError> + Send,
+    ) -> Result<Result<(), IntegrityError>, Outage> {
+        let mut verifier = ChainVerifier::after(start);
+        let mut seq = start.seq;
+        while seq < end.seq {
+            let events = self.stored.events(end.organization, seq, PAGE_SIZE).await?;
+            let Some(last) = events.last() else { break };
+            seq = last.event.seq;
+            // Events that were written after `end` was read are checked in the next run.
+            for stored in events.iter().take_while(|stored| stored.event.seq <= end.seq) {
+                let step = match &stored.hash {
+                    Some(hash) => verifier.step(&stored.event, hash),
+                    None => Err(IntegrityError::Changed(stored.event.seq)),
+                };
+                if let Err(broken) = step.and_then(|()| visit(stored, &verifier)) {
+                    return Ok(Err(broken));
+                }
             }
         }
-        Ok(proof.end(&chain.end, told.iter().copied()).err())
+        Ok(verifier.end(end, []))
+    }
+
+    /// Reports a log that is not intact, unless retention removed events while it was read.
+    async fn report_unless_pruned(&self, chain: &Chain, broken: IntegrityError) -> Result<(), Outage> {
+        let now = self.stored.chain(chain.end.organization).await?;
+        if now.is_none_or(|now| now.begin.seq == chain.begin.seq) {
+            self.stored.report_broken(chain.end.organization, broken);
+        }
+        Ok(())
+    }
+
+    fn record_signed(&self, heads: Vec<ChainHead>, after: Option<OrganizationId>) {
+        let mut signed = self.signed();
+        for head in heads {
+            signed.checkpoints.insert(head);
+        }
+        signed.after = after;
+    }
+
+    fn signed(&self) -> MutexGuard<'_, Signed> {
+        self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

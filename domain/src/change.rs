@@ -1,24 +1,29 @@
-//! What happens to a setting that may be unset: the three cases of an update.
+//! A change of an optional setting: keep, clear, or set.
 
-/// It stays, is unset, or is set.
+/// A change of an optional value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Change<T> {
-    /// It stays as it is.
+    /// The value is unchanged.
     #[default]
     Keep,
-    /// It is unset.
+    /// The value is removed.
     Clear,
-    /// It is set.
+    /// The value is set to this one.
     Set(T),
 }
 
 impl<T> Change<T> {
-    /// The change to this value.
+    /// Sets the value to `value`, or clears it if that is `None`.
     pub fn to(value: Option<T>) -> Self {
         value.map_or(Self::Clear, Self::Set)
     }
 
-    /// The value afterwards, where `current` is the one before.
+    /// Sets the value to `value`, or keeps it if that is `None`.
+    pub fn set_or_keep(value: Option<T>) -> Self {
+        value.map_or(Self::Keep, Self::Set)
+    }
+
+    /// Applies the change to the value `current`, and returns the new value.
     pub fn apply(self, current: Option<T>) -> Option<T> {
         match self {
             Self::Keep => current,
@@ -27,12 +32,12 @@ impl<T> Change<T> {
         }
     }
 
-    /// Whether nothing happens.
+    /// Whether nothing changes.
     pub const fn is_keep(&self) -> bool {
         matches!(self, Self::Keep)
     }
 
-    /// The same change of another value.
+    /// Converts the value to set.
     pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Change<U> {
         match self {
             Self::Keep => Change::Keep,
@@ -41,7 +46,7 @@ impl<T> Change<T> {
         }
     }
 
-    /// As [`Change::map`], where it may fail.
+    /// Converts the value to set, if the conversion succeeds.
     pub fn try_map<U, E>(self, map: impl FnOnce(T) -> Result<U, E>) -> Result<Change<U>, E> {
         match self {
             Self::Keep => Ok(Change::Keep),

@@ -1,13 +1,13 @@
-//! Time and randomness as values that are handed in, so that every rule can be tried at any moment.
+//! Time and randomness as ports, so that tests can set them.
 
 use std::fmt;
 
-/// A moment: milliseconds since 1970-01-01T00:00:00Z, UTC, truncated.
+/// A point in time (UTC): milliseconds since 1970-01-01T00:00:00Z, rounded down.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The moment `millis` milliseconds after the Unix epoch.
+    /// The time that is `millis` milliseconds after the Unix epoch.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
@@ -19,23 +19,23 @@ impl Timestamp {
         self.0
     }
 
-    /// Milliseconds from `earlier` to here; 0 where it is not earlier.
+    /// Milliseconds from `earlier` to this time; 0 if `earlier` is not earlier.
     #[must_use]
     pub const fn millis_since(self, earlier: Self) -> u64 {
         let millis = self.0.saturating_sub(earlier.0);
         if millis < 0 { 0 } else { millis.unsigned_abs() }
     }
 
-    /// Whether a period of `length` milliseconds that began at `start` is over at this moment. A period that begins further
-    /// ahead than its own length is over, too: the clock that set its start was wrong.
+    /// Whether a period of `length` milliseconds that began at `start` has ended at this time. A period that begins
+    /// further in the future than its length has ended, too: the clock that set its start was wrong.
     #[must_use]
     pub const fn is_after_period(self, start: Self, length: u64) -> bool {
         let millis = self.0.saturating_sub(start.0);
         if millis < 0 { millis.unsigned_abs() > length } else { millis.unsigned_abs() >= length }
     }
 
-    /// Milliseconds from this moment until the end of a period of `length` milliseconds that began at `start`; 0 where it
-    /// has ended.
+    /// Milliseconds from this time to the end of a period of `length` milliseconds that began at `start`; 0 if it has
+    /// ended.
     #[must_use]
     pub const fn millis_to_end_of(self, start: Self, length: u64) -> u64 {
         let millis = self.0.saturating_sub(start.0);
@@ -46,13 +46,13 @@ impl Timestamp {
         }
     }
 
-    /// This moment, or `end` where that is sooner. `None`: there is no end.
+    /// This time or `end`, whichever is earlier. `None`: there is no end.
     #[must_use]
     pub fn no_later_than(self, end: Option<Self>) -> Self {
         end.map_or(self, |end| end.min(self))
     }
 
-    /// The moment `millis` milliseconds later; stops at the end of time instead of wrapping.
+    /// The time `millis` milliseconds later, saturating at the bounds of `i64`.
     #[must_use]
     pub const fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
@@ -65,13 +65,13 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// Now, UTC.
+    /// The current time (UTC).
     fn now(&self) -> Timestamp;
 }
 
-/// A source of unpredictable bytes, good enough for secrets.
+/// A cryptographically secure source of random bytes.
 pub trait Entropy: Send + Sync {
     /// Fills `buffer` with random bytes.
     fn fill(&self, buffer: &mut [u8]);

@@ -1,106 +1,153 @@
-//! What can go wrong, as data: refusals with what a contract needs to explain them, and outages.
+//! The errors of the operations, with the data that the API needs to render them. Outages are separate from denied
+//! requests.
 
 use std::{error, fmt};
 
 use crate::{
-    id::{KeyId, UserId},
-    organization::Capped,
-    permission::{Permission, PermissionSet},
-    refusal::Refusal,
+    deny_reason::DenyReason,
+    id::{ExternalId, Identity, KeyId, UserId},
+    permissions::{Permission, Permissions},
 };
 
-/// A use case did not happen. Closed on purpose: every contract says in its own words what each one means.
+/// Why an operation was not executed. Each API contract has an exhaustive match from these to its own statuses and
+/// messages.
 #[derive(Debug)]
 pub enum Error {
-    /// The shown key is not good; why is for the log alone.
-    Unauthenticated(Refusal),
+    /// The credential is not valid. The reason is for the service log only.
+    Unauthenticated(DenyReason),
     /// The caller lacks this permission.
     Forbidden(Permission),
-    /// The caller would hand out more than they hold.
-    ExceedsGrants,
-    /// A key would make a key that outlives it.
+    /// `can_manage` of the caller's key is false.
+    CannotManage,
+    /// The caller would grant permissions that they do not have.
+    ExceedsPermissions,
+    /// The caller would grant something for longer than their own key is valid.
     ExceedsExpiry,
-    /// A key that may be used from some addresses would make one that may be used from others.
+    /// The caller would grant something that may be used from networks from which their own key may not be used.
     ExceedsAddresses,
-    /// A key that is expired before its time comes.
+    /// The key would expire before it becomes valid.
     NeverValid,
-    /// A user who is a member of several organizations, or of none, and has named none.
+    /// The request names no organization, and the user has accepted no membership, or several.
     NoOrganization,
-    /// A session opens no other, and only the text of some keys can be turned into a token.
-    NotExchangeable,
-    /// A key, or its organization, has live tokens with too many different permissions.
+    /// The caller is authenticated by an identity provider, but no organization has them as a member.
+    UnknownPerson(Box<UnknownPerson>),
+    /// The invitation or recovery link is unknown, expired, revoked or redeemed: these are not distinguished.
+    InvitationNotFound,
+    /// Only a person can do this, and the caller has a key.
+    PersonRequired,
+    /// The identity provider of the person may not log users in to the organization, or their token is for another one.
+    ProviderNotAllowed,
+    /// The response of an authenticator is not accepted: its ceremony has expired or was used, the passkey is unknown, or the
+    /// response is not valid. These are not distinguished.
+    PasskeyRejected,
+    /// Only a person who signs in with a passkey can do this.
+    PasskeyAccountRequired,
+    /// It is the only passkey of the account, which would have none.
+    LastPasskey,
+    /// The account has reached its maximum number of passkeys.
+    TooManyPasskeys,
+    /// The credential cannot be exchanged for a session or a token.
+    NotExchangeable(NotExchangeable),
+    /// A session cannot rotate the key that it was created with: it would receive the new secret.
+    SessionRotatesItself,
+    /// In a session, this needs a sign-in within the last 10 minutes.
+    FreshSignInRequired,
+    /// The key, or its organization, has unexpired tokens with too many different permissions.
     TooManyTokens,
-    /// No such thing, or not in the caller's reach: the two are not told apart.
+    /// It does not exist, or the caller has no access to it: the two are not distinguished.
     NotFound,
-    /// The user who is to own a key is not a member of the organization.
+    /// The user is not a member of the organization.
     UserNotFound,
-    /// A permission set that is not one of the organization's.
+    /// A permission set does not exist in the organization.
     SetNotFound,
-    /// Only the platform may do this.
+    /// Only the platform can do this.
     PlatformOnly,
-    /// The platform organization is neither suspended nor removed.
-    PlatformStays,
-    /// Another one has this name or external id.
+    /// The platform organization cannot be suspended or deleted.
+    PlatformProtected,
+    /// The name is in use in the organization.
     NameTaken,
+    /// Another organization has this external id.
+    ExternalIdTaken,
     /// The user is a member already.
     AlreadyMember,
-    /// Nobody would be left who may do everything in the organization.
+    /// The organization must keep a member with all permissions.
     LastAdmin,
-    /// Keys or members have this permission set.
+    /// Keys or members have the permission set.
     InUse,
-    /// The organization has as many as it may have.
+    /// The organization has reached its maximum number of these.
     CapReached(Capped),
-    /// With the permissions of all of its sets, this one would hold more than [`PermissionSet::MAX_EFFECTIVE`].
+    /// This key or member would have more than [`Permissions::MAX_EFFECTIVE`] permissions, including those of its
+    /// permission sets.
     TooManyPermissions(Grantee),
-    /// The organization is managed more often than it may be.
-    TooManyRequests {
-        /// Seconds until another request is heard, at least one.
-        retry_after: u64,
-    },
-    /// There was as much of this as there may be for now.
+    /// A limit per period, or on simultaneously existing objects, is reached.
     TooMany {
-        /// Of what.
+        /// What is limited.
         what: Limited,
-        /// Seconds until there may be more.
+        /// Seconds to wait before the next attempt, at least 1.
         retry_after: u64,
     },
     /// A refill needs both an amount and an interval; this one is missing.
     RefillWithout(RefillPart),
-    /// The same request is being done, or was, and its answer is lost.
-    InFlight,
-    /// The same request was done, and its answer was too large to be kept.
-    AnswerNotKept,
-    /// A request that is to be done once was sent before, saying something else.
-    OtherBody,
-    /// Secrets of very many different shapes were imported.
-    TooManyShapes,
-    /// An older secret of the key goes on.
-    StillRotating,
-    /// The key has another version than the caller knows.
+    /// A request with the same idempotency key is in progress, or its response was lost.
+    IdempotentRequestInProgress,
+    /// The request with this idempotency key was executed, but its response was too large to store.
+    IdempotentResponseNotStored,
+    /// The idempotency key was used with a different body.
+    IdempotencyKeyReused,
+    /// The organization has imported or supplied secrets with too many different formats.
+    TooManyKeyFormats,
+    /// A previous secret of the key is still valid, and the newest one was used.
+    RotationInProgress,
+    /// The newest secret of the key was used, so that its rotation cannot be undone.
+    NewestSecretUsed,
+    /// The key has no previous secret that is valid.
+    NoPreviousSecret,
+    /// A key of the organization has or had the supplied secret.
+    SecretInUse,
+    /// The object has another version than the caller requires, or has no versions.
     VersionMismatch,
-    /// An update that changes nothing.
+    /// The change was repeatedly in conflict with simultaneous changes, so it was not executed.
+    ConcurrentChanges,
+    /// The update sets no field.
     NothingToChange,
-    /// A user with this e-mail address exists.
+    /// A user has signed up with this e-mail address.
     EmailTaken,
-    /// There is a platform organization already.
+    /// The platform organization exists.
     PlatformExists,
-    /// The world failed.
+    /// The operation could not be executed: a dependency is not available, or there is a defect.
     Outage(Outage),
 }
 
-/// What would hold too many permissions.
+/// Why a credential cannot be exchanged for a session or a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotExchangeable {
+    /// A session was sent to create a session.
+    SessionForSession,
+    /// A session was sent to create a token.
+    SessionForToken,
+    /// A token of an identity provider was sent to create a token.
+    NotAKey,
+    /// The key has a usage limit or rate limit: uses of its tokens would not be counted.
+    Metered,
+    /// The key has an IP allowlist: it would not be checked for its tokens.
+    HasAddresses,
+    /// The key belongs to the platform organization.
+    Platform,
+}
+
+/// The key or member that would have too many permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grantee {
-    /// The key or member that the request is about.
+    /// The key or member of the request.
     Requested,
-    /// This key has the permission set that the request is about.
+    /// A key that has the permission set of the request.
     Key(KeyId),
-    /// This member has it.
+    /// A member who has the permission set of the request.
     Member(UserId),
 }
 
 impl fmt::Display for Grantee {
-    /// The subject of a sentence.
+    /// Writes the subject of a sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Requested => f.write_str("The API key or member"),
@@ -110,33 +157,35 @@ impl fmt::Display for Grantee {
     }
 }
 
-/// What there may be only so much of at a time.
+/// What [`Error::TooMany`] limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limited {
-    /// Changes of an organization in an hour.
+    /// Changes of an organization per hour.
     Changes,
-    /// `Idempotency-Key`s of an organization in an hour, or of all.
+    /// Idempotency keys per hour, of an organization or of all.
     IdempotencyKeys,
-    /// Live token families of all organizations.
+    /// Unexpired token groups of all organizations.
     Tokens,
+    /// Management requests of an organization per second.
+    Requests,
 }
 
 /// The two parts of a refill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefillPart {
-    /// How much.
+    /// The value that a refill sets `remaining` to.
     Amount,
-    /// How often.
+    /// The time between two refills.
     Interval,
 }
 
-/// The world failed us: nothing is known about the question that was asked.
+/// An operation could not be executed, and it is not known whether it would be allowed.
 #[derive(Debug)]
 pub enum Outage {
-    /// What the answer depends on (the database, an identity provider) cannot be reached or is too busy; the same question may
-    /// get an answer later.
+    /// A dependency (the database, an identity provider) is not reachable or overloaded. The same request may succeed
+    /// later.
     Unavailable(Box<dyn error::Error + Send + Sync>),
-    /// Something is broken that waiting does not mend: a bug, or a row that breaks our own rules.
+    /// A defect that a retry does not solve: a bug, or a row that violates an invariant.
     Broken(Box<dyn error::Error + Send + Sync>),
 }
 
@@ -147,45 +196,70 @@ impl From<Outage> for Error {
 }
 
 impl fmt::Display for Error {
-    /// For the log and the operator; contracts have words of their own.
+    /// For the service log and the command line. API contracts have their own messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unauthenticated(reason) => write!(f, "the key is not good: {reason:?}"),
-            Self::Forbidden(permission) => write!(f, "the caller lacks {permission}"),
-            Self::ExceedsGrants => f.write_str("the caller would hand out more than they hold"),
-            Self::ExceedsExpiry => f.write_str("the new key would outlive the key that makes it"),
+            Self::Unauthenticated(reason) => write!(f, "authentication failed: {reason:?}"),
+            Self::Forbidden(permission) => write!(f, "the caller lacks the permission {permission}"),
+            Self::CannotManage => f.write_str("the key cannot manage this service"),
+            Self::ExceedsPermissions => f.write_str("the caller would grant permissions that it does not hold"),
+            Self::ExceedsExpiry => f.write_str("the key would be valid for longer than the key of the caller"),
             Self::ExceedsAddresses => {
-                f.write_str("the key could be used from more addresses than the key that makes it")
+                f.write_str("the key could be used from more addresses than the key of the caller")
             }
-            Self::NeverValid => f.write_str("the key is expired before its time comes"),
-            Self::NoOrganization => f.write_str("the caller acts in no organization"),
-            Self::NotExchangeable => f.write_str("the credential cannot be turned into another"),
-            Self::TooManyTokens => f.write_str("there are live tokens with too many different permissions"),
-            Self::NotFound => f.write_str("no such thing in the caller's reach"),
+            Self::NeverValid => f.write_str("the key would expire before it becomes valid"),
+            Self::NoOrganization => {
+                f.write_str("the caller has no accepted membership, or several, and the request names no organization")
+            }
+            Self::UnknownPerson(_) => f.write_str("no organization has the person as a member"),
+            Self::InvitationNotFound => f.write_str("no such invitation, or it is no longer valid"),
+            Self::PersonRequired => f.write_str("only a person can do this"),
+            Self::ProviderNotAllowed => {
+                f.write_str("the person's identity provider or token does not allow the organization")
+            }
+            Self::PasskeyRejected => f.write_str("the response of the authenticator is not accepted"),
+            Self::PasskeyAccountRequired => f.write_str("only a person who signs in with a passkey can do this"),
+            Self::LastPasskey => f.write_str("it is the only passkey of the account"),
+            Self::TooManyPasskeys => f.write_str("the account has reached its maximum number of passkeys"),
+            Self::NotExchangeable(cause) => write!(f, "the credential cannot be exchanged: {cause:?}"),
+            Self::SessionRotatesItself => f.write_str("a session cannot rotate the key that it was created with"),
+            Self::FreshSignInRequired => f.write_str("the session needs a new sign-in for this"),
+            Self::TooManyTokens => f.write_str("there are unexpired tokens with too many different permissions"),
+            Self::NotFound => f.write_str("not found, or the caller has no access"),
             Self::UserNotFound => f.write_str("no such member"),
             Self::SetNotFound => f.write_str("no such permission set"),
-            Self::PlatformOnly => f.write_str("only the platform may do this"),
-            Self::PlatformStays => f.write_str("the platform is neither suspended nor removed"),
-            Self::NameTaken => f.write_str("the name or external id is taken"),
-            Self::AlreadyMember => f.write_str("the user is a member already"),
-            Self::LastAdmin => f.write_str("nobody would be left who may do everything"),
+            Self::PlatformOnly => f.write_str("only platform callers can do this"),
+            Self::PlatformProtected => f.write_str("the platform organization cannot be suspended or deleted"),
+            Self::NameTaken => f.write_str("the name is already in use"),
+            Self::ExternalIdTaken => f.write_str("the external id is already in use"),
+            Self::AlreadyMember => f.write_str("the user is already a member"),
+            Self::LastAdmin => f.write_str("the organization must keep a member with all permissions"),
             Self::InUse => f.write_str("keys or members have this permission set"),
-            Self::CapReached(what) => write!(f, "the organization has as many {what:?} as it may have"),
+            Self::CapReached(what) => write!(f, "the organization has reached its maximum number of {what:?}"),
             Self::TooManyPermissions(grantee) => {
-                write!(f, "{grantee} would hold more than {} permissions", PermissionSet::MAX_EFFECTIVE)
+                write!(f, "{grantee} would hold more than {} permissions", Permissions::MAX_EFFECTIVE)
             }
-            Self::TooManyRequests { .. } => f.write_str("the organization is managed too often"),
-            Self::TooMany { what, .. } => write!(f, "there are as many {what:?} as there may be for now"),
+            Self::TooMany { what, .. } => write!(f, "the maximum number of {what:?} is reached for now"),
             Self::RefillWithout(part) => write!(f, "a refill without its {part:?}"),
-            Self::InFlight => f.write_str("the same request is being done"),
-            Self::AnswerNotKept => f.write_str("the request was done, and its answer was too large to be kept"),
-            Self::OtherBody => f.write_str("the same request said something else before"),
-            Self::TooManyShapes => f.write_str("secrets of too many shapes were imported"),
-            Self::StillRotating => f.write_str("an older secret of the key goes on"),
-            Self::VersionMismatch => f.write_str("the key has another version"),
-            Self::NothingToChange => f.write_str("an update that changes nothing"),
-            Self::EmailTaken => f.write_str("a user with this email address exists"),
-            Self::PlatformExists => f.write_str("there is a platform organization already"),
+            Self::IdempotentRequestInProgress => f.write_str("a request with the same idempotency key is in progress"),
+            Self::IdempotentResponseNotStored => {
+                f.write_str("the request was executed, but its response was too large to store")
+            }
+            Self::IdempotencyKeyReused => f.write_str("the idempotency key was used with a different body"),
+            Self::TooManyKeyFormats => {
+                f.write_str("the organization has imported or supplied secrets with too many different formats")
+            }
+            Self::RotationInProgress => f.write_str("a previous secret of the key is still valid"),
+            Self::NewestSecretUsed => f.write_str("the newest secret of the key was used"),
+            Self::NoPreviousSecret => f.write_str("the key has no previous secret that is valid"),
+            Self::SecretInUse => f.write_str("a key of the organization has the secret"),
+            Self::VersionMismatch => f.write_str("the object has another version, or none"),
+            Self::ConcurrentChanges => f.write_str("other requests changed the same data at the same time"),
+            Self::NothingToChange => f.write_str("the update changes nothing"),
+            Self::EmailTaken => f.write_str("a user with this e-mail address exists"),
+            Self::PlatformExists => f.write_str(
+                "the platform organization already exists; `claviger bootstrap --again` prints another root key",
+            ),
             Self::Outage(outage) => outage.fmt(f),
         }
     }
@@ -203,3 +277,27 @@ impl fmt::Display for Outage {
 }
 
 impl error::Error for Outage {}
+
+/// The objects that have a maximum number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capped {
+    /// API keys.
+    Keys,
+    /// Members.
+    Members,
+    /// Permission sets.
+    Sets,
+    /// Open invitations and recovery links.
+    Invitations,
+    /// Trust rules.
+    TrustRules,
+}
+
+/// An authenticated user who is a member of no organization: what an administrator has to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownPerson {
+    /// The issuer and subject.
+    pub identity: Identity,
+    /// The external id that the provider names, if the provider may send users to no organization that has it.
+    pub organization: Option<ExternalId>,
+}

@@ -1,118 +1,85 @@
-//! The use cases on keys: what they need, and the doors to them.
+//! The operations on API keys, and the ports that they use.
 
+pub mod api_key;
 mod checks;
 mod create;
-mod explain;
+mod get;
 mod import;
-mod manage;
+pub mod ip_allowlist;
+pub mod key_scope;
+pub mod list;
+pub mod quota;
 mod rotate;
+pub mod secret;
+pub mod settings;
+mod supplied_secret;
 mod update;
-mod verify;
 
 use std::sync::Arc;
 
 pub use create::{NewKey, Owner};
-pub use explain::{Check, Explanation, Subject};
-pub use import::{OldKey, Taken};
-pub use rotate::MOST_GRACE;
-pub use update::{KeyPatch, RateLimitPatch};
-pub use verify::{Question, Step};
+pub use import::{ImportOutcome, LegacyKey};
+pub use rotate::MAX_GRACE_PERIOD_MS;
+pub use settings::{KeySettings, KeySettingsPatch, RateLimitPatch};
+pub use supplied_secret::SuppliedSecret;
 
 use crate::{
-    caller::{Authority, Caller},
+    audit::context::Action,
+    auth::caller::Authority,
     clock::{Clock, Entropy, Timestamp},
     error::Error,
     id::OrganizationId,
-    permission::Permission,
-    ports::{Accounts, ApiKeys, AuditLog, Imports, Ledger, ManagementRate, Sets, Snapshots, Usage, UsageLog},
-    reach::Reach,
+    ports::{Accounts, ApiKeys, AuditLog, Imports, MergedEvent, Sets, UsageLog},
 };
 
-/// What the use cases ask of the world.
+/// The ports of the operations on keys.
 #[derive(Clone)]
-pub struct Ports {
-    /// The keys.
+pub struct KeyPorts {
+    /// The stored keys.
     pub api_keys: Arc<dyn ApiKeys>,
-    /// The keys as verify sees them.
-    pub snapshots: Arc<dyn Snapshots>,
-    /// Keys that come from elsewhere.
+    /// The import of keys from other systems.
     pub imports: Arc<dyn Imports>,
     /// Organizations and users.
     pub accounts: Arc<dyn Accounts>,
-    /// Permission sets with names.
+    /// The permission sets.
     pub sets: Arc<dyn Sets>,
-    /// Uses that are counted before they are answered.
-    pub ledger: Arc<dyn Ledger>,
-    /// What is not done, or must not happen, for the log.
+    /// The audit log.
     pub log: Arc<dyn AuditLog>,
-    /// Uses that are noted afterwards.
-    pub usage: Arc<dyn Usage>,
-    /// How often keys were verified.
+    /// The numbers of verify requests of each key.
     pub usage_log: Arc<dyn UsageLog>,
-    /// How often organizations may be managed.
-    pub rate: Arc<dyn ManagementRate>,
-    /// Time.
+    /// The current time.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
+    /// Random bytes for ids and secrets.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// How often a change is tried anew because the key changed meanwhile, before that counts as busy.
-const ATTEMPTS: usize = 8;
-
-/// Keys, their holders and their keepers.
+/// Creates, reads, updates, rotates, imports and deletes API keys.
 pub struct Keys {
-    pub(crate) ports: Ports,
+    pub(crate) ports: KeyPorts,
 }
 
 impl Keys {
-    /// The use cases over these ports.
+    /// Creates the operations from these ports.
     #[must_use]
-    pub fn new(ports: Ports) -> Self {
+    pub fn new(ports: KeyPorts) -> Self {
         Self { ports }
     }
 
-    /// The time by which the use cases decide.
+    /// The current time, as the operations use it.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.ports.clock.now()
     }
 
-    /// Finds that `caller` may do `permission` in `organization` (`None`: a text that names none).
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] without the permission, whatever the id; with it [`Error::NotFound`] for an organization that
-    /// is foreign or unknown. Only a platform caller makes us look whether it exists; [`Error::TooManyRequests`];
-    /// [`Error::Outage`].
-    pub async fn authorize(
-        &self,
-        caller: Caller,
-        permission: &Permission,
-        organization: Option<OrganizationId>,
-    ) -> Result<Authority, Error> {
-        let (caller, organization) = caller.heading_for(organization, permission)?;
-        let reachable = caller.is_at(organization)
-            || (caller.is_platform() && self.ports.accounts.has_organization(organization).await?);
-        if !reachable {
-            return Err(Error::NotFound);
-        }
-        self.ports.rate.count(organization)?;
-        Ok(Authority::new(caller, Reach::whole(organization), permission.clone()))
+    /// Whether new keys of an organization can manage this service, if the request does not say.
+    async fn keys_can_manage_by_default(&self, organization: OrganizationId) -> Result<bool, Error> {
+        self.ports.accounts.keys_can_manage_by_default(organization).await?.ok_or(Error::NotFound)
     }
 
-    /// Finds that `caller` may do `whole` in their own organization, or at least `own` to the keys of their own user.
-    ///
-    /// # Errors
-    /// [`Error::NoOrganization`]; [`Error::Forbidden`] with neither, or with `own` alone where the caller's key belongs to no user;
-    /// [`Error::TooManyRequests`].
-    pub fn authorize_at_home(&self, caller: Caller, whole: &Permission, own: &Permission) -> Result<Authority, Error> {
-        let organization = caller.organization()?;
-        let (user, permission) = match caller.require(whole) {
-            Ok(()) => (None, whole),
-            Err(forbidden) if caller.user().is_none() || !caller.allows(own) => return Err(forbidden),
-            Err(_) => (caller.user(), own),
-        };
-        self.ports.rate.count(organization)?;
-        Ok(Authority::new(caller, Reach { organization, user }, permission.clone()))
+    /// Records in the audit log that all keys were listed in one request.
+    pub fn record_export(&self, authority: &Authority) {
+        let (context, target) =
+            (authority.audit_context(Action::ExportKeys, self.now()), authority.organization().uuid());
+        self.ports.log.record_merged(MergedEvent::done(context, target));
     }
 }

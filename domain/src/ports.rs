@@ -1,223 +1,274 @@
-//! What the use cases ask of the world. One method is one atomic step; what it promises is said here and kept by the
-//! implementation. Absence is a value; an [`Outage`] means that nothing is known.
+//! The ports: what the operations require of databases and other systems. Each method is atomic; its documentation is
+//! the contract of the implementation. A missing object is a value; an [`Outage`] means that the result is not known.
 
 mod audit;
 mod credentials;
+mod idempotency;
 mod imports;
+mod invitations;
 mod organizations;
-mod repeats;
+mod passkeys;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 pub use self::{
-    audit::{AuditLog, Chain, EventFilter, Notable, Position, PruneSigner, Stored},
-    credentials::{Brought, Families, Known, People, Sessions},
-    imports::{Holder, Imported, Imports},
-    organizations::{Members, MembershipChanges, OrganizationChanges, Organizations, SetChanges, Sets},
-    repeats::Repeats,
+    audit::{
+        AuditLog, Chain, CheckpointSigner, EventCounts, EventFilter, MergedEvent, Position, PruneSigner, StoredEvent,
+    },
+    credentials::{ExternalIdentities, JoinedBy, Link, NewUser, ProvidedProfile, Sessions, TokenGroups},
+    idempotency::IdempotencyRecords,
+    imports::{Imported, Imports, SecretOwner},
+    invitations::Invitations,
+    organizations::{Members, OrganizationChanges, Organizations, SetChanges, Sets, TrustRules, UserChanges},
+    passkeys::Passkeys,
 };
 use crate::{
-    act::Act,
-    addresses::AddressList,
-    api_key::{ApiKey, KeyName, Metadata, PreviousSecret},
-    change::Change,
+    audit::context::AuditContext,
     clock::Timestamp,
     error::{Error, Outage},
-    id::{KeyId, OrganizationId, SetId, UserId},
-    listing::{Listing, Start},
-    organization::{ExternalId, Organization},
-    permission::PermissionSet,
-    quota::{RateLimit, Refill},
-    reach::Reach,
-    secret::{KeyPrefix, SecretHash},
-    snapshot::Snapshot,
+    id::{Identity, KeyId, OrganizationId, UserId},
+    keys::{
+        api_key::{ApiKey, PreviousSecret, SecretStatus},
+        key_scope::KeyScope,
+        list::{Listing, Start},
+        secret::{KeyPrefix, LegacyHash, SecretHash},
+        settings::KeySettings,
+    },
+    organizations::{
+        organization::Organization,
+        user::{User, UserProfile},
+    },
+    permissions::Permissions,
     usage::{Count, Outcome, Period},
-    user::{Membership, User},
-    verdict::Spent,
+    verify::{cached_key::CachedKey, result::ConsumeOutcome},
 };
 
-/// What is remembered of the key with some secret.
+/// The result of a lookup in the key cache.
 #[derive(Clone, Debug)]
-pub enum Recalled {
-    /// The key.
-    Key(Arc<Snapshot>),
-    /// That there was none a moment ago.
+pub enum Cached {
+    /// A hit.
+    Key(Arc<CachedKey>),
+    /// A negative hit: a moment ago the database had no key with this secret.
     NoKey,
-    /// Nothing: it has to be read.
+    /// A miss: the key has to be loaded.
     Nothing,
 }
 
-/// How often organizations may be managed. Verification, and asking who one is, is not management.
+/// The rate limit of management requests. Verify requests and requests for the caller's own profile do not count.
 pub trait ManagementRate: Send + Sync {
     /// Counts a request that manages an organization.
     ///
     /// # Errors
-    /// [`Error::TooManyRequests`]; then it is not counted.
+    /// [`Error::TooMany`]; then it is not counted.
     fn count(&self, organization: OrganizationId) -> Result<(), Error>;
 }
 
-/// The keys by their secrets, as verify sees them: the one way to a key that is not bound to a [`Reach`].
+/// A read-through cache of keys by the hash of a secret. It is the only access to keys that takes no [`KeyScope`].
 ///
-/// What was changed through this process is seen at once, whatever is remembered.
+/// A change that was made by this process is visible as soon as its request is answered.
 #[async_trait]
-pub trait Snapshots: Send + Sync {
-    /// What is remembered of the key with this secret.
-    fn recall(&self, hash: &SecretHash) -> Recalled;
+pub trait KeyCache: Send + Sync {
+    /// Looks up the key with this secret in the cache. Does not read the database.
+    fn get_cached(&self, hash: &SecretHash) -> Cached;
 
-    /// The key with this secret, read now.
-    async fn read(&self, hash: &SecretHash) -> Result<Option<Arc<Snapshot>>, Outage>;
+    /// Reads the key with this secret from the database, and caches it. `None`: there is no such key.
+    async fn load(&self, hash: &SecretHash) -> Result<Option<Arc<CachedKey>>, Outage>;
 
-    /// Forgets the key with this secret, because it was found to have changed.
-    fn forget(&self, hash: &SecretHash);
+    /// Removes the key with this secret from the cache, because it was found to be stale.
+    fn invalidate(&self, hash: &SecretHash);
 }
 
-/// The keys of all organizations. Every method is bound to a [`Reach`], or to the organization of the key it stores.
+/// A lock on changing an object, held until it is dropped. Other requests to this process wait for it.
+pub type ChangeLock = Box<dyn Send + Sync>;
+
+/// The stored keys of all organizations. Each method takes a [`KeyScope`], or uses the organization of the key that it
+/// stores.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
-    /// The key with this identifier.
-    async fn find(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage>;
+    /// The key with this id. `None`: there is none in the scope.
+    async fn find(&self, scope: KeyScope, key: KeyId) -> Result<Option<ApiKey>, Outage>;
 
-    /// At most `limit` keys of a list from `start` on.
-    async fn list(&self, reach: Reach, listing: &Listing, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage>;
+    /// Lists at most `limit` keys, beginning at `start`.
+    async fn list(&self, scope: KeyScope, listing: &Listing, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage>;
 
-    /// Stores new keys, each with its first secret and its part of the log: all or none. They are of one organization.
+    /// Stores new keys of one organization, each with its first secret and its audit event: all of them, or none.
     ///
     /// # Errors
-    /// [`Error::CapReached`], [`Error::SetNotFound`], [`Error::TooManyPermissions`], [`Error::NotFound`] where the organization
-    /// has gone.
-    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, act: &Act) -> Result<(), Error>;
+    /// [`Error::CapReached`]; [`Error::SetNotFound`]; [`Error::TooManyPermissions`]; [`Error::NotFound`] if the
+    /// organization was deleted.
+    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, context: &AuditContext) -> Result<(), Error>;
 
-    /// Stores the changed settings of a key, if it still has `version`; answers it as it is then. `None`: it has another
-    /// version or is gone; nothing was changed.
+    /// Waits until no other request to this process is changing this key. It does not wait for other nodes: a conflict
+    /// with them is detected by the version.
     ///
     /// # Errors
-    /// [`Error::SetNotFound`], [`Error::TooManyPermissions`].
+    /// [`Error::ConcurrentChanges`] if too many requests are waiting.
+    async fn lock_for_change(&self, scope: KeyScope, key: KeyId) -> Result<ChangeLock, Error>;
+
+    /// Stores the settings of a key if it still has the version of `seen`, and returns the updated key. `None`: it has
+    /// another version or was deleted; nothing was changed. Only fields that differ from `seen` are written, so that
+    /// uses counted at the same time are not lost; with `sets_remaining` also `remaining`, which uses may have changed
+    /// since. The names of the changed fields are written to the audit log.
+    ///
+    /// # Errors
+    /// [`Error::SetNotFound`]; [`Error::TooManyPermissions`]; [`Error::TooMany`].
     async fn update(
         &self,
-        reach: Reach,
-        key: KeyId,
-        version: u64,
-        changes: &KeyChanges,
-        act: &Act,
+        scope: KeyScope,
+        seen: &ApiKey,
+        settings: &KeySettings,
+        sets_remaining: bool,
+        context: &AuditContext,
     ) -> Result<Option<ApiKey>, Error>;
 
-    /// Stores a new secret of a key, if that still has `version`; answers the key as it is then. Its other secrets end when
-    /// the rotation says, or sooner. `None`: it has another version or is gone; nothing was changed.
+    /// Stores a new secret of a key if it still has `version`, and returns the updated key. Its other secrets expire at
+    /// the time in `rotation`, or earlier. If a previous secret is valid and the newest one was never used, that one is
+    /// revoked, and the previous one expires at the time in `rotation`, or later. `None`: it has another version or was
+    /// deleted; nothing was changed.
     ///
     /// # Errors
-    /// [`Error::StillRotating`] where an older one goes on, and is not to end now.
+    /// [`Error::RotationInProgress`] if a previous secret is valid and is not to be revoked now, and the newest one was
+    /// used; [`Error::SecretInUse`] if a key of the organization has got the supplied secret at the same time.
     async fn rotate(
         &self,
-        reach: Reach,
+        scope: KeyScope,
         key: KeyId,
         version: u64,
         rotation: Rotation,
-        act: &Act,
+        context: &AuditContext,
     ) -> Result<Option<ApiKey>, Error>;
 
-    /// The secret of a key that goes on beside a newer one.
+    /// Revokes the newest secret of a key, which was never used, if the key still has `version`. The secret that was
+    /// valid before, and still is at the time of `context`, becomes the newest one and does not expire. `None`: the key has
+    /// another version or was deleted; nothing was changed.
+    ///
+    /// # Errors
+    /// [`Error::NoPreviousSecret`]; [`Error::NewestSecretUsed`]; [`Error::TooMany`].
+    async fn undo_rotation(
+        &self,
+        scope: KeyScope,
+        key: KeyId,
+        version: u64,
+        context: &AuditContext,
+    ) -> Result<Option<ApiKey>, Error>;
+
+    /// The key that has or had a secret with one of these hashes, also if the key or the secret is not valid, or the key
+    /// is deleted and not purged. `supplied`: the hash of a supplied or imported secret, which may not have been used
+    /// yet. This does not count as a use of the secret. `None`: there is none in the scope.
+    async fn find_by_secret(
+        &self,
+        scope: KeyScope,
+        hashes: &[SecretHash],
+        supplied: Option<LegacyHash>,
+        now: Timestamp,
+    ) -> Result<Option<(ApiKey, SecretStatus)>, Outage>;
+
+    /// The previous secret of a key, if it is valid at `now`.
     async fn find_previous_secret(
         &self,
-        reach: Reach,
+        scope: KeyScope,
         key: KeyId,
         now: Timestamp,
     ) -> Result<Option<PreviousSecret>, Outage>;
 
-    /// Ends it at the time of `act`. `false`: there is none, or no such key.
-    async fn end_previous_secret(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage>;
-
-    /// Ends these keys and what was opened with them, as far as they are in reach. Answers which those were. They are unknown
-    /// from then on, and kept for a while.
-    async fn delete(&self, reach: Reach, keys: Vec<KeyId>, act: &Act) -> Result<Vec<KeyId>, Outage>;
-
-    /// Ends keys that are expired at the time of `act`, in pieces: all of them, or as many as there is time for within half of
-    /// what a change may take. Answers how many; a second call goes on. An outage means that none was ended.
-    async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage>;
-
-    /// The key with this identifier that is deleted and not gone yet.
-    async fn find_deleted(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage>;
-
-    /// Brings a deleted key back, if it still has `version`, but not into use; answers it as it is then. `None`: it has another
-    /// version, is gone, or was not deleted.
+    /// Revokes the previous secret of a key at the time of `context`, if the key has `version` (`None`: any). `false`:
+    /// there is none, or no such key.
     ///
     /// # Errors
-    /// [`Error::CapReached`], [`Error::TooManyPermissions`].
-    async fn restore(&self, reach: Reach, key: KeyId, version: u64, act: &Act) -> Result<Option<ApiKey>, Error>;
+    /// [`Error::VersionMismatch`]; the database failed.
+    async fn revoke_previous_secret(
+        &self,
+        scope: KeyScope,
+        key: KeyId,
+        version: Option<u64>,
+        context: &AuditContext,
+    ) -> Result<bool, Error>;
+
+    /// Deletes those of these keys that are in the scope and have `version` (`None`: any), and their sessions. Returns
+    /// the ids of these keys. They are invalid immediately, and kept until they are purged.
+    ///
+    /// # Errors
+    /// [`Error::IdempotentRequestInProgress`]; the database failed.
+    async fn delete(
+        &self,
+        scope: KeyScope,
+        keys: Vec<KeyId>,
+        version: Option<u64>,
+        context: &AuditContext,
+    ) -> Result<Vec<KeyId>, Error>;
+
+    /// Deletes keys that are expired at the time of `context`, in batches: all of them, or as many as possible within half
+    /// of the time limit of a change. Returns their number; another call deletes the rest. After an outage none was
+    /// deleted.
+    async fn delete_expired(&self, scope: KeyScope, context: &AuditContext) -> Result<u64, Outage>;
+
+    /// The deleted key with this id, if it is not purged yet.
+    async fn find_deleted(&self, scope: KeyScope, key: KeyId) -> Result<Option<ApiKey>, Outage>;
+
+    /// Restores a deleted key if it still has `version`, and returns it. It is disabled. `None`: it has another
+    /// version, is purged, or was not deleted.
+    ///
+    /// # Errors
+    /// [`Error::CapReached`]; [`Error::TooManyPermissions`].
+    async fn restore(
+        &self,
+        scope: KeyScope,
+        key: KeyId,
+        version: u64,
+        context: &AuditContext,
+    ) -> Result<Option<ApiKey>, Error>;
 }
 
-/// A new secret for a key.
+/// The hash by which a secret is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredSecret {
+    /// A secret that this service has generated.
+    Generated(SecretHash),
+    /// A secret that the client has supplied.
+    Supplied(LegacyHash),
+}
+
+/// The data of a rotation.
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    /// The new one.
-    pub secret: SecretHash,
-    /// What stands in front of it.
+    /// The hash of the new secret.
+    pub secret: StoredSecret,
+    /// The prefix of the new secret.
     pub prefix: KeyPrefix,
-    /// That, and its first characters.
+    /// The prefix and first characters of the new secret.
     pub start: String,
-    /// Those of the old one.
+    /// The prefix of the previous secret.
+    pub old_prefix: KeyPrefix,
+    /// The prefix and first characters of the previous secret.
     pub old_start: String,
-    /// When the old one ends.
+    /// When the previous secret expires (UTC, exclusive).
     pub old_ends_at: Timestamp,
-}
-
-/// Settings of a key that change. What is not named here is not written, so that uses which are counted at
-/// the same moment are not lost.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyChanges {
-    /// The name.
-    pub name: Change<KeyName>,
-    /// In use or not.
-    pub enabled: Option<bool>,
-    /// Before when it is not in use yet.
-    pub not_before: Change<Timestamp>,
-    /// The expiry.
-    pub expires_at: Change<Timestamp>,
-    /// From where it may be used.
-    pub addresses: Change<AddressList>,
-    /// What its maker keeps with it.
-    pub metadata: Change<Metadata>,
-    /// What the operator's own system calls it.
-    pub external_id: Change<ExternalId>,
-    /// What it may do.
-    pub permissions: Option<PermissionSet>,
-    /// Its permission sets.
-    pub sets: Option<Vec<SetId>>,
-    /// What remains.
-    pub remaining: Change<u64>,
-    /// The refill.
-    pub refill: Change<Refill>,
-    /// Whether the time of the last refill is forgotten, because the interval is another one.
-    pub restarts_refill: bool,
-    /// The window's rule.
-    pub rate_limit: Change<RateLimit>,
-    /// Whether the running window ends, because its rule is another one.
-    pub restarts_window: bool,
 }
 
 /// Counts uses of metered keys, exactly and durably.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Counts one use of `key`, which was decided on its `version`, and takes `cost` from what remains. When this answers [`Spent::Admitted`] the use is
-    /// stored and survives the end of the process. An outage may have counted the use or not.
-    async fn spend(&self, key: KeyId, version: u64, cost: u64) -> Result<Spent, Outage>;
+    /// Counts one use of `key`, which was checked in its `version`, and subtracts `cost` from its remaining uses. After
+    /// [`ConsumeOutcome::Admitted`] the use is stored durably. After an outage it may or may not be counted.
+    async fn spend(&self, key: KeyId, version: u64, cost: u64) -> Result<ConsumeOutcome, Outage>;
 }
 
-/// Stores uses that need not be counted before they are answered. Never waits and never fails.
+/// Stores uses asynchronously. The methods do not block and cannot fail.
 pub trait Usage: Send + Sync {
-    /// Takes a key with uses that are not stored yet; so far `stored` verifies are. In a moment it asks the key for the rest
-    /// by [`crate::uses::Uses::store`].
-    fn gather(&self, key: Arc<Snapshot>, stored: u64);
+    /// Queues a key with uses that are not stored yet; `stored` is the number of verify requests that are stored. Its
+    /// other uses are read shortly afterwards by [`crate::verify::usage_counter::UsageCounter::store`].
+    fn gather(&self, key: Arc<CachedKey>, stored: u64);
 
-    /// Counts a verify that the key does not count itself: of a metered key, or one that was refused.
-    fn count(&self, key: &Snapshot, outcome: Outcome, at: Timestamp);
+    /// Counts a verify request that the key's own counter does not count: of a metered key, or a denied one.
+    fn count(&self, key: &CachedKey, outcome: Outcome, at: Timestamp);
 }
 
-/// How often keys were verified.
+/// The numbers of verify requests.
 #[async_trait]
 pub trait UsageLog: Send + Sync {
-    /// What was counted in these hours: of one key, or of a whole organization.
+    /// The counts in the hours of `period`, of one key (`None`: of the whole organization).
     async fn counts(
         &self,
         organization: OrganizationId,
@@ -226,57 +277,67 @@ pub trait UsageLog: Send + Sync {
     ) -> Result<Vec<Count>, Outage>;
 }
 
-/// A user with an organization of their own and its first key.
+/// The objects that are created at sign-up.
 #[derive(Debug)]
-pub struct Enrolment {
-    /// The user.
+pub struct SignedUp {
+    /// The first user.
     pub user: User,
-    /// Their organization.
+    /// The organization.
     pub organization: Organization,
-    /// What they may do there.
-    pub membership: Membership,
-    /// Its first key.
+    /// The first key, which belongs to the user.
     pub key: ApiKey,
 }
 
-/// Who or what a key speaks for.
+/// The organization and the user of a caller.
 #[derive(Clone, Debug)]
 pub struct Profile {
     /// The organization.
     pub organization: Organization,
-    /// The user, for a user's key.
-    pub user: Option<User>,
+    /// The user. `None`: the key belongs to the organization.
+    pub user: Option<UserProfile>,
 }
 
-/// Organizations and users.
+/// Organizations and their users.
 #[async_trait]
 pub trait Accounts: Send + Sync {
-    /// Stores all of an enrolment or nothing. `false`: the e-mail address is taken, also when two race for it.
-    async fn enroll(&self, enrolment: &Enrolment, secret: &SecretHash, act: &Act) -> Result<bool, Outage>;
+    /// Stores the objects of a sign-up: all of them, or none. `false`: a user with this e-mail address has signed up,
+    /// possibly at the same time.
+    async fn sign_up(&self, signed_up: &SignedUp, secret: &SecretHash, context: &AuditContext) -> Result<bool, Outage>;
 
-    /// Whether there is such an organization.
+    /// Stores a new organization with its first user, who signs in with this identity and has no key: all of it, or nothing.
+    /// `false`: a user with this e-mail address has signed up, possibly at the same time.
+    async fn sign_up_person(
+        &self,
+        organization: &Organization,
+        user: &User,
+        identity: &Identity,
+        context: &AuditContext,
+    ) -> Result<bool, Outage>;
+
+    /// Whether new keys of an organization can manage this service by default. `None`: the organization does not exist.
+    async fn keys_can_manage_by_default(&self, organization: OrganizationId) -> Result<Option<bool>, Outage>;
+
+    /// Whether the organization exists.
     async fn has_organization(&self, organization: OrganizationId) -> Result<bool, Outage>;
 
-    /// What a user may do in an organization, all in all. `None`: not a member.
-    async fn find_membership(
-        &self,
-        organization: OrganizationId,
-        user: UserId,
-    ) -> Result<Option<PermissionSet>, Outage>;
+    /// The permissions of a member, including those of their permission sets. `None`: the organization has no such
+    /// member.
+    async fn find_membership(&self, organization: OrganizationId, user: UserId) -> Result<Option<Permissions>, Outage>;
 
-    /// The platform organization, if there is one yet.
+    /// The id of the platform organization. `None`: it does not exist yet.
     async fn find_platform(&self) -> Result<Option<OrganizationId>, Outage>;
 
-    /// Stores the platform organization with its first key. `false`: there is one already, also when two race.
+    /// Stores the platform organization with its first key. `false`: it exists already, or was created at the same
+    /// time.
     async fn create_platform(
         &self,
         organization: &Organization,
         key: &ApiKey,
         secret: &SecretHash,
-        act: &Act,
+        context: &AuditContext,
     ) -> Result<bool, Outage>;
 
-    /// The names behind a key. `None`: gone in the meantime.
+    /// The organization and the user of a caller. `None`: deleted meanwhile.
     async fn find_profile(&self, organization: OrganizationId, user: Option<UserId>)
     -> Result<Option<Profile>, Outage>;
 }

@@ -1,14 +1,14 @@
-//! How often keys were verified, hour by hour and outcome by outcome.
+//! The number of verify requests of a key per hour or day and outcome.
 
 use std::collections::BTreeMap;
 
-use crate::{clock::Timestamp, refusal::Refusal};
+use crate::{clock::Timestamp, deny_reason::DenyReason};
 
-/// What came of a verify, as it is counted.
+/// The outcome of a verify request, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Outcome(u8);
 
-/// Every outcome that is counted for a key: its number, which is stored and never changes, and its word.
+/// All outcomes that are counted for a key: the number, which is stored and must never change, and the code.
 const OUTCOMES: [(u8, &str); 9] = [
     (0, "VALID"),
     (1, "ORGANIZATION_SUSPENDED"),
@@ -22,76 +22,76 @@ const OUTCOMES: [(u8, &str); 9] = [
 ];
 
 impl Outcome {
-    /// The key was good.
+    /// The key was valid.
     pub const VALID: Self = Self(0);
 
-    /// It was refused. `None`: it is not known which key that was.
+    /// The outcome of a denied request. `None`: it is not known which key it was about, so it is not counted.
     #[must_use]
-    pub const fn of(refusal: Refusal) -> Option<Self> {
-        Some(Self(match refusal {
-            Refusal::InvalidApiKey => return None,
-            Refusal::OrganizationSuspended => 1,
-            Refusal::KeyDisabled => 2,
-            Refusal::KeyNotYetValid => 3,
-            Refusal::KeyExpired => 4,
-            Refusal::AddressNotAllowed => 5,
-            Refusal::InsufficientPermissions => 6,
-            Refusal::UsageExceeded { .. } => 7,
-            Refusal::RateLimited { .. } => 8,
+    pub const fn of(deny_reason: DenyReason) -> Option<Self> {
+        Some(Self(match deny_reason {
+            DenyReason::InvalidApiKey => return None,
+            DenyReason::OrganizationSuspended => 1,
+            DenyReason::KeyDisabled => 2,
+            DenyReason::KeyNotYetValid => 3,
+            DenyReason::KeyExpired => 4,
+            DenyReason::AddressNotAllowed => 5,
+            DenyReason::InsufficientPermissions => 6,
+            DenyReason::UsageExceeded { .. } => 7,
+            DenyReason::RateLimited { .. } => 8,
         }))
     }
 
-    /// The outcome with this number, from storage.
+    /// The outcome with this stored number. `None`: no outcome has it.
     #[must_use]
     pub fn from_number(number: i16) -> Option<Self> {
         OUTCOMES.iter().find(|(own, _)| i16::from(*own) == number).map(|(own, _)| Self(*own))
     }
 
-    /// Its number, for storage.
+    /// The number, to be stored.
     #[must_use]
     pub const fn number(self) -> i16 {
-        // Lossless, and `from` is not for constants.
+        // Lossless; `From` cannot be used in constant functions.
         self.0 as i16
     }
 
-    /// The word for programs.
+    /// The code, which is sent to clients.
     #[must_use]
     pub fn code(self) -> &'static str {
         OUTCOMES.iter().find(|(own, _)| *own == self.0).map_or("", |(_, code)| code)
     }
 }
 
-/// Hours since the Unix epoch, UTC.
+/// An hour (UTC): the number of hours since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hour(pub i64);
+pub struct HourBucket(pub i64);
 
 const HOUR_MILLIS: i64 = 60 * 60 * 1_000;
 const HOURS_OF_DAY: i64 = 24;
 
-impl Hour {
-    /// The hour that a moment is in.
+impl HourBucket {
+    /// The hour that contains a time.
     #[must_use]
     pub const fn of(at: Timestamp) -> Self {
         Self(at.millis().div_euclid(HOUR_MILLIS))
     }
 
-    /// When it begins.
+    /// The start of the hour.
     #[must_use]
     pub const fn begin(self) -> Timestamp {
         Timestamp::from_millis(self.0.saturating_mul(HOUR_MILLIS))
     }
 }
 
-/// What a point of a series is about.
+/// The length of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Granularity {
     /// An hour.
     Hour,
-    /// A day, UTC.
+    /// A day (UTC).
     Day,
 }
 
-impl Step {
+impl Granularity {
     const fn hours(self) -> i64 {
         match self {
             Self::Hour => 1,
@@ -99,17 +99,17 @@ impl Step {
         }
     }
 
-    /// The most points in a series: 31 days of hours, 400 days.
+    /// The maximum number of buckets in a series: hours of 31 days, or 400 days.
     #[must_use]
-    pub const fn most(self) -> i64 {
+    pub const fn max_buckets(self) -> i64 {
         match self {
             Self::Hour => 31 * HOURS_OF_DAY,
             Self::Day => 400,
         }
     }
 
-    /// Without a wish: a day of hours, 30 days.
-    const fn usual(self) -> i64 {
+    /// The default number of buckets: the hours of a day, or 30 days.
+    const fn default_buckets(self) -> i64 {
         match self {
             Self::Hour => HOURS_OF_DAY,
             Self::Day => 30,
@@ -117,85 +117,85 @@ impl Step {
     }
 }
 
-/// Which hours a series is about: whole steps, one at least.
+/// The period of a series: a whole number of buckets, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
-    /// What its points are about.
-    pub step: Step,
-    /// The first hour.
-    pub from: Hour,
-    /// The hour after the last.
-    pub until: Hour,
+    /// The length of a bucket.
+    pub step: Granularity,
+    /// The first hour (inclusive).
+    pub from: HourBucket,
+    /// The hour after the last one (exclusive).
+    pub until: HourBucket,
 }
 
-/// A period that is none.
+/// Why a period is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoPeriod {
-    /// It ends before it begins.
+pub enum InvalidPeriod {
+    /// It ends before it begins, or is empty.
     Reversed,
-    /// It has more points than a series may have.
+    /// It has more buckets than a series may have.
     TooLong,
 }
 
 impl Period {
-    /// The steps that touch the time from `from` to before `until`; without the one, the usual number of them; without the
-    /// other, up to and with the one that `now` is in.
+    /// The buckets that overlap with the time from `from` (inclusive) to `until` (exclusive). Without `from`: the
+    /// default number of buckets. Without `until`: up to the bucket that contains `now`.
     pub fn new(
-        step: Step,
+        step: Granularity,
         from: Option<Timestamp>,
         until: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Self, NoPeriod> {
+    ) -> Result<Self, InvalidPeriod> {
         let hours = step.hours();
-        let begin = |at: Timestamp| Hour::of(at).0.div_euclid(hours) * hours;
+        let begin = |at: Timestamp| HourBucket::of(at).0.div_euclid(hours) * hours;
         let until = match until {
-            // The step that ends at this moment is the last one.
+            // A bucket that ends exactly at this time is the last one.
             Some(until) => begin(until.plus_millis(-1)) + hours,
             None => begin(now) + hours,
         };
-        let from = from.map_or(until - step.usual() * hours, begin);
+        let from = from.map_or(until - step.default_buckets() * hours, begin);
         if from >= until {
-            return Err(NoPeriod::Reversed);
+            return Err(InvalidPeriod::Reversed);
         }
-        if (until - from) / hours > step.most() {
-            return Err(NoPeriod::TooLong);
+        if (until - from) / hours > step.max_buckets() {
+            return Err(InvalidPeriod::TooLong);
         }
-        Ok(Self { step, from: Hour(from), until: Hour(until) })
+        Ok(Self { step, from: HourBucket(from), until: HourBucket(until) })
     }
 
-    /// All of its hours.
-    pub fn hours(self) -> impl Iterator<Item = Hour> {
-        (self.from.0..self.until.0).map(Hour)
+    /// All hours of the period.
+    pub fn hours(self) -> impl Iterator<Item = HourBucket> {
+        (self.from.0..self.until.0).map(HourBucket)
     }
 }
 
-/// So many verifies had this outcome in this hour.
+/// The number of verify requests with an outcome in an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// When.
-    pub hour: Hour,
-    /// What came of them.
+    /// The hour.
+    pub hour: HourBucket,
+    /// The outcome.
     pub outcome: Outcome,
-    /// How many.
+    /// The number of verify requests.
     pub count: u64,
 }
 
-/// A point of a series.
+/// A bucket of a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Point {
-    /// When its step begins.
+pub struct Bucket {
+    /// The start of the bucket (UTC).
     pub at: Timestamp,
-    /// How many verifies had which outcome; every outcome of the whole series is in it.
+    /// The number of verify requests by outcome. It has every outcome of the whole series.
     pub counts: BTreeMap<Outcome, u64>,
 }
 
-/// A point for every step of a period, also where nothing was counted.
+/// Creates the buckets of a period, including those without verify requests.
 #[must_use]
-pub fn series(period: Period, counts: &[Count]) -> Vec<Point> {
+pub fn series(period: Period, counts: &[Count]) -> Vec<Bucket> {
     let none: BTreeMap<Outcome, u64> = counts.iter().map(|count| (count.outcome, 0)).collect();
     let hours = period.step.hours();
-    let begins = (period.from.0..period.until.0).step_by(usize::try_from(hours).unwrap_or(1)).map(Hour);
-    let mut points: Vec<Point> = begins.map(|hour| Point { at: hour.begin(), counts: none.clone() }).collect();
+    let begins = (period.from.0..period.until.0).step_by(usize::try_from(hours).unwrap_or(1)).map(HourBucket);
+    let mut points: Vec<Bucket> = begins.map(|hour| Bucket { at: hour.begin(), counts: none.clone() }).collect();
     for count in counts {
         let place = usize::try_from((count.hour.0 - period.from.0).div_euclid(hours)).ok();
         if let Some(point) = place.and_then(|place| points.get_mut(place)) {
@@ -214,47 +214,52 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_are_told_as_they_are_stored() {
+    fn outcome_codes_are_stable() {
         for (number, code) in OUTCOMES {
             let outcome = Outcome::from_number(number.into()).expect("known");
             assert_eq!((outcome.number(), outcome.code()), (i16::from(number), code));
         }
         assert_eq!(Outcome::from_number(9), None);
-        assert_eq!(Outcome::of(Refusal::InvalidApiKey), None);
-        for refusal in [Refusal::KeyDisabled, Refusal::AddressNotAllowed, Refusal::RateLimited { try_again_in: 1 }] {
-            assert_eq!(Outcome::of(refusal).map(Outcome::code), Some(refusal.code()));
+        assert_eq!(Outcome::of(DenyReason::InvalidApiKey), None);
+        for deny_reason in
+            [DenyReason::KeyDisabled, DenyReason::AddressNotAllowed, DenyReason::RateLimited { try_again_in: 1 }]
+        {
+            assert_eq!(Outcome::of(deny_reason).map(Outcome::code), Some(deny_reason.code()));
         }
     }
 
     #[test]
-    fn a_period_is_whole_steps() {
+    fn a_usage_period_is_rounded_to_its_granularity() {
         let now = at(100).plus_millis(1_800_000);
         let period =
             |step, from, until| Period::new(step, from, until, now).map(|period| (period.from.0, period.until.0));
-        assert_eq!(period(Step::Hour, None, None), Ok((77, 101)), "the running hour is in it");
-        assert_eq!(period(Step::Day, None, None), Ok((120 - 30 * 24, 120)));
-        assert_eq!(period(Step::Hour, Some(at(50)), Some(at(52))), Ok((50, 52)));
-        assert_eq!(period(Step::Hour, Some(at(50).plus_millis(1)), Some(at(52).plus_millis(1))), Ok((50, 53)));
-        assert_eq!(period(Step::Day, Some(at(50)), Some(at(52))), Ok((48, 72)));
-        assert_eq!(period(Step::Hour, Some(at(52)), Some(at(52))), Err(NoPeriod::Reversed));
-        assert_eq!(period(Step::Hour, Some(at(102)), None), Err(NoPeriod::Reversed));
-        assert_eq!(period(Step::Hour, Some(at(0)), Some(at(31 * 24))), Ok((0, 31 * 24)));
-        assert_eq!(period(Step::Hour, Some(at(0)), Some(at(31 * 24 + 1))), Err(NoPeriod::TooLong));
-        assert_eq!(period(Step::Day, Some(at(0)), Some(at(401 * 24))), Err(NoPeriod::TooLong));
-        assert_eq!(period(Step::Hour, Some(Timestamp::from_millis(i64::MIN)), None), Err(NoPeriod::TooLong));
+        assert_eq!(period(Granularity::Hour, None, None), Ok((77, 101)), "the current hour is included");
+        assert_eq!(period(Granularity::Day, None, None), Ok((120 - 30 * 24, 120)));
+        assert_eq!(period(Granularity::Hour, Some(at(50)), Some(at(52))), Ok((50, 52)));
+        assert_eq!(period(Granularity::Hour, Some(at(50).plus_millis(1)), Some(at(52).plus_millis(1))), Ok((50, 53)));
+        assert_eq!(period(Granularity::Day, Some(at(50)), Some(at(52))), Ok((48, 72)));
+        assert_eq!(period(Granularity::Hour, Some(at(52)), Some(at(52))), Err(InvalidPeriod::Reversed));
+        assert_eq!(period(Granularity::Hour, Some(at(102)), None), Err(InvalidPeriod::Reversed));
+        assert_eq!(period(Granularity::Hour, Some(at(0)), Some(at(31 * 24))), Ok((0, 31 * 24)));
+        assert_eq!(period(Granularity::Hour, Some(at(0)), Some(at(31 * 24 + 1))), Err(InvalidPeriod::TooLong));
+        assert_eq!(period(Granularity::Day, Some(at(0)), Some(at(401 * 24))), Err(InvalidPeriod::TooLong));
+        assert_eq!(
+            period(Granularity::Hour, Some(Timestamp::from_millis(i64::MIN)), None),
+            Err(InvalidPeriod::TooLong)
+        );
     }
 
     #[test]
-    fn a_series_has_a_point_for_every_step() {
-        let count = |hour, outcome, count| Count { hour: Hour(hour), outcome: Outcome(outcome), count };
+    fn a_usage_series_has_a_bucket_for_every_step() {
+        let count = |hour, outcome, count| Count { hour: HourBucket(hour), outcome: Outcome(outcome), count };
         let counts = [count(24, 0, 2), count(25, 0, 3), count(25, 7, 1), count(72, 0, 9), count(96, 0, 5)];
-        let period = Period { step: Step::Day, from: Hour(24), until: Hour(96) };
-        let told: Vec<_> = series(period, &counts)
+        let period = Period { step: Granularity::Day, from: HourBucket(24), until: HourBucket(96) };
+        let found: Vec<_> = series(period, &counts)
             .into_iter()
             .map(|point| (point.at, point.counts.into_iter().map(|(outcome, count)| (outcome.0, count)).collect()))
             .collect();
         let expected: Vec<(Timestamp, Vec<(u8, u64)>)> =
             vec![(at(24), vec![(0, 5), (7, 1)]), (at(48), vec![(0, 0), (7, 0)]), (at(72), vec![(0, 9), (7, 0)])];
-        assert_eq!(told, expected, "what is not in the period is not in the series");
+        assert_eq!(found, expected, "counts outside of the period are not in the series");
     }
 }

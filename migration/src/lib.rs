@@ -1,12 +1,12 @@
-//! The history of the database's schema: an ordered list of steps.
+//! The migrations of the database schema, in order.
 //!
-//! To add one: a new file `mYYYYMMDD_NNNNNN_what.rs` with `up` and `down`, and its line at the end of [`Migrator`].
-//! Two versions of the program run side by side during an upgrade, and the older one may come back after it, so a step only
-//! adds (expand); what it makes superfluous goes in a later release (contract), by a step whose name ends with `_contract`:
-//! versions that do not know such a step do not start on its database. A step that was released never changes.
+//! To add one: create a file `mYYYYMMDD_NNNNNN_name.rs` with `up` and `down`, and append it to [`Migrator`].
+//! During an upgrade two versions of the program run at the same time, and an upgrade may be rolled back. So a migration only adds
+//! (expand). What is no longer needed is removed in a later release (contract), by a migration whose name ends with `_contract`:
+//! versions that do not know such a migration do not start on a database that has it. A released migration never changes.
 //!
-//! Times are milliseconds since the Unix epoch, UTC. Nothing here knows an entity or a type of the domain: those change,
-//! history does not.
+//! Times are milliseconds since the Unix epoch, UTC. Migrations use no entities and no types of the domain, because those change
+//! and migrations do not.
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, seaql_migrations};
@@ -27,14 +27,25 @@ mod m20261129_000013_bounds;
 mod m20261129_000014_deletion_in_pieces;
 mod m20261129_000015_retention;
 mod m20261129_000018_write_probes;
+mod m20261129_000019_users_contract;
+mod m20261129_000021_can_manage;
+mod m20261129_000022_checkpoints;
+mod m20261129_000024_deleted_organizations;
+mod m20261129_000025_key_description;
+mod m20261129_000030_newest_secrets;
+mod m20261129_000031_folded_names;
+mod m20261130_000032_trust_rules;
+mod m20261130_000033_invitations;
+mod m20261130_000034_passkeys;
+mod m20261130_000035_session_use;
 
-/// Whether versions that do not know a step, by its name, may serve a database that has it.
+/// Whether versions that do not know the migration with this name can serve a database that has it.
 #[must_use]
 pub fn leaves_older_versions_alone(step: &str) -> bool {
     !step.ends_with("_contract")
 }
 
-/// All steps, oldest first.
+/// All migrations, oldest first.
 #[derive(Debug)]
 pub struct Migrator;
 
@@ -57,6 +68,17 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000014_deletion_in_pieces::Migration),
             Box::new(m20261129_000015_retention::Migration),
             Box::new(m20261129_000018_write_probes::Migration),
+            Box::new(m20261129_000019_users_contract::Migration),
+            Box::new(m20261129_000021_can_manage::Migration),
+            Box::new(m20261129_000022_checkpoints::Migration),
+            Box::new(m20261129_000024_deleted_organizations::Migration),
+            Box::new(m20261129_000025_key_description::Migration),
+            Box::new(m20261129_000030_newest_secrets::Migration),
+            Box::new(m20261129_000031_folded_names::Migration),
+            Box::new(m20261130_000032_trust_rules::Migration),
+            Box::new(m20261130_000033_invitations::Migration),
+            Box::new(m20261130_000034_passkeys::Migration),
+            Box::new(m20261130_000035_session_use::Migration),
         ]
     }
 }

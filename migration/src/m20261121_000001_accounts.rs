@@ -1,4 +1,4 @@
-//! Organizations, users, and who is a member where.
+//! Organizations, users and memberships.
 
 use sea_orm_migration::{
     prelude::*,
@@ -22,7 +22,7 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        // At most one platform, also when two try at once.
+        // At most one platform organization, also with concurrent inserts.
         manager
             .create_index(
                 Index::create()

@@ -1,4 +1,4 @@
-//! API keys and their secrets. A secret is a row of its own: a key may have a new one while the old one ends.
+//! API keys and their secrets. Secrets are in a table of their own: during a rotation a key has two.
 
 use sea_orm_migration::{
     prelude::*,
@@ -25,7 +25,7 @@ impl MigrationTrait for Migration {
                     .col(big_integer_null("expires_at"))
                     .col(text_null("metadata"))
                     .col(text("permissions"))
-                    // Not foreign keys: who made a key may be gone while the key lives on.
+                    // Not foreign keys: the creator of a key may be deleted before the key.
                     .col(uuid_null("created_by_key"))
                     .col(uuid_null("created_by_user"))
                     .col(big_integer("created_at"))
@@ -45,7 +45,7 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        // The order of lists and their pages.
+        // For lists and their pages, in the order of creation.
         manager
             .create_index(
                 Index::create()

@@ -1,4 +1,4 @@
-//! Limits of keys, how far they are used, and a version of the settings.
+//! Limits of keys, their current state, and a version of the settings.
 
 use sea_orm_migration::{
     prelude::*,
@@ -26,7 +26,7 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let optional = OPTIONAL.into_iter().map(big_integer_null);
         let counts = COUNTS.into_iter().map(|name| big_integer(name).default(0).take());
-        // SQLite adds one column in a statement.
+        // SQLite adds one column per statement.
         for column in optional.chain(counts) {
             manager.alter_table(Table::alter().table("api_keys").add_column(column).to_owned()).await?;
         }

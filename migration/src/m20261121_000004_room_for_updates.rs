@@ -1,5 +1,5 @@
-//! PostgreSQL: a fifth of each page of keys stays free, so that a counted use finds room beside the row that it replaces
-//! (a heap-only update) and no index has to be written.
+//! PostgreSQL: a fifth of each page of `api_keys` stays free. So the new version of a row fits into the same page when a use is
+//! counted (a heap-only update), and no index has to be written.
 
 use sea_orm_migration::{
     prelude::*,

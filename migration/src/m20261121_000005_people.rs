@@ -1,5 +1,4 @@
-//! What organizations grow: names of their own for others' systems, caps, suspension, permission sets with names; and the log
-//! of changes of authority.
+//! Organizations get external ids, caps, suspension and permission sets; and the audit log.
 
 use sea_orm_migration::{
     prelude::*,
@@ -10,7 +9,8 @@ use sea_orm_migration::{
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-/// A table that says which sets an owner has; the owner's columns are those of its own key.
+/// The table `name`, which attaches permission sets to the rows of the table `owner`. `columns` are pairs of a column of this table
+/// and the column of the owner's primary key that it refers to.
 fn attachments(
     name: &'static str,
     owner: &'static str,
@@ -34,7 +34,7 @@ fn attachments(
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Keys first, as who reads them locks the tables; in the other order each would wait for the other.
+        // `api_keys` first, in the order in which readers lock the tables: in another order they could deadlock.
         manager.alter_table(Table::alter().table("api_keys").add_column(string_null("external_id")).to_owned()).await?;
         for column in [
             string_null("external_id"),
@@ -42,7 +42,7 @@ impl MigrationTrait for Migration {
             big_integer_null("most_keys"),
             big_integer_null("most_members"),
             big_integer_null("most_sets"),
-            // Counted along, because counting a million rows for each new one would not do.
+            // Updated with each change, because counting up to a million rows for each new key would be too slow.
             big_integer("key_count").default(0).to_owned(),
         ] {
             manager.alter_table(Table::alter().table("organizations").add_column(column).to_owned()).await?;
@@ -97,7 +97,7 @@ impl MigrationTrait for Migration {
                 Table::create()
                     .table("audit_events")
                     .col(ColumnDef::new("id").big_integer().not_null().auto_increment().primary_key())
-                    // Not a foreign key: the log outlives the organization.
+                    // Not a foreign key: the log is kept after the organization is removed.
                     .col(uuid("organization_id"))
                     .col(big_integer("at"))
                     .col(string("action"))

@@ -1,4 +1,4 @@
-//! Users of identity providers, sessions of browsers, families of short-lived tokens.
+//! External identities, browser sessions, and token groups (`token_families`).
 
 use sea_orm_migration::{
     prelude::*,
@@ -10,7 +10,7 @@ use sea_orm_migration::{
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-/// What ends together with a row of another table.
+/// A foreign key with cascading deletion.
 fn part_of(from: (&'static str, &'static str), to: (&'static str, &'static str)) -> ForeignKeyCreateStatement {
     ForeignKey::create().from(from.0, from.1).to(to.0, to.1).on_delete(ForeignKeyAction::Cascade).to_owned()
 }
@@ -34,7 +34,7 @@ impl MigrationTrait for Migration {
                     .col(string("subject"))
                     .col(uuid("user_id"))
                     .col(big_integer("created_at"))
-                    // When the issuer itself has shown them first.
+                    // Time of the first login. Null: not logged in yet.
                     .col(big_integer_null("seen_at"))
                     .primary_key(Index::create().col("issuer").col("subject"))
                     .foreign_key(&mut part_of(("identities", "user_id"), ("users", "id")))
@@ -47,9 +47,9 @@ impl MigrationTrait for Migration {
                 Table::create()
                     .table("sessions")
                     .col(pk_uuid("id"))
-                    // Of a key: it ends with the secret that it was opened with.
+                    // In the session of a key: it is deleted with the secret that it was opened with.
                     .col(ColumnDef::new("secret_hash").binary_len(32).null())
-                    // Of a user: what their provider said when it was opened.
+                    // In the session of a user of an identity provider: the claims of the token that it was opened with.
                     .col(uuid_null("user_id"))
                     .col(string_null("issuer"))
                     .col(uuid_null("organization_id"))
@@ -69,7 +69,7 @@ impl MigrationTrait for Migration {
                 Table::create()
                     .table("token_families")
                     .col(pk_uuid("id"))
-                    // Not a foreign key: the family of a key that is gone has to be told about.
+                    // Not a foreign key: the group of a deleted key has to be in the list of revoked tokens.
                     .col(binary_len("secret_hash", 32))
                     .col(binary_len("permissions_hash", 32))
                     .col(uuid("organization_id"))

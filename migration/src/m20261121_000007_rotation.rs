@@ -1,4 +1,4 @@
-//! What there is to see of a secret that is being replaced.
+//! The first characters and the last use of a previous secret.
 
 use sea_orm_migration::{
     prelude::*,

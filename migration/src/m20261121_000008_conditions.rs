@@ -1,4 +1,4 @@
-//! When and from where a key may be used, and keys that are deleted but not gone yet.
+//! Keys get a start of validity, an IP allowlist, and a deletion time (soft delete).
 
 use sea_orm_migration::{
     prelude::*,
@@ -14,7 +14,7 @@ impl MigrationTrait for Migration {
         for column in [big_integer_null("not_before"), text_null("allowed_addresses"), big_integer_null("deleted_at")] {
             manager.alter_table(Table::alter().table("api_keys").add_column(column).to_owned()).await?;
         }
-        // Few keys are deleted at a time, so most of the table is not in this index.
+        // A partial index, because only few keys are deleted at a time.
         let deleted = Index::create()
             .name("api_keys_by_deleted_at")
             .table("api_keys")

@@ -1,5 +1,5 @@
-//! The log becomes a chain: each event has a place in its organization's log and a hash over all before it. Events of before
-//! have neither.
+//! The audit log becomes a hash chain: each event has a sequence number in its organization's log, and a hash over all earlier
+//! events. Events from before this migration have neither.
 
 use sea_orm_migration::{
     prelude::*,
@@ -31,12 +31,12 @@ impl MigrationTrait for Migration {
             .create_table(
                 Table::create()
                     .table("audit_chains")
-                    // Not a foreign key: the log outlives the organization.
+                    // Not a foreign key: the log is kept after the organization is removed.
                     .col(pk_uuid("organization_id"))
-                    // The last event that was removed, because it was too old; zeros where none was.
+                    // The last event that retention pruned; zeros if there is none.
                     .col(big_integer("begin_seq"))
                     .col(binary_len("begin_hash", 32))
-                    // No event that is there is older.
+                    // No stored event is older.
                     .col(big_integer("begin_at"))
                     // The last event.
                     .col(big_integer("end_seq"))

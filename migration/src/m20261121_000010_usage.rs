@@ -1,4 +1,4 @@
-//! How often keys were verified: by hour and outcome, of each key and of each organization.
+//! Verifications by hour and outcome, of each key and of each organization.
 
 use sea_orm_migration::{
     prelude::*,
@@ -9,13 +9,13 @@ use sea_orm_migration::{
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-/// The hour comes first: what is counted in an hour lies together, and what is too old goes together.
+/// The hour is first in the primary key: the counts of an hour are stored together, and are purged together.
 fn counts(table: &'static str, of: &'static str, backend: DbBackend) -> TableCreateStatement {
     let mut create = Table::create();
     create
         .table(table)
         .col(big_integer("hour"))
-        // Not a foreign key: what was counted is told also of what is gone.
+        // Not a foreign key: counts of deleted keys and organizations are kept.
         .col(uuid(of))
         .col(small_integer("outcome"))
         .col(big_integer("count"))

@@ -1,4 +1,4 @@
-//! Keys of other systems: the hashes that were kept there, and what their secrets look like.
+//! Imported keys: the hashes of their secrets in the other system, and the formats of the secrets.
 
 use sea_orm_migration::{
     prelude::*,
@@ -19,12 +19,12 @@ impl MigrationTrait for Migration {
                     // SHA-256.
                     .col(binary_len("hash", 32))
                     .col(uuid("api_key_id"))
-                    // What its text begins with.
+                    // The first characters of the secret.
                     .col(string("start"))
                     .col(big_integer("imported_at"))
-                    // Since when it is found by our own hash.
+                    // First use of the secret: since then it has a row in `api_key_secrets`.
                     .col(big_integer_null("adopted_at"))
-                    // When it ends, where its key was rotated before it was shown.
+                    // Its expiry, if its key was rotated before it was used.
                     .col(big_integer_null("expires_at"))
                     .primary_key(Index::create().col("organization_id").col("hash"))
                     .foreign_key(

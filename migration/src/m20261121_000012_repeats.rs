@@ -1,4 +1,4 @@
-//! Requests that are done once.
+//! Idempotency records.
 
 use sea_orm_migration::{
     prelude::*,

@@ -1,5 +1,5 @@
-//! What keeps a tenant from filling the tables: counts of an hour, of deleted keys and of sessions, and what is known of answers
-//! that are not kept.
+//! Limits on the rows of an organization: counts of changes by hour, of deleted keys and of sessions, and the sizes of stored
+//! responses.
 
 use sea_orm_migration::{
     prelude::*,
@@ -33,7 +33,7 @@ impl MigrationTrait for Migration {
             .and_where(Expr::col("home_id").is_not_null())
             .to_owned();
         manager.create_index(sessions).await?;
-        // Few keys are deleted at a time, so most of the table is not in this index.
+        // A partial index, because only few keys are deleted at a time.
         let deleted = Index::create()
             .name("api_keys_by_deletion")
             .table("api_keys")

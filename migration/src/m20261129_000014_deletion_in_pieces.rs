@@ -1,5 +1,5 @@
-//! Organizations and permission sets that are deleted, and whose rows are still being removed; and indexes that find what a
-//! deletion looks for without reading a whole organization.
+//! Marks organizations and permission sets as deleted while their rows are being removed; and indexes that find these rows without
+//! reading a whole organization.
 
 use sea_orm_migration::{
     prelude::*,
@@ -13,7 +13,7 @@ pub(crate) struct Migration;
 /// Tables whose rows are marked as deleted before they are removed.
 const MARKED: [&str; 2] = ["organizations", "permission_sets"];
 
-/// Tables with permissions, of which those are looked for that hold `*`.
+/// Tables with permissions, whose rows with `*` are indexed.
 const ALL_POWERFUL: [&str; 2] = ["memberships", "permission_sets"];
 
 #[async_trait::async_trait]

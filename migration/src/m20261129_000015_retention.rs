@@ -1,4 +1,4 @@
-//! How far retention has purged each kind of row, and signed records that the front of a log was pruned.
+//! The cutoff of the last run of retention for each kind of row, and signed records that the oldest events of a log were pruned.
 
 use sea_orm_migration::{
     prelude::*,
@@ -16,12 +16,12 @@ impl MigrationTrait for Migration {
                 Table::create()
                     .table("retention_runs")
                     .col(string("kind").primary_key().to_owned())
-                    // Rows of before this moment were purged by the last run.
+                    // The last run purged rows from before this time.
                     .col(big_integer("purged_before"))
                     .to_owned(),
             )
             .await?;
-        // A signed record that the events up to `begin_seq` were pruned by retention; none where there was no signing key.
+        // A signed record that retention pruned the events up to `begin_seq`. Null if there was no signing key.
         let record = Table::alter().table("audit_chains").add_column(text_null("prune_record")).to_owned();
         manager.alter_table(record).await
     }

@@ -1,4 +1,4 @@
-//! One row that is written to find out whether the database can be written.
+//! The row that write probes update, to find out whether the database can be written.
 
 use sea_orm_migration::{
     prelude::*,

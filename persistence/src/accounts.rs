@@ -1,46 +1,83 @@
-//! Organizations, users and memberships.
+//! Sign-up, the platform organization, and the organization and user of a key.
 
 use async_trait::async_trait;
 use domain::{
     Outage,
-    act::Act,
-    api_key::ApiKey,
-    id::{OrganizationId, UserId},
-    organization::{Organization, OrganizationKind},
-    permission::PermissionSet,
-    ports::{Accounts, Enrolment, Profile},
-    secret::SecretHash,
+    audit::context::AuditContext,
+    id::{Identity, OrganizationId, UserId},
+    keys::{api_key::ApiKey, secret::SecretHash},
+    organizations::{
+        organization::{Organization, OrganizationKind},
+        user::User,
+    },
+    permissions::Permissions,
+    ports::{Accounts, JoinedBy, NewUser, Profile, SignedUp},
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, prelude::Uuid};
 
 use crate::{
-    Store, api_keys, convert,
-    entity::{membership, organization, user},
-    last_admin::sets_of,
-    organizations,
-    outage::Failure,
-    sets,
+    api_keys, audit,
+    database::Database,
+    db::error::DbFailure,
+    organizations::{self, external_identities, last_admin::sets_of, members, permission_sets},
+    rows::{
+        convert,
+        entity::{organization, user},
+    },
 };
 
 #[async_trait]
-impl Accounts for Store {
-    async fn enroll(&self, enrolment: &Enrolment, secret: &SecretHash, act: &Act) -> Result<bool, Outage> {
-        let (caps, act) = (self.caps, act.clone());
-        let user = convert::user_row(&enrolment.user);
-        let organization = convert::organization_row(&enrolment.organization);
-        let membership = convert::membership_row(&enrolment.membership);
-        let key = [(enrolment.key.clone(), *secret)];
-        let enroll = self.transaction(move |transaction, _| {
-            let (user, organization, membership) = (user.clone(), organization.clone(), membership.clone());
-            let (key, act) = (key.clone(), act.clone());
+impl Accounts for Database {
+    async fn sign_up(&self, signed_up: &SignedUp, secret: &SecretHash, context: &AuditContext) -> Result<bool, Outage> {
+        let (caps, context) = (self.caps, context.clone());
+        let user = convert::user_row(&signed_up.user);
+        let organization = convert::organization_row(&signed_up.organization);
+        let key = [(signed_up.key.clone(), *secret)];
+        let sign_up = self.transaction(move |transaction, _| {
+            let (user, organization) = (user.clone(), organization.clone());
+            let (key, context) = (key.clone(), context.clone());
             Box::pin(async move {
-                user::Entity::insert(user).exec_without_returning(transaction).await?;
                 organization::Entity::insert(organization).exec_without_returning(transaction).await?;
-                membership::Entity::insert(membership).exec_without_returning(transaction).await?;
-                api_keys::insert(transaction, &key, &act, caps).await
+                user::Entity::insert(user).exec_without_returning(transaction).await?;
+                api_keys::insert(transaction, &key, &context, caps).await
             })
         });
-        unless_conflict(enroll.await)
+        unless_conflict(sign_up.await)
+    }
+
+    async fn sign_up_person(
+        &self,
+        organization: &Organization,
+        user: &User,
+        identity: &Identity,
+        context: &AuditContext,
+    ) -> Result<bool, Outage> {
+        let (max_changes, context) = (self.caps.changes, context.clone());
+        let organization = convert::organization_row(organization);
+        let new = NewUser { user: user.clone(), identity: Some(identity.clone()), joined_by: JoinedBy::SignUp };
+        let (row, identity) = (convert::user_row(user), identity.clone());
+        let sign_up = self.transaction(move |transaction, _| {
+            let (organization, row, new) = (organization.clone(), row.clone(), new.clone());
+            let (identity, context) = (identity.clone(), context.clone());
+            Box::pin(async move {
+                organization::Entity::insert(organization).exec_without_returning(transaction).await?;
+                user::Entity::insert(row).exec_without_returning(transaction).await?;
+                external_identities::link(transaction, &identity, &new).await?;
+                audit::record_within(transaction, &context, &[new.user.id.uuid()], max_changes).await
+            })
+        });
+        unless_conflict(sign_up.await)
+    }
+
+    async fn keys_can_manage_by_default(&self, organization: OrganizationId) -> Result<Option<bool>, Outage> {
+        let found = organizations::find_live(organization)
+            .select_only()
+            .column(organization::Column::KeysCanManageByDefault)
+            .into_tuple()
+            .one(&self.pools.verification)
+            .await
+            .map_err(DbFailure::from)?;
+        Ok(found)
     }
 
     async fn has_organization(&self, organization: OrganizationId) -> Result<bool, Outage> {
@@ -50,23 +87,19 @@ impl Accounts for Store {
             .into_tuple()
             .one(&self.pools.verification)
             .await
-            .map_err(Failure::from)?;
+            .map_err(DbFailure::from)?;
         Ok(found.is_some())
     }
 
-    async fn find_membership(
-        &self,
-        organization: OrganizationId,
-        user: UserId,
-    ) -> Result<Option<PermissionSet>, Outage> {
+    async fn find_membership(&self, organization: OrganizationId, user: UserId) -> Result<Option<Permissions>, Outage> {
         let find = async {
-            let (db, id) = (&self.pools.verification, (organization.uuid(), user.uuid()));
-            let Some(row) = membership::Entity::find_by_id(id).one(db).await? else { return Ok(None) };
-            let own = convert::permissions(&row.permissions, "memberships", row.user_id)?;
-            let mut sets = sets_of(db, organization, Some(vec![row.user_id])).await?;
-            let sets = sets::some(db, organization, &sets.remove(&row.user_id).unwrap_or_default()).await?;
+            let db = &self.pools.verification;
+            let Some(row) = members::of(organization, user).one(db).await? else { return Ok(None) };
+            let own = convert::permissions(&row.permissions, "users", row.id)?;
+            let mut sets = sets_of(db, vec![row.id]).await?;
+            let sets = permission_sets::find_many(db, organization, &sets.remove(&row.id).unwrap_or_default()).await?;
             let all = std::iter::once(&own).chain(sets.iter().map(|set| &set.permissions));
-            Ok::<_, Failure>(Some(PermissionSet::union(all)))
+            Ok::<_, DbFailure>(Some(Permissions::union(all)))
         };
         Ok(find.await?)
     }
@@ -76,7 +109,7 @@ impl Accounts for Store {
             .filter(organization::Column::Kind.eq(convert::kind_text(OrganizationKind::Platform)))
             .one(&self.pools.verification)
             .await
-            .map_err(Failure::from)?;
+            .map_err(DbFailure::from)?;
         Ok(platform.map(|row| OrganizationId::from_uuid(row.id)))
     }
 
@@ -85,16 +118,16 @@ impl Accounts for Store {
         organization: &Organization,
         key: &ApiKey,
         secret: &SecretHash,
-        act: &Act,
+        context: &AuditContext,
     ) -> Result<bool, Outage> {
-        let (caps, act) = (self.caps, act.clone());
+        let (caps, context) = (self.caps, context.clone());
         let organization = convert::organization_row(organization);
         let key = [(key.clone(), *secret)];
         let create = self.transaction(move |transaction, _| {
-            let (organization, key, act) = (organization.clone(), key.clone(), act.clone());
+            let (organization, key, context) = (organization.clone(), key.clone(), context.clone());
             Box::pin(async move {
                 organization::Entity::insert(organization).exec_without_returning(transaction).await?;
-                api_keys::insert(transaction, &key, &act, caps).await
+                api_keys::insert(transaction, &key, &context, caps).await
             })
         });
         unless_conflict(create.await)
@@ -109,29 +142,30 @@ impl Accounts for Store {
     }
 }
 
-impl Store {
+impl Database {
     async fn find_profile_or_fail(
         &self,
         organization: OrganizationId,
         user: Option<UserId>,
-    ) -> Result<Option<Profile>, Failure> {
+    ) -> Result<Option<Profile>, DbFailure> {
         let Some(organization) = organizations::find_live(organization).one(&self.pools.verification).await? else {
             return Ok(None);
         };
+        let organization = convert::organization(&organization)?;
         let user = match user {
             None => None,
-            Some(user) => match user::Entity::find_by_id(user.uuid()).one(&self.pools.verification).await? {
+            Some(user) => match members::of(organization.id, user).one(&self.pools.verification).await? {
                 None => return Ok(None),
-                Some(row) => Some(convert::user(row)?),
+                Some(row) => Some(convert::user_profile(&row)?),
             },
         };
-        Ok(Some(Profile { organization: convert::organization(&organization)?, user }))
+        Ok(Some(Profile { organization, user }))
     }
 }
 
-/// `false` where a uniqueness rule stopped it. All identifiers are new, so the only such rules are the e-mail address and
-/// the one platform.
-fn unless_conflict(outcome: Result<(), Failure>) -> Result<bool, Outage> {
+/// `false` if a unique constraint was violated. All ids are new, so it can only be that of e-mail addresses among sign-ups, or that
+/// there is one platform.
+fn unless_conflict(outcome: Result<(), DbFailure>) -> Result<bool, Outage> {
     match outcome {
         Ok(()) => Ok(true),
         Err(failure) if failure.is_conflict() => Ok(false),

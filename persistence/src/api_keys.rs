@@ -1,4 +1,14 @@
-//! Keys and their secrets.
+//! Stores keys with their secrets and permission sets, and writes the audit events of their changes.
+pub(crate) mod delete;
+pub(crate) mod deleted;
+mod find_by_secret;
+pub(crate) mod import;
+pub(crate) mod key_formats;
+pub(crate) mod list;
+pub(crate) mod newest_secret;
+pub(crate) mod pending_imports;
+pub(crate) mod rotate;
+mod supplied;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -8,17 +18,19 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     Error, Outage,
-    act::{Act, Actor},
-    api_key::{ApiKey, PreviousSecret},
+    audit::context::{Actor, AuditContext},
     clock::Timestamp,
     cooperation::Pace,
     error::Grantee,
     id::{KeyId, OrganizationId, SetId},
-    listing::{Listing, Start},
-    permission::PermissionSet,
-    ports::{ApiKeys, KeyChanges, Rotation},
-    reach::Reach,
-    secret::SecretHash,
+    keys::{
+        api_key::{ApiKey, PreviousSecret, SecretStatus},
+        key_scope::KeyScope,
+        list::{Listing, Start},
+        secret::{LegacyHash, SecretHash},
+        settings::KeySettings,
+    },
+    ports::{ApiKeys, ChangeLock, Rotation},
 };
 use sea_orm::{
     ActiveValue::Set,
@@ -29,29 +41,41 @@ use sea_orm::{
 };
 
 use crate::{
-    DefaultCaps, Store, audit, convert,
-    effective::{Held, Sizes},
-    entity::{api_key, api_key_permission_set, api_key_secret},
-    organizations,
-    outage::Failure,
-    reach::{deleted_in_reach, in_reach},
-    removal::deleted_sets,
-    rotation, sets,
+    audit,
+    database::Database,
+    db::{MAX_ROWS_PER_STATEMENT, error::DbFailure},
+    idempotency,
+    identity::sessions,
+    organizations::{
+        self,
+        effective::{PermissionCounter, StoredPermissions},
+        permission_sets,
+        removal::deleted_sets,
+    },
+    rows::{
+        convert,
+        entity::{api_key, api_key_permission_set, api_key_secret},
+        scope::{deleted_in_scope, in_scope},
+    },
+    settings::DefaultCaps,
 };
 
-/// Keys in one statement: SQLite and PostgreSQL take at most 32,766 and 65,535 parameters.
-pub(crate) const ROWS: usize = 500;
-
-/// Stores keys of one organization, each with its first secret and its part of the log; part of a transaction.
+/// Stores keys of one organization with their first secrets and audit events; part of a transaction.
 pub(crate) async fn insert<C: ConnectionTrait>(
     db: &C,
     keys: &[(ApiKey, SecretHash)],
-    act: &Act,
+    context: &AuditContext,
     caps: DefaultCaps,
-) -> Result<(), Failure> {
+) -> Result<(), DbFailure> {
     let plain: Vec<ApiKey> = keys.iter().map(|(key, _)| key.clone()).collect();
     insert_without_secrets(db, &plain).await?;
-    for keys in keys.chunks(ROWS) {
+    insert_secrets(db, keys).await?;
+    reserve_and_log(db, &plain, context, caps).await
+}
+
+/// Stores the first secrets of keys; part of a transaction.
+pub(crate) async fn insert_secrets<C: ConnectionTrait>(db: &C, keys: &[(ApiKey, SecretHash)]) -> Result<(), DbFailure> {
+    for keys in keys.chunks(MAX_ROWS_PER_STATEMENT) {
         let secrets = keys.iter().map(|(key, hash)| api_key_secret::ActiveModel {
             hash: Set(hash.bytes().to_vec()),
             api_key_id: Set(key.id.uuid()),
@@ -59,53 +83,55 @@ pub(crate) async fn insert<C: ConnectionTrait>(
             expires_at: Set(None),
             start: Set(Some(key.start.clone())),
             last_request_at: Set(None),
+            is_unused: Set(false),
         });
         api_key_secret::Entity::insert_many(secrets).exec_without_returning(db).await?;
     }
-    account_for(db, &plain, act, caps).await
+    Ok(())
 }
 
-/// Stores keys of one organization, which have no secrets yet.
-pub(crate) async fn insert_without_secrets<C: ConnectionTrait>(db: &C, keys: &[ApiKey]) -> Result<(), Failure> {
+/// Stores keys of one organization without secrets; part of a transaction.
+pub(crate) async fn insert_without_secrets<C: ConnectionTrait>(db: &C, keys: &[ApiKey]) -> Result<(), DbFailure> {
     let Some(organization) = keys.first().map(|key| key.organization) else { return Ok(()) };
-    let attached: BTreeSet<SetId> = keys.iter().flat_map(|key| &key.sets).copied().collect();
+    let attached: BTreeSet<SetId> = keys.iter().flat_map(|key| &key.settings.sets).copied().collect();
     if !attached.is_empty() {
-        // As those who change sets do: else each would wait for the other.
+        // Locked in the same order as by changes of permission sets, so that the two cannot deadlock.
         organizations::lock(db, organization).await?;
-        let mut sizes = Sizes::default();
-        sizes.read(db, organization, attached.iter().map(|set| set.uuid())).await?;
-        sizes.require_all(&attached)?;
-        for key in keys.iter().filter(|key| !key.sets.is_empty()) {
-            sizes.require_room(None, &held(&key.permissions, &key.sets), Grantee::Requested).await?;
+        let mut counter = PermissionCounter::default();
+        counter.read(db, organization, attached.iter().map(|set| set.uuid())).await?;
+        counter.require_all(&attached)?;
+        for key in keys.iter().filter(|key| !key.settings.sets.is_empty()) {
+            counter.require_room(None, &stored(&key.settings), Grantee::Requested).await?;
         }
     }
-    for keys in keys.chunks(ROWS) {
+    for keys in keys.chunks(MAX_ROWS_PER_STATEMENT) {
         let rows = keys.iter().map(convert::api_key_row);
         api_key::Entity::insert_many(rows).exec_without_returning(db).await?;
-        for key in keys.iter().filter(|key| !key.sets.is_empty()) {
-            attach(db, key.id.uuid(), &key.sets).await?;
+        for key in keys.iter().filter(|key| !key.settings.sets.is_empty()) {
+            attach(db, key.id.uuid(), &key.settings.sets).await?;
         }
     }
     Ok(())
 }
 
-/// Counts new keys, if the organization may have them, and notes them in its log.
-pub(crate) async fn account_for<C: ConnectionTrait>(
+/// Counts new keys towards the cap of their organization, and writes their audit events; part of the transaction that stores them.
+pub(crate) async fn reserve_and_log<C: ConnectionTrait>(
     db: &C,
     keys: &[ApiKey],
-    act: &Act,
+    context: &AuditContext,
     caps: DefaultCaps,
-) -> Result<(), Failure> {
-    // Last, because these make other changes of the organization's keys wait for this one's end.
-    if act.actor == Actor::Operator {
-        // Who has the machine is not locked out by a number, but a deleted organization gets no keys.
-        organizations::lock(db, act.organization).await?;
-        organizations::count_keys(db, act.organization, i64::try_from(keys.len()).unwrap_or(0)).await?;
+) -> Result<(), DbFailure> {
+    // At the end of the transaction, because from here on other changes of the organization's keys wait for its commit.
+    if context.actor == Actor::Operator {
+        // The cap does not apply to the operator, but a deleted organization gets no keys.
+        organizations::lock(db, context.organization).await?;
+        organizations::count_keys(db, context.organization, i64::try_from(keys.len()).unwrap_or(0)).await?;
     } else {
-        organizations::add_keys(db, act.organization, keys.len(), caps).await?;
+        organizations::add_keys(db, context.organization, keys.len(), caps).await?;
     }
     let ids: Vec<Uuid> = keys.iter().map(|key| key.id.uuid()).collect();
-    audit::note_within(db, act, &ids, caps.changes).await
+    audit::record_within(db, context, &ids, caps.changes).await?;
+    idempotency::record(db, context).await
 }
 
 async fn attach<C: ConnectionTrait>(db: &C, key: Uuid, sets: &[SetId]) -> Result<(), DbErr> {
@@ -116,31 +142,31 @@ async fn attach<C: ConnectionTrait>(db: &C, key: Uuid, sets: &[SetId]) -> Result
     Ok(())
 }
 
-/// A key's row, and what its secrets say about it.
+/// A key's row, and when its previous secret expires.
 #[derive(FromQueryResult)]
-pub(crate) struct Row {
+pub(crate) struct ApiKeyRow {
     #[sea_orm(nested)]
     key: api_key::Model,
     previous_ends_at: Option<i64>,
 }
 
-/// Rows of keys, to be chosen among.
+/// A query of [`ApiKeyRow`]s, to be filtered.
 pub(crate) fn rows() -> Select<api_key::Entity> {
     let of_key = Expr::col((api_key_secret::Entity, api_key_secret::Column::ApiKeyId));
     let previous_ends_at = Query::select()
         .expr(Expr::col((api_key_secret::Entity, api_key_secret::Column::ExpiresAt)).max())
         .from(api_key_secret::Entity)
         .and_where(of_key.equals((api_key::Entity, api_key::Column::Id)))
-        .and_where(api_key_secret::Column::ExpiresAt.gt(rotation::ENDED))
+        .and_where(api_key_secret::Column::ExpiresAt.gt(rotate::REVOKED_AT_EPOCH))
         .to_owned();
     let previous_ends_at = SimpleExpr::SubQuery(None, Box::new(previous_ends_at.into()));
     api_key::Entity::find().expr_as(previous_ends_at, "previous_ends_at")
 }
 
-/// These rows as keys, with their sets.
-pub(crate) async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<Row>) -> Result<Vec<ApiKey>, Failure> {
+/// Loads the permission sets of these rows, and converts the rows.
+pub(crate) async fn load_relations<C: ConnectionTrait>(db: &C, rows: Vec<ApiKeyRow>) -> Result<Vec<ApiKey>, DbFailure> {
     let mut sets: HashMap<Uuid, Vec<SetId>> = HashMap::new();
-    for rows in rows.chunks(ROWS) {
+    for rows in rows.chunks(MAX_ROWS_PER_STATEMENT) {
         let attached = api_key_permission_set::Entity::find()
             .filter(api_key_permission_set::Column::ApiKeyId.is_in(rows.iter().map(|row| row.key.id)))
             .filter(api_key_permission_set::Column::PermissionSetId.not_in_subquery(deleted_sets()))
@@ -161,13 +187,17 @@ pub(crate) async fn complete<C: ConnectionTrait>(db: &C, rows: Vec<Row>) -> Resu
     Ok(keys)
 }
 
-/// What a key holds, as it is stored.
-fn held(permissions: &PermissionSet, sets: &[SetId]) -> Held {
-    Held { own: convert::permissions_text(permissions), sets: sets.iter().map(|set| set.uuid()).collect() }
+/// The stored permissions and permission sets of a key.
+fn stored(settings: &KeySettings) -> StoredPermissions {
+    let sets = settings.sets.iter().map(|set| set.uuid()).collect();
+    StoredPermissions { own: convert::permissions_text(&settings.permissions), sets }
 }
 
-/// What the key with this identifier holds, whether or not it is deleted.
-pub(crate) async fn held_by<C: ConnectionTrait>(db: &C, key: KeyId) -> Result<Held, Failure> {
+/// The stored permissions and permission sets of the key with this id, deleted or not.
+pub(crate) async fn stored_permissions_of<C: ConnectionTrait>(
+    db: &C,
+    key: KeyId,
+) -> Result<StoredPermissions, DbFailure> {
     let own: Option<String> = api_key::Entity::find_by_id(key.uuid())
         .select_only()
         .column(api_key::Column::Permissions)
@@ -181,34 +211,34 @@ pub(crate) async fn held_by<C: ConnectionTrait>(db: &C, key: KeyId) -> Result<He
         .into_tuple()
         .all(db)
         .await?;
-    Ok(Held { own: own.unwrap_or_default(), sets })
+    Ok(StoredPermissions { own: own.unwrap_or_default(), sets })
 }
 
-/// Refuses a change of a key, which is written already, after which it would hold too many permissions. `before` is what it
-/// held; `None` for a key that was not there. The organization's row is locked for it, so that none of its sets changes.
+/// Refuses a change of a key, which the transaction has made already, if the key now has too many permissions. `before` is what it
+/// had, `None` for a new or restored key. Locks the organization's row, so that none of its sets changes meanwhile.
 pub(crate) async fn require_room<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
-    before: Option<&Held>,
-    after: &Held,
-) -> Result<(), Failure> {
+    before: Option<&StoredPermissions>,
+    after: &StoredPermissions,
+) -> Result<(), DbFailure> {
     if after.sets.is_empty() {
         return Ok(());
     }
     organizations::lock(db, organization).await?;
     if after.may_be_too_many() {
-        let mut sizes = Sizes::default();
-        let sets = before.into_iter().chain([after]).flat_map(|held| &held.sets);
-        sizes.read(db, organization, sets.copied()).await?;
-        sizes.require_room(before, after, Grantee::Requested).await?;
+        let mut counter = PermissionCounter::default();
+        let sets = before.into_iter().chain([after]).flat_map(|stored| &stored.sets);
+        counter.read(db, organization, sets.copied()).await?;
+        counter.require_room(before, after, Grantee::Requested).await?;
     }
     Ok(())
 }
 
-/// The secrets of these keys.
+/// The hashes of all secrets of these keys.
 pub(crate) async fn secrets<C: ConnectionTrait>(db: &C, keys: Vec<Uuid>) -> Result<Vec<SecretHash>, DbErr> {
     let mut hashes = Vec::new();
-    for keys in keys.chunks(ROWS) {
+    for keys in keys.chunks(MAX_ROWS_PER_STATEMENT) {
         let rows: Vec<Vec<u8>> = api_key_secret::Entity::find()
             .select_only()
             .column(api_key_secret::Column::Hash)
@@ -222,59 +252,76 @@ pub(crate) async fn secrets<C: ConnectionTrait>(db: &C, keys: Vec<Uuid>) -> Resu
 }
 
 #[async_trait]
-impl ApiKeys for Store {
-    async fn find(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage> {
-        Ok(find(&self.pools.read, reach, key).await?)
+impl ApiKeys for Database {
+    async fn find(&self, scope: KeyScope, key: KeyId) -> Result<Option<ApiKey>, Outage> {
+        Ok(find(&self.pools.read, scope, key).await?)
     }
 
-    async fn list(&self, reach: Reach, listing: &Listing, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage> {
-        Ok(self.list_keys(reach, listing, start, limit).await?)
+    async fn list(&self, scope: KeyScope, listing: &Listing, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage> {
+        Ok(self.list_keys(scope, listing, start, limit).await?)
     }
 
-    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, act: &Act) -> Result<(), Error> {
-        let (keys, act, caps) = (Arc::new(keys), act.clone(), self.caps);
+    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, context: &AuditContext) -> Result<(), Error> {
+        let (keys, context, caps) = (Arc::new(keys), context.clone(), self.caps);
         let create = self.transaction(move |transaction, _| {
-            let (keys, act) = (keys.clone(), act.clone());
-            Box::pin(async move { insert(transaction, &keys, &act, caps).await })
+            let (keys, context) = (keys.clone(), context.clone());
+            Box::pin(async move { insert(transaction, &keys, &context, caps).await })
         });
         Ok(create.await?)
     }
 
+    async fn lock_for_change(&self, scope: KeyScope, key: KeyId) -> Result<ChangeLock, Error> {
+        Ok(Box::new(self.turns.take(scope.organization, key.uuid()).await?))
+    }
+
     async fn update(
         &self,
-        reach: Reach,
-        key: KeyId,
-        version: u64,
-        changes: &KeyChanges,
-        act: &Act,
+        scope: KeyScope,
+        seen: &ApiKey,
+        settings: &KeySettings,
+        sets_remaining: bool,
+        context: &AuditContext,
     ) -> Result<Option<ApiKey>, Error> {
-        let row = convert::changes_row(changes, version, act.at);
-        let (act, attached, most) = (act.clone(), changes.sets.clone(), self.caps.changes);
-        let is_granted = changes.permissions.is_some() || attached.is_some();
+        let (key, version, before) = (seen.id, seen.version, &seen.settings);
+        let mut row = convert::changes_row(before, settings, version, context.at);
+        if sets_remaining {
+            row.remaining = Set(settings.remaining.map(convert::number));
+        }
+        let (context, max_changes) = (context.clone(), self.caps.changes);
+        let attached = (settings.sets != before.sets).then(|| settings.sets.clone());
+        let is_granted = attached.is_some() || settings.permissions != before.permissions;
+        let is_disabled = !settings.enabled;
+        let changed_fields = settings.changed_fields(before);
         let update = self.transaction(move |transaction, changed| {
-            let (row, act, attached) = (row.clone(), act.clone(), attached.clone());
+            let (row, context, attached) = (row.clone(), context.clone(), attached.clone());
+            let changed_fields = changed_fields.clone();
             Box::pin(async move {
-                // What it holds does not change without its version.
-                let before = if is_granted { Some(held_by(transaction, key).await?) } else { None };
-                if write(transaction, reach, key, version, row).await? == 0 {
+                // Read before the row is locked: its permissions do not change without its version.
+                let before = if is_granted { Some(stored_permissions_of(transaction, key).await?) } else { None };
+                if write(transaction, scope, key, version, row).await? == 0 {
                     return Ok(None);
                 }
                 if let Some(attached) = &attached {
-                    organizations::lock(transaction, reach.organization).await?;
+                    organizations::lock(transaction, scope.organization).await?;
                     let of_key = api_key_permission_set::Column::ApiKeyId.eq(key.uuid());
                     api_key_permission_set::Entity::delete_many().filter(of_key).exec(transaction).await?;
-                    sets::require_all(transaction, reach.organization, attached).await?;
+                    permission_sets::require_all(transaction, scope.organization, attached).await?;
                     if !attached.is_empty() {
                         attach(transaction, key.uuid(), attached).await?;
                     }
                 }
                 if let Some(before) = before {
-                    let after = held_by(transaction, key).await?;
-                    require_room(transaction, reach.organization, Some(&before), &after).await?;
+                    let after = stored_permissions_of(transaction, key).await?;
+                    require_room(transaction, scope.organization, Some(&before), &after).await?;
                 }
-                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
-                audit::note_within(transaction, &act, &[key.uuid()], most).await?;
-                find(transaction, reach, key).await
+                let secrets = secrets(transaction, vec![key.uuid()]).await?;
+                if is_disabled {
+                    // Its sessions are deleted: enabling it again does not restore them.
+                    sessions::remove_opened_with(transaction, &secrets).await?;
+                }
+                changed.keys.extend(secrets);
+                audit::record_changed_fields(transaction, &context, key.uuid(), &changed_fields, max_changes).await?;
+                find(transaction, scope, key).await
             })
         });
         Ok(update.await?)
@@ -282,69 +329,116 @@ impl ApiKeys for Store {
 
     async fn rotate(
         &self,
-        reach: Reach,
+        scope: KeyScope,
         key: KeyId,
         version: u64,
         rotation: Rotation,
-        act: &Act,
+        context: &AuditContext,
     ) -> Result<Option<ApiKey>, Error> {
-        Ok(self.replace_secret(reach, key, version, rotation, act.clone()).await?)
+        let rotated = self.replace_secret(scope, key, version, rotation, context.clone()).await;
+        Ok(organizations::unless_taken(rotated, Error::SecretInUse)?)
+    }
+
+    async fn undo_rotation(
+        &self,
+        scope: KeyScope,
+        key: KeyId,
+        version: u64,
+        context: &AuditContext,
+    ) -> Result<Option<ApiKey>, Error> {
+        Ok(self.restore_previous_secret(scope, key, version, context.clone()).await?)
+    }
+
+    async fn find_by_secret(
+        &self,
+        scope: KeyScope,
+        hashes: &[SecretHash],
+        supplied: Option<LegacyHash>,
+        now: Timestamp,
+    ) -> Result<Option<(ApiKey, SecretStatus)>, Outage> {
+        Ok(self.find_key_by_secret(scope, hashes, supplied, now).await?)
     }
 
     async fn find_previous_secret(
         &self,
-        reach: Reach,
+        scope: KeyScope,
         key: KeyId,
         now: Timestamp,
     ) -> Result<Option<PreviousSecret>, Outage> {
-        Ok(self.previous_secret(reach, key, now).await?)
+        Ok(self.previous_secret(scope, key, now).await?)
     }
 
-    async fn end_previous_secret(&self, reach: Reach, key: KeyId, act: &Act) -> Result<bool, Outage> {
-        Ok(self.end_secret(reach, key, act.clone()).await?)
+    async fn revoke_previous_secret(
+        &self,
+        scope: KeyScope,
+        key: KeyId,
+        version: Option<u64>,
+        context: &AuditContext,
+    ) -> Result<bool, Error> {
+        Ok(self.revoke_previous_in_transaction(scope, key, version, context.clone()).await?)
     }
 
-    async fn delete(&self, reach: Reach, keys: Vec<KeyId>, act: &Act) -> Result<Vec<KeyId>, Outage> {
-        let these = api_key::Column::Id.is_in(keys.iter().map(|key| key.uuid()));
-        let deleted = self.delete_all(Condition::all().add(in_reach(reach)).add(these), act).await?;
+    async fn delete(
+        &self,
+        scope: KeyScope,
+        keys: Vec<KeyId>,
+        version: Option<u64>,
+        context: &AuditContext,
+    ) -> Result<Vec<KeyId>, Error> {
+        let these = Condition::all()
+            .add(in_scope(scope))
+            .add(api_key::Column::Id.is_in(keys.iter().map(|key| key.uuid())))
+            .add_option(version.map(has_version));
+        let deleted = self.delete_all(these, context).await?;
         Ok(deleted.into_iter().map(KeyId::from_uuid).collect())
     }
 
-    async fn delete_expired(&self, reach: Reach, act: &Act) -> Result<u64, Outage> {
-        Ok(self.delete_expired_keys(reach, act).await?)
+    async fn delete_expired(&self, scope: KeyScope, context: &AuditContext) -> Result<u64, Outage> {
+        Ok(self.delete_expired_keys(scope, context).await?)
     }
 
-    async fn find_deleted(&self, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Outage> {
-        Ok(one(&self.pools.read, deleted_in_reach(reach), key).await?)
+    async fn find_deleted(&self, scope: KeyScope, key: KeyId) -> Result<Option<ApiKey>, Outage> {
+        Ok(one(&self.pools.read, deleted_in_scope(scope), key).await?)
     }
 
-    async fn restore(&self, reach: Reach, key: KeyId, version: u64, act: &Act) -> Result<Option<ApiKey>, Error> {
-        Ok(self.bring_back(reach, key, version, act.clone()).await?)
+    async fn restore(
+        &self,
+        scope: KeyScope,
+        key: KeyId,
+        version: u64,
+        context: &AuditContext,
+    ) -> Result<Option<ApiKey>, Error> {
+        Ok(self.restore_key(scope, key, version, context.clone()).await?)
     }
 }
 
-/// Writes these columns of a key that still has this version. Answers whether there is one.
+/// Whether a key has this version.
+pub(crate) fn has_version(version: u64) -> SimpleExpr {
+    api_key::Column::Version.eq(convert::number(version))
+}
+
+/// Writes columns of a key, if it still has this version. Returns the number of updated rows, 0 or 1.
 pub(crate) async fn write<C: ConnectionTrait>(
     db: &C,
-    reach: Reach,
+    scope: KeyScope,
     key: KeyId,
     version: u64,
     row: api_key::ActiveModel,
 ) -> Result<u64, DbErr> {
     let update = api_key::Entity::update_many()
         .set(row)
-        .filter(in_reach(reach))
+        .filter(in_scope(scope))
         .filter(api_key::Column::Id.eq(key.uuid()))
-        .filter(api_key::Column::Version.eq(convert::number(version)));
+        .filter(has_version(version));
     Ok(update.exec(db).await?.rows_affected)
 }
 
-pub(crate) async fn find<C: ConnectionTrait>(db: &C, reach: Reach, key: KeyId) -> Result<Option<ApiKey>, Failure> {
-    one(db, in_reach(reach), key).await
+pub(crate) async fn find<C: ConnectionTrait>(db: &C, scope: KeyScope, key: KeyId) -> Result<Option<ApiKey>, DbFailure> {
+    one(db, in_scope(scope), key).await
 }
 
-pub(crate) async fn one<C: ConnectionTrait>(db: &C, among: Condition, key: KeyId) -> Result<Option<ApiKey>, Failure> {
+pub(crate) async fn one<C: ConnectionTrait>(db: &C, among: Condition, key: KeyId) -> Result<Option<ApiKey>, DbFailure> {
     let this = api_key::Column::Id.eq(key.uuid());
-    let row = rows().filter(this).filter(among).into_model::<Row>().one(db).await?;
-    Ok(complete(db, row.into_iter().collect()).await?.pop())
+    let row = rows().filter(this).filter(among).into_model::<ApiKeyRow>().one(db).await?;
+    Ok(load_relations(db, row.into_iter().collect()).await?.pop())
 }

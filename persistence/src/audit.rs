@@ -1,15 +1,20 @@
-//! The log of changes of authority: written in the transaction of the change itself, at the end of its organization's chain.
+//! The audit logs. The events of a change are written in its own transaction, at the end of its organization's hash chain.
 
-mod book;
+mod broken;
+mod checkpoints;
+mod denials;
 mod prune;
 mod read;
 
-pub(crate) use book::Book;
+use std::sync::Arc;
+
+pub(crate) use broken::BrokenLogs;
 use domain::{
     Error,
-    act::{Act, Actor},
-    audit::{ChainHash, Event, Outcome},
-    bounds::MAX_IDEMPOTENCY_KEYS_PER_HOUR,
+    audit::{
+        ChainHash, Event, EventOutcome,
+        context::{Actor, AuditContext},
+    },
     clock::Timestamp,
     error::Limited,
     id::{OrganizationId, SessionId, UserId},
@@ -17,68 +22,129 @@ use domain::{
 pub(crate) use prune::{Pruning, Signer, with_events_before};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QuerySelect, QueryTrait,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QuerySelect, QueryTrait,
     prelude::Uuid,
     sea_query::{CommonTableExpression, OnConflict, Query, UpdateStatement, WithClause},
 };
 
 use crate::{
-    convert,
-    entity::{audit_chain, audit_event},
-    outage::Failure,
-    repeats,
+    audit::denials::DenialBuffer,
+    database::Database,
+    db::{dialect::Dialect, error::DbFailure},
+    rows::{
+        convert,
+        entity::{audit_chain, audit_event},
+    },
 };
 
-/// Events in one statement: SQLite takes at most 32,766 parameters.
-const ROWS: usize = 1_000;
-
-/// Notes that `act` was done to these; part of its transaction. Comes last in it: other changes of the organization wait for
-/// its end. It is never refused: for what takes authority away, and so cannot be done without end.
-pub(crate) async fn note<C: ConnectionTrait>(db: &C, act: &Act, targets: &[Uuid]) -> Result<(), Failure> {
-    note_done(db, act, targets, None).await
+/// The audit logs, and the buffer of denied attempts. Events of changes are not written here, but in the transactions of the
+/// changes.
+pub struct AuditStore {
+    database: Arc<Database>,
+    denials: DenialBuffer,
+    broken_logs: BrokenLogs,
 }
 
-/// As [`note`], for changes that can be made again and again: refused with [`Error::TooMany`] where the organization would have
-/// made more than `most` in this hour. The operator on the machine may go beyond.
-pub(crate) async fn note_within<C: ConnectionTrait>(
+impl AuditStore {
+    pub(crate) fn new(database: Arc<Database>) -> Self {
+        Self { database, denials: DenialBuffer::default(), broken_logs: BrokenLogs::default() }
+    }
+
+    /// The logs that were found changed, as they are found.
+    pub(crate) fn broken_logs(&self) -> BrokenLogs {
+        self.broken_logs.clone()
+    }
+
+    /// Starts the worker that writes denied attempts.
+    pub(crate) fn spawn(self: &Arc<Self>) {
+        let workers = &self.database.workers;
+        workers.spawn(self.clone().run_denial_writer(workers.stop.clone()));
+    }
+}
+
+/// The most events in one statement. SQLite takes at most 32,766 parameters.
+const MAX_EVENTS_PER_STATEMENT: usize = 1_000;
+
+/// Writes an event of `context` for each target; part of the transaction of the change, at its end: other changes of the organization
+/// wait from here until the commit. Never rate limited, for changes that take permissions away.
+pub(crate) async fn record<C: ConnectionTrait>(
     db: &C,
-    act: &Act,
+    context: &AuditContext,
     targets: &[Uuid],
-    most: u64,
-) -> Result<(), Failure> {
-    let most = if act.actor == Actor::Operator { u64::MAX } else { most };
-    note_done(db, act, targets, Some(most)).await
+) -> Result<(), DbFailure> {
+    record_done(db, context, targets, None, None).await
 }
 
-async fn note_done<C: ConnectionTrait>(db: &C, act: &Act, targets: &[Uuid], most: Option<u64>) -> Result<(), Failure> {
+/// As [`record`], for changes that can be repeated without limit: refused with [`Error::TooMany`] if the organization would have
+/// made more than `max` changes in this hour. The operator may exceed it.
+pub(crate) async fn record_within<C: ConnectionTrait>(
+    db: &C,
+    context: &AuditContext,
+    targets: &[Uuid],
+    max: u64,
+) -> Result<(), DbFailure> {
+    record_done(db, context, targets, None, Some(change_limit(context, max))).await
+}
+
+/// As [`record_within`], for a change of the settings of a key: these fields differ.
+pub(crate) async fn record_changed_fields<C: ConnectionTrait>(
+    db: &C,
+    context: &AuditContext,
+    target: Uuid,
+    fields: &[&str],
+    max: u64,
+) -> Result<(), DbFailure> {
+    record_done(db, context, &[target], Event::reason_of_change(fields), Some(change_limit(context, max))).await
+}
+
+/// The operator on the machine may make any number of changes.
+fn change_limit(context: &AuditContext, max: u64) -> u64 {
+    if context.actor == Actor::Operator { u64::MAX } else { max }
+}
+
+async fn record_done<C: ConnectionTrait>(
+    db: &C,
+    context: &AuditContext,
+    targets: &[Uuid],
+    reason: Option<String>,
+    max: Option<u64>,
+) -> Result<(), DbFailure> {
     if targets.is_empty() {
         return Ok(());
     }
-    let chain = end_of(db, act.organization, act.at).await?;
-    let mut hour = Hour::of_chain(&chain, act.at);
+    let chain = lock_chain(db, context.organization, context.at).await?;
+    let mut hour = HourCounts::of_chain(&chain, context.at);
     hour.changes = hour.changes.saturating_add(targets.len() as u64);
-    if most.is_some_and(|most| hour.changes > most) {
-        return Err(hour.refuse(Limited::Changes, act.at));
+    if max.is_some_and(|max| hour.changes > max) {
+        return Err(hour.refuse(Limited::Changes, context.at));
     }
-    if let Some(once) = act.origin.once {
-        let is_full = hour.idempotency_keys >= MAX_IDEMPOTENCY_KEYS_PER_HOUR;
-        match most {
-            Some(_) if is_full => return Err(hour.refuse(Limited::IdempotencyKeys, act.at)),
-            // What is never refused does no harm when it is done again.
-            None if is_full => {}
-            _ => {
-                repeats::note(db, act.organization, &once, act.at).await?;
-                hour.idempotency_keys += 1;
-            }
-        }
-    }
-    let events = targets.iter().map(|target| event(act, Outcome::Done, None, *target, 1)).collect();
-    append_to(db, &chain, events, hour, act.at).await
+    let events = targets.iter().map(|target| event(context, EventOutcome::Done, reason.clone(), *target, 1)).collect();
+    append_to(db, &chain, events, hour, context.at).await
 }
 
-/// What an organization has done in an hour, which is kept with the end of its chain: who makes a change has that row anyway.
+/// Counts an idempotency key of an organization, which may use `max_per_hour` in an hour; part of the transaction that executes
+/// the request. The outer error is the database's. The inner one means that the organization has used as many: then it is not
+/// counted.
+pub(crate) async fn count_idempotency_key<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    max_per_hour: u64,
+    now: Timestamp,
+) -> Result<Result<(), DbFailure>, DbFailure> {
+    let chain = lock_chain(db, organization, now).await?;
+    let mut hour = HourCounts::of_chain(&chain, now);
+    if hour.idempotency_keys >= max_per_hour {
+        return Ok(Err(hour.refuse(Limited::IdempotencyKeys, now)));
+    }
+    hour.idempotency_keys += 1;
+    db.execute(&with_hour(organization.uuid(), hour)).await?;
+    Ok(Ok(()))
+}
+
+/// What an organization has done in one hour. Stored with the end of its chain, because each change locks that row anyway.
 #[derive(Clone, Copy, Debug)]
-struct Hour {
+struct HourCounts {
+    /// Hours since the Unix epoch.
     number: i64,
     changes: u64,
     idempotency_keys: u64,
@@ -86,14 +152,14 @@ struct Hour {
 }
 
 /// Milliseconds of an hour.
-const HOUR: i64 = 3_600_000;
+const HOUR_MS: i64 = 3_600_000;
 
-impl Hour {
+impl HourCounts {
     /// The hour at `now`.
     fn of_chain(chain: &audit_chain::Model, now: Timestamp) -> Self {
-        let number = now.millis().div_euclid(HOUR);
-        // A node whose clock is a little behind goes on in the hour that has begun. One that is far ahead begins no hour that
-        // would last until then.
+        let number = now.millis().div_euclid(HOUR_MS);
+        // A node whose clock is a little behind counts in the hour that another node has begun. An hour further in the future, from
+        // a clock that was far ahead, is discarded: it would last until then.
         if chain.counted_hour == number || chain.counted_hour == number + 1 {
             let count = |value| convert::count(value).unwrap_or_default();
             let (changes, idempotency_keys) = (count(chain.changes), count(chain.idempotency_keys));
@@ -103,58 +169,58 @@ impl Hour {
         }
     }
 
-    fn refuse(self, what: Limited, now: Timestamp) -> Failure {
-        let left = (self.number + 1).saturating_mul(HOUR).saturating_sub(now.millis());
+    fn refuse(self, what: Limited, now: Timestamp) -> DbFailure {
+        let left = (self.number + 1).saturating_mul(HOUR_MS).saturating_sub(now.millis());
         let retry_after = Ord::max(u64::try_from(left).unwrap_or_default().div_ceil(1_000), 1);
-        Failure::Refused(Error::TooMany { what, retry_after })
+        DbFailure::Refused(Error::TooMany { what, retry_after })
     }
 }
 
-/// An event without its place.
-fn event(act: &Act, outcome: Outcome, reason: Option<String>, target: Uuid, count: u64) -> Event {
+/// An event without a sequence number.
+fn event(context: &AuditContext, outcome: EventOutcome, reason: Option<String>, target: Uuid, count: u64) -> Event {
     Event {
-        organization: act.organization,
+        organization: context.organization,
         seq: 0,
-        at: act.at,
-        action: act.action.code().to_owned(),
+        at: context.at,
+        action: context.action.code().to_owned(),
         outcome,
         reason,
         target,
-        actor: act.actor,
-        session: act.origin.session,
-        permission: act.permission.as_ref().map(ToString::to_string),
-        client: act.origin.client.map(|client| client.to_string()),
-        request_id: act.origin.request_id.as_deref().map(ToOwned::to_owned),
+        actor: context.actor,
+        session: context.origin.session,
+        permission: context.permission.as_ref().map(ToString::to_string),
+        client: context.origin.client.map(|client| client.to_string()),
+        request_id: context.origin.request_id.as_deref().map(ToOwned::to_owned),
         count,
     }
 }
 
-/// Puts events at the end of the chain at `now`; its row is locked until the transaction ends.
+/// Appends events to the chain of an organization at `now`. Locks the chain until the transaction ends.
 async fn append<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
     events: Vec<Event>,
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<(), DbFailure> {
     let Some(first) = events.first() else { return Ok(()) };
-    let chain = end_of(db, organization, first.at).await?;
-    append_to(db, &chain, events, Hour::of_chain(&chain, now), now).await
+    let chain = lock_chain(db, organization, first.at).await?;
+    append_to(db, &chain, events, HourCounts::of_chain(&chain, now), now).await
 }
 
-/// Puts events at the end of a chain, whose row is locked, and with them what was done in this hour.
+/// Appends events to a chain whose row is locked, and stores what was done in this hour.
 async fn append_to<C: ConnectionTrait>(
     db: &C,
     chain: &audit_chain::Model,
     mut events: Vec<Event>,
-    hour: Hour,
+    hour: HourCounts,
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<(), DbFailure> {
     let mut seq = convert::count(chain.end_seq).unwrap_or_default();
     let mut hash = chain_hash(&chain.end_hash, "audit_chains", chain.organization_id)?;
     let at = Ord::max(chain.end_at, now.millis());
     let new_end = |seq, hash: &ChainHash| new_end(chain.organization_id, seq, hash, at, hour);
-    let last = events.len().div_ceil(ROWS);
-    for (place, events) in events.chunks_mut(ROWS).enumerate() {
+    let last = events.len().div_ceil(MAX_EVENTS_PER_STATEMENT);
+    for (index, events) in events.chunks_mut(MAX_EVENTS_PER_STATEMENT).enumerate() {
         let mut rows = Vec::with_capacity(events.len());
         for event in events {
             seq += 1;
@@ -163,11 +229,11 @@ async fn append_to<C: ConnectionTrait>(
             rows.push(row(event, &hash));
         }
         let insert = audit_event::Entity::insert_many(rows);
-        if place + 1 < last || db.get_database_backend() != DbBackend::Postgres {
+        if index + 1 < last || !Dialect::of(db).can_insert_in_with() {
             insert.exec_without_returning(db).await?;
             continue;
         }
-        // In one round trip with the new end: all changes of the organization wait for each of them.
+        // In one round trip with the new end of the chain, because all changes of the organization wait for it.
         let inserted = CommonTableExpression::new().table_name("inserted").query(insert.into_query()).to_owned();
         let with = WithClause::new().cte(inserted).to_owned();
         db.execute(&new_end(seq, &hash).with(with)).await?;
@@ -177,12 +243,17 @@ async fn append_to<C: ConnectionTrait>(
     Ok(())
 }
 
-fn new_end(organization: Uuid, seq: u64, hash: &ChainHash, at: i64, hour: Hour) -> UpdateStatement {
-    Query::update()
-        .table(audit_chain::Entity)
+fn new_end(organization: Uuid, seq: u64, hash: &ChainHash, at: i64, hour: HourCounts) -> UpdateStatement {
+    with_hour(organization, hour)
         .value(audit_chain::Column::EndSeq, convert::number(seq))
         .value(audit_chain::Column::EndHash, hash.bytes().to_vec())
         .value(audit_chain::Column::EndAt, at)
+        .to_owned()
+}
+
+fn with_hour(organization: Uuid, hour: HourCounts) -> UpdateStatement {
+    Query::update()
+        .table(audit_chain::Entity)
         .value(audit_chain::Column::CountedHour, hour.number)
         .value(audit_chain::Column::Changes, convert::number(hour.changes))
         .value(audit_chain::Column::IdempotencyKeys, convert::number(hour.idempotency_keys))
@@ -191,12 +262,12 @@ fn new_end(organization: Uuid, seq: u64, hash: &ChainHash, at: i64, hour: Hour) 
         .to_owned()
 }
 
-/// The chain's row, locked; a new one where there is none.
-async fn end_of<C: ConnectionTrait>(
+/// The row of the chain, locked. Inserted if there is none.
+async fn lock_chain<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
     at: Timestamp,
-) -> Result<audit_chain::Model, Failure> {
+) -> Result<audit_chain::Model, DbFailure> {
     let find = || audit_chain::Entity::find_by_id(organization.uuid()).lock_exclusive();
     if let Some(chain) = find().one(db).await? {
         return Ok(chain);
@@ -211,11 +282,12 @@ async fn end_of<C: ConnectionTrait>(
         end_hash: Set(beginning),
         end_at: Set(at.millis()),
         prune_record: Set(None),
+        checkpoint: Set(None),
         ..audit_chain::ActiveModel::default()
     };
-    // Two may begin it at once.
-    let unless_there = OnConflict::column(audit_chain::Column::OrganizationId).do_nothing().to_owned();
-    audit_chain::Entity::insert(row).on_conflict(unless_there).exec_without_returning(db).await?;
+    // Another transaction may insert it at the same moment.
+    let unless_exists = OnConflict::column(audit_chain::Column::OrganizationId).do_nothing().to_owned();
+    audit_chain::Entity::insert(row).on_conflict(unless_exists).exec_without_returning(db).await?;
     Ok(find().one(db).await?.ok_or_else(|| DbErr::RecordNotFound("audit_chains".to_owned()))?)
 }
 
@@ -252,7 +324,7 @@ const USER: &str = "user";
 const OPERATOR: &str = "operator";
 const UNKNOWN: &str = "unknown";
 
-fn chain_hash(bytes: &[u8], table: &'static str, row: Uuid) -> Result<ChainHash, Failure> {
+fn chain_hash(bytes: &[u8], table: &'static str, row: Uuid) -> Result<ChainHash, DbFailure> {
     let bytes = bytes.try_into().map_err(|_| convert::broken(table, "hash", row))?;
     Ok(ChainHash::from_bytes(bytes))
 }

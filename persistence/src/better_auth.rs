@@ -1,27 +1,32 @@
-//! Reading the keys of a better-auth database (<https://www.better-auth.com>, plugin `api-key`), which is not ours: only read, and
-//! only its table `apikey`.
+//! Reads the keys of a better-auth database (<https://www.better-auth.com>, plugin `api-key`): only its table `apikey`. Writes
+//! nothing.
 
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, Statement};
 
-use crate::connect;
+use crate::db::{
+    dialect,
+    postgres::{self, Use},
+};
 
-/// How long a connection may take.
+/// How long connecting may take.
 const CONNECT_TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// All rows of its keys, each a JSON object of the columns that this version of it has.
+/// All rows of its keys, each a JSON object of the columns that its version has.
 ///
 /// # Errors
 /// The database cannot be reached, or has no such table.
 pub async fn better_auth_keys(url: &str) -> Result<Vec<String>, DbErr> {
-    if !url.starts_with("sqlite:") {
-        // For the reason, where it cannot be reached.
-        connect::try_postgres(url, CONNECT_TIME_LIMIT).await?;
-    }
-    let mut options = ConnectOptions::new(url);
+    let mut options = if url.starts_with("sqlite:") {
+        ConnectOptions::new(url)
+    } else {
+        let server = postgres::options(url)?;
+        Box::pin(postgres::check(&server, CONNECT_TIME_LIMIT, Duration::ZERO, Use::Read)).await?;
+        postgres::pool(&server)
+    };
     options.max_connections(1).connect_timeout(CONNECT_TIME_LIMIT).acquire_timeout(CONNECT_TIME_LIMIT);
-    // Statements of others are not for our log.
+    // They contain hashes.
     options.sqlx_logging(false);
     let database = Database::connect(options).await?;
     let keys = read(&database).await;
@@ -30,17 +35,8 @@ pub async fn better_auth_keys(url: &str) -> Result<Vec<String>, DbErr> {
 }
 
 async fn read(database: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let row = dialect::row_as_json(database, "apikey", "k").await?;
     let backend = database.get_database_backend();
-    let row = if backend == DbBackend::Postgres {
-        "to_jsonb(k)::text".to_owned()
-    } else {
-        let columns = Statement::from_string(backend, "SELECT name FROM pragma_table_info('apikey') ORDER BY name");
-        let columns = database.query_all_raw(columns).await?;
-        let names = columns.iter().map(|row| row.try_get::<String>("", "name")).collect::<Result<Vec<_>, _>>()?;
-        // Of a text that is a name, both kinds of quotes are doubled.
-        let pair = |name: &String| format!("'{}', \"{}\"", name.replace('\'', "''"), name.replace('"', "\"\""));
-        format!("json_object({})", names.iter().map(pair).collect::<Vec<_>>().join(", "))
-    };
     let statement = Statement::from_string(backend, format!("SELECT {row} AS row FROM apikey k ORDER BY id"));
     let rows = database.query_all_raw(statement).await?;
     rows.iter().map(|row| row.try_get("", "row")).collect()

@@ -1,20 +1,21 @@
-//! Counting uses of metered keys: exact over all nodes, and durable before they are answered.
+//! Counts uses of metered keys: exactly over all nodes, and durably before they are answered.
 //!
-//! Group commit: uses queue for one writer. While one transaction commits, the next batch gathers; no timers. The domain's
-//! arithmetic serves the uses of each key together, everything is written and committed, and only then each waiting verify
-//! gets its own answer.
+//! Group commit: requests queue for one writer. While one transaction commits, the next batch gathers, without timers. The uses of
+//! each key are computed together, everything is written and committed, and only then each waiting verify gets its own answer.
 //!
-//! Two ways to count a batch. A key that was counted a moment ago is known: what it would become is computed from that and
-//! written by one statement, guarded by what was known ([`guarded`]). Where the guard fails (another node counted, or the
-//! settings changed) or nothing is known, the row is locked, read, computed and written in one transaction ([`locked`]).
+//! There are two ways to count a batch. The state of a key that was counted recently is cached: its next state is computed from
+//! that and written by one statement, on the condition that the row still has the cached state ([`optimistic`]). If it has not
+//! (another node has counted, or the settings have changed), or no state is cached, the row is locked, read, computed and written
+//! in one transaction ([`pessimistic`]).
 
-mod guarded;
-mod locked;
+mod optimistic;
+mod pessimistic;
 mod state;
 
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
-use domain::{Outage, clock::Clock, id::KeyId, verdict::Spent};
+use async_trait::async_trait;
+use domain::{Outage, clock::Clock, id::KeyId, ports, verify::result::ConsumeOutcome};
 use lru::LruCache;
 use prometheus::Histogram;
 use sea_orm::prelude::Uuid;
@@ -23,23 +24,25 @@ use tokio_util::sync::CancellationToken;
 
 use self::state::State;
 use crate::{
-    connect::Pools,
-    figures::Figures,
-    outage::{self, Failure},
-    retry,
-    snapshots::Snapshots,
+    db::{
+        connect::Pools,
+        error::{self, DbFailure},
+    },
+    key_cache::KeyCache,
+    metrics::counters::Counters,
+    workers::Workers,
 };
 
-/// Uses that may wait for the writer before further ones wait for a place.
-const QUEUE: usize = 65_536;
+/// Requests in the queue. Further ones wait until there is room.
+const MAX_QUEUED: usize = 65_536;
 
-/// Uses in one transaction.
-const BATCH: usize = 4_096;
+/// The most requests in one transaction.
+const MAX_BATCH: usize = 4_096;
 
-/// Keys that are known from the last time, at about 250 bytes each.
-const KNOWN: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
+/// Keys whose state is cached, at about 250 bytes each.
+const MAX_CACHED_STATES: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 
-/// What a use writes, by the time that `clock` tells.
+/// What a batch writes to a key, with the SQL expression `clock` for the time.
 fn assignments(clock: &str) -> String {
     format!(
         "remaining = s.remaining, last_refill_at = s.last_refill_at, window_start = s.window_start, \
@@ -48,130 +51,126 @@ fn assignments(clock: &str) -> String {
     )
 }
 
-/// A use that waits to be counted.
-pub(crate) struct Ask {
+/// A request to count a use, which waits for its outcome.
+pub(crate) struct SpendRequest {
     key: KeyId,
     version: u64,
     cost: u64,
-    answer: oneshot::Sender<Result<Spent, Outage>>,
+    answer: oneshot::Sender<Result<ConsumeOutcome, Outage>>,
 }
 
-/// The uses of a batch by key: in the order of the ids, so that two nodes that lock the same keys do not wait for each other
-/// in a circle.
-type Batch = BTreeMap<Uuid, Vec<Ask>>;
+/// The requests of a batch by key. Keys are locked in the order of their ids, so that two nodes cannot deadlock.
+type Batch = BTreeMap<Uuid, Vec<SpendRequest>>;
 
-/// Uses of which nothing is known, and why.
-struct Lost {
-    failure: Failure,
-    asks: Vec<Ask>,
+/// Requests that failed. Whether they were counted is not known.
+struct Failed {
+    failure: DbFailure,
+    requests: Vec<SpendRequest>,
 }
 
-/// The way to the writer.
+/// The queue of the writer.
 #[derive(Clone, Debug)]
-pub(crate) struct Queue {
-    asks: mpsc::Sender<Ask>,
+pub struct Ledger {
+    requests: mpsc::Sender<SpendRequest>,
     waits: Histogram,
 }
 
-impl Queue {
-    /// Waits until the use is counted or refused.
-    pub(crate) async fn spend(&self, key: KeyId, version: u64, cost: u64) -> Result<Spent, Outage> {
-        let gone = || Outage::Unavailable("the ledger has ended".into());
+#[async_trait]
+impl ports::Ledger for Ledger {
+    async fn spend(&self, key: KeyId, version: u64, cost: u64) -> Result<ConsumeOutcome, Outage> {
+        let gone = || Outage::Unavailable("the ledger worker has stopped".into());
         let (answer, answered) = oneshot::channel();
         let _timer = self.waits.start_timer();
-        self.asks.send(Ask { key, version, cost, answer }).await.map_err(|_| gone())?;
+        self.requests.send(SpendRequest { key, version, cost, answer }).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 }
 
-/// The writer.
-pub(crate) struct Ledger {
+/// The one worker that counts.
+pub(crate) struct LedgerWriter {
     pools: Pools,
-    /// Whose time decides; `None`: PostgreSQL's, so that nodes agree.
+    /// The clock that decides; `None`: PostgreSQL's, so that all nodes use the same.
     clock: Option<Arc<dyn Clock>>,
-    queue: mpsc::Receiver<Ask>,
-    /// Keys as they were committed last.
-    known: LruCache<Uuid, State>,
-    /// When everything is forgotten there, it is here.
-    snapshots: Arc<Snapshots>,
-    times_cleared: u64,
-    sizes: Histogram,
+    queue: mpsc::Receiver<SpendRequest>,
+    /// The states of keys as they were committed last.
+    states: LruCache<Uuid, State>,
+    /// When it is cleared, so are the cached states.
+    key_cache: Arc<KeyCache>,
+    /// The generation of the key cache at the last batch.
+    generation: u64,
+    batch_sizes: Histogram,
 }
 
-/// A ledger and the way to it.
+/// A queue and its writer.
 pub(crate) fn open(
     pools: Pools,
     clock: Option<Arc<dyn Clock>>,
-    snapshots: Arc<Snapshots>,
-    figures: Figures,
-) -> (Queue, Ledger) {
-    let (asks, queue) = mpsc::channel(QUEUE);
-    let (known, sizes) = (LruCache::new(KNOWN), figures.batches);
-    (Queue { asks, waits: figures.waits }, Ledger { pools, clock, queue, known, snapshots, times_cleared: 0, sizes })
+    key_cache: Arc<KeyCache>,
+    counters: &Counters,
+) -> (Ledger, LedgerWriter) {
+    let (requests, queue) = mpsc::channel(MAX_QUEUED);
+    let (states, batch_sizes) = (LruCache::new(MAX_CACHED_STATES), counters.batches.clone());
+    let writer = LedgerWriter { pools, clock, queue, states, key_cache, generation: 0, batch_sizes };
+    (Ledger { requests, waits: counters.waits.clone() }, writer)
 }
 
-impl Ledger {
-    /// Counts until `stop`, and then what is still in the queue.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+impl LedgerWriter {
+    /// Starts the worker. When `stop` is cancelled, it first counts the requests in the queue.
+    pub(crate) fn spawn(self, workers: &Workers) {
+        workers.spawn(self.run(workers.stop.clone()));
+    }
+
+    async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::new();
         loop {
             tokio::select! {
                 biased;
-                count = self.queue.recv_many(&mut batch, BATCH) => {
+                count = self.queue.recv_many(&mut batch, MAX_BATCH) => {
                     if count == 0 {
                         return;
                     }
                     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-                    self.sizes.observe(count as f64);
+                    self.batch_sizes.observe(count as f64);
                     let mut keys = Batch::new();
-                    // Who has gone meanwhile, because the database was away for long, gets nothing and pays nothing.
-                    for ask in batch.drain(..).filter(|ask| !ask.answer.is_closed()) {
-                        keys.entry(ask.key.uuid()).or_default().push(ask);
+                    // Requests that were cancelled while the database was unavailable are not counted.
+                    for request in batch.drain(..).filter(|request| !request.answer.is_closed()) {
+                        keys.entry(request.key.uuid()).or_default().push(request);
                     }
-                    self.settle(keys).await;
+                    self.process_batch(keys).await;
                 }
                 () = stop.cancelled() => self.queue.close(),
             }
         }
     }
 
-    async fn settle(&mut self, batch: Batch) {
-        let times_cleared = self.snapshots.times_cleared();
-        if times_cleared != self.times_cleared {
-            self.times_cleared = times_cleared;
-            self.known.clear();
+    async fn process_batch(&mut self, batch: Batch) {
+        let generation = self.key_cache.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.states.clear();
         }
-        let lost = match self.count_guarded(batch).await {
+        let failed = match self.count_optimistically(batch).await {
             Ok(rest) if rest.is_empty() => return,
-            Ok(rest) => self.count_locked(rest).await.err(),
-            Err(lost) => Some(lost),
+            Ok(rest) => self.count_pessimistically(rest).await.err(),
+            Err(failed) => Some(failed),
         };
-        if let Some(Lost { failure, mut asks }) = lost {
+        if let Some(Failed { failure, mut requests }) = failed {
             self.pools.health.observe(&failure);
-            // Who queued meanwhile would wait for the same.
-            while let Ok(ask) = self.queue.try_recv() {
-                asks.push(ask);
+            // Queued requests fail at once, because the next transaction would most likely fail as well.
+            while let Ok(request) = self.queue.try_recv() {
+                requests.push(request);
             }
             let failure = Arc::new(failure);
-            for ask in asks {
-                let _ = ask.answer.send(Err(outage::shared(&failure)));
+            for request in requests {
+                let _ = request.answer.send(Err(error::shared(&failure)));
             }
         }
-    }
-
-    /// The outcome of a statement or a transaction that stands, in time: a connection that died silently must not hold up
-    /// every verify behind it.
-    async fn in_time<T, F>(&self, work: impl FnMut() -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        retry::in_time(self.pools.timeout, retry::until_it_stands(self.pools.timeout, work)).await
     }
 }
 
-/// Gives each of the asks its answer. A verify that does not wait any more has been counted all the same.
-fn answer(asks: Vec<Ask>, answers: Vec<Spent>) {
-    for (ask, spent) in asks.into_iter().zip(answers) {
-        let _ = ask.answer.send(Ok(spent));
+/// Sends each request its outcome. A request that was cancelled meanwhile has been counted all the same.
+fn answer(requests: Vec<SpendRequest>, answers: Vec<ConsumeOutcome>) {
+    for (request, outcome) in requests.into_iter().zip(answers) {
+        let _ = request.answer.send(Ok(outcome));
     }
 }

@@ -1,188 +1,167 @@
-//! Rows and statements: the domain's ports on SQLite and PostgreSQL, by the same code.
+//! The domain's ports on SQLite and PostgreSQL, by the same code.
 //!
-//! A key's row is reached by what is in somebody's reach, but for the lookup by hash and the two workers that write uses of
-//! keys that were looked up by hash before. A method of a port is one statement or one transaction, so nothing is ever half
-//! done.
+//! A key's row is only reached within a [`domain::keys::key_scope::KeyScope`], except for the lookup by the hash of a secret and
+//! the two workers that write uses of keys which were found that way. A method of a port is one statement or one transaction, so
+//! a change is stored completely or not at all.
 
 mod accounts;
 mod api_keys;
 mod audit;
 mod better_auth;
-mod claim;
-mod clocks;
-mod connect;
-mod convert;
-mod deleted;
-mod deletion;
-mod effective;
-mod entity;
-mod families;
-mod feed;
-mod figures;
-mod freshness;
-mod health;
-mod imports;
-mod last_admin;
+mod change_feed;
+mod database;
+mod db;
+mod idempotency;
+mod identity;
+mod key_cache;
 mod ledger;
-mod listing;
-mod members;
-mod notice;
-mod open;
+mod metrics;
 mod organizations;
-mod outage;
-mod people;
-mod pieces;
-mod reach;
-mod removal;
-mod repeats;
 mod retention;
-mod retry;
-mod rotation;
-mod schema;
-mod sessions;
-mod set;
-mod sets;
+mod retention_periods;
+mod rows;
 mod settings;
-mod snapshots;
-mod states;
-mod transaction;
+mod state_collector;
 mod usage;
-mod waiting;
-mod widening;
+mod workers;
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use domain::{Outage, clock::Timestamp};
+use sea_orm::DbErr;
+
+pub use crate::{
+    api_keys::import::ImportStore,
+    audit::AuditStore,
+    better_auth::better_auth_keys,
+    database::Database,
+    db::{
+        open::{Access, OpenError},
+        process_lock::{ProcessLock, ProcessLockError, database_file, lock_database, with_suffix},
+        schema::SchemaError,
+    },
+    idempotency::IdempotencyStore,
+    key_cache::KeyCache,
+    ledger::Ledger,
+    retention::{Hold, Kind, Purge, RetentionRun},
+    retention_periods::RetentionPeriods,
+    settings::{CacheSize, DefaultCaps, Settings},
+    usage::UsageBuffer,
 };
-
-use async_trait::async_trait;
-pub use better_auth::better_auth_keys;
-pub use claim::{Claim, ClaimError, beside, claim};
-use domain::{
-    Outage,
-    bounds::Bounds,
-    clock::Timestamp,
-    id::KeyId,
-    ports::{self, Ledger, Recalled, Usage},
-    secret::SecretHash,
-    snapshot::Snapshot,
-    usage::Outcome,
-    verdict::Spent,
-};
-pub use open::{Access, OpenError};
-pub use retention::{Hold, Kind, Purge, RetentionRun};
-pub use schema::SchemaError;
-use sea_orm::{DbBackend, DbErr};
-pub use settings::{CacheSize, DefaultCaps, Retention, Settings};
-use tokio::sync::Notify;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
 use crate::{
-    clocks::Clocks,
-    connect::Pools,
-    feed::Feed,
-    figures::Figures,
-    freshness::Freshness,
-    notice::Changed,
-    snapshots::{READERS, Snapshots},
-    states::States,
+    audit::Signer,
+    change_feed::ChangeFeed,
+    db::{
+        clocks::Clocks,
+        connect::{self, Pools},
+        dialect::Dialect,
+        schema,
+    },
+    key_cache::staleness::Staleness,
+    metrics::counters::Counters,
+    retention::Retention,
+    state_collector::StateCollector,
+    workers::Workers,
 };
 
-/// The database behind all ports.
+/// Directives for the log. An operator does not need the lines at `info` about each migration and about each table that exists
+/// already: the service logs the version of the schema.
+pub const LOG_DIRECTIVES: &str = "sea_orm_migration=warn,sqlx::postgres::notice=warn";
+
+/// An open database with its background workers, by parts. Each part implements the ports that belong to it. Clones share them.
 #[derive(Clone)]
 pub struct Store {
-    pools: Pools,
-    caps: DefaultCaps,
-    bounds: Bounds,
-    retention: Retention,
-    clocks: Clocks,
-    held: retention::Held,
-    snapshots: Arc<Snapshots>,
-    freshness: Arc<Freshness>,
-    ledger: ledger::Queue,
-    usage: Arc<usage::Book>,
-    notables: Arc<audit::Book>,
-    shapes: Arc<imports::Shapes>,
-    /// Whether no further requests that are done once can be noted.
-    has_all_requests: Arc<AtomicBool>,
-    /// Wakes the worker that removes what is deleted.
-    removals: Arc<Notify>,
-    workers: TaskTracker,
-    stop: CancellationToken,
-    ended: CancellationToken,
+    /// Keys, organizations, members, permission sets, identities, sessions, token groups, and usage by hour.
+    pub database: Arc<Database>,
+    /// Keys by the hashes of their secrets.
+    pub key_cache: Arc<KeyCache>,
+    /// Exact counts of metered keys.
+    pub ledger: Arc<Ledger>,
+    /// Counts that are written in the background.
+    pub usage: Arc<UsageBuffer>,
+    /// Audit logs, and denied attempts that are written in the background.
+    pub audit: Arc<AuditStore>,
+    /// Imported keys.
+    pub imports: Arc<ImportStore>,
+    /// Idempotency records.
+    pub idempotency: Arc<IdempotencyStore>,
+    retention: Arc<Retention>,
+    staleness: Arc<Staleness>,
 }
 
 impl Store {
-    /// Opens the database and starts the workers: those that read keys, the one that hears of changes, and the two that
-    /// write uses. An SQLite file that does not exist is made.
+    /// Opens a database whose schema is current afterwards, and starts the workers that `access` allows.
     ///
     /// # Errors
-    /// The database cannot be reached or refuses us.
-    pub async fn connect(settings: &Settings) -> Result<Self, DbErr> {
-        Ok(Self::on(connect::connect(settings).await?, settings, Access::Prepare))
+    /// The database does not exist, cannot be reached, or has a schema that this program cannot use.
+    pub async fn open(settings: &Settings, access: Access) -> Result<Self, OpenError> {
+        let pools = db::open::open_pools(settings, access).await?;
+        let store = Self::start(&pools, settings, access);
+        if let Err(error) = store.imports.load_key_formats().await {
+            store.close().await;
+            return Err(error.into());
+        }
+        Ok(store)
     }
 
-    /// The store on these pools. Where nothing is to be written, the workers that write do not run.
-    fn on(pools: Pools, settings: &Settings, access: Access) -> Self {
-        let usage = Arc::new(usage::Book::beside(settings.cache.bytes));
-        let is_shared = pools.write.get_database_backend() == DbBackend::Postgres;
-        let freshness = if is_shared { Freshness::within(settings.staleness_bound) } else { Freshness::always() };
-        let freshness = Arc::new(freshness);
-        let figures = Figures::new();
-        let snapshots = Arc::new(Snapshots::new(settings.cache, freshness.clone(), &figures));
-        let clocks = Clocks::new(settings.clock.clone(), is_shared && settings.ledger_clock.is_none());
-        let held = retention::Held::default();
-        let states = States::new(pools.clone(), snapshots.clone(), freshness.clone(), clocks.clone(), held.clone());
-        let registered = figures.register(&settings.registry);
-        let registered = registered.and_then(|()| settings.registry.register(Box::new(states)));
-        registered.expect("a registry has room for one database");
-        let clock = settings.ledger_clock.clone();
-        let (queue, ledger) = ledger::open(pools.clone(), clock, snapshots.clone(), figures);
-        let (workers, stop, ended) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        for place in 0..READERS {
-            watched(&workers, &ended, snapshots.clone().run(place, pools.clone(), stop.clone()));
-        }
-        let shapes = Arc::new(imports::Shapes::default());
-        let feed = Feed {
-            url: settings.url.clone(),
+    /// Opens a database without looking at its schema, and starts all workers but retention. An SQLite file that does not exist is
+    /// created.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or refuses the connection.
+    pub async fn connect(settings: &Settings) -> Result<Self, DbErr> {
+        Ok(Self::start(&connect::connect(settings).await?, settings, Access::Prepare))
+    }
+
+    /// The parts of a store on these pools. With [`Access::ReadOnly`] the workers that write do not run.
+    fn start(pools: &Pools, settings: &Settings, access: Access) -> Self {
+        let (workers, counters) = (Workers::default(), Counters::new());
+        let is_shared = Dialect::of(&pools.write).is_shared();
+        let staleness = if is_shared { Staleness::within(settings.staleness_bound) } else { Staleness::always() };
+        let staleness = Arc::new(staleness);
+        let key_cache = Arc::new(KeyCache::new(settings.cache, staleness.clone(), &counters));
+        let ledger_clock = settings.ledger_clock.clone();
+        let clocks = Clocks::new(settings.clock.clone(), is_shared && ledger_clock.is_none());
+        let (ledger, ledger_writer) = ledger::open(pools.clone(), ledger_clock, key_cache.clone(), &counters);
+        let usage = Arc::new(UsageBuffer::for_cache(settings.cache.bytes));
+        let database = Arc::new(Database {
             pools: pools.clone(),
-            snapshots: snapshots.clone(),
-            freshness: freshness.clone(),
-            shapes: shapes.clone(),
-        };
-        if access != Access::ReadOnly {
-            watched(&workers, &ended, feed.run(stop.clone()));
-            watched(&workers, &ended, ledger.run(stop.clone()));
-            watched(&workers, &ended, usage.clone().run(pools.clone(), stop.clone()));
-            watched(&workers, &ended, pools.health.clone().monitor(pools.clone(), stop.clone()));
-        }
-        let store = Self {
-            pools,
+            clocks: clocks.clone(),
             caps: settings.caps,
             bounds: settings.bounds,
             retention: settings.retention,
-            clocks,
-            held,
-            snapshots,
-            freshness,
-            ledger: queue,
-            usage,
-            notables: Arc::default(),
-            shapes,
-            has_all_requests: Arc::default(),
-            removals: Arc::default(),
+            turns: Arc::default(),
+            key_cache: key_cache.clone(),
             workers: workers.clone(),
-            stop: stop.clone(),
-            ended: ended.clone(),
-        };
+            session_uses: Arc::default(),
+            removals: tokio::sync::Notify::new(),
+        });
+        let audit = Arc::new(AuditStore::new(database.clone()));
+        let imports = Arc::new(ImportStore::new(database.clone()));
+        let idempotency = Arc::new(IdempotencyStore::new(database.clone()));
+        let retention = Arc::new(Retention::new(database.clone(), audit.clone(), idempotency.clone()));
+        let states = StateCollector::new(&database, staleness.clone(), retention.held(), audit.broken_logs());
+        let registered = counters.register(&settings.registry);
+        let registered = registered.and_then(|()| settings.registry.register(Box::new(states)));
+        registered.expect("a registry has room for one database");
+        key_cache.spawn(pools, &workers);
         if access != Access::ReadOnly {
-            watched(&workers, &ended, store.clone().keep_book(stop.clone()));
+            let feed = ChangeFeed {
+                url: settings.url.clone(),
+                pools: pools.clone(),
+                key_cache: key_cache.clone(),
+                staleness: staleness.clone(),
+                key_formats: imports.key_formats(),
+            };
+            feed.spawn(&workers);
+            ledger_writer.spawn(&workers);
+            usage.spawn(pools, &workers);
+            database.session_uses.spawn(pools, &workers);
+            pools.health.spawn(pools, &workers);
+            audit.spawn();
+            clocks.spawn(pools, &workers);
         }
-        if access != Access::ReadOnly && store.clocks.has_database_clock() {
-            watched(&workers, &ended, store.clone().watch_clock(stop));
-        }
-        workers.close();
-        store
+        Self { database, key_cache, ledger: Arc::new(ledger), usage, audit, imports, idempotency, retention, staleness }
     }
 
     /// Brings the schema up to date.
@@ -190,16 +169,8 @@ impl Store {
     /// # Errors
     /// A statement failed, or the database is newer than this program.
     pub async fn migrate(&self) -> Result<(), SchemaError> {
-        schema::migrate(&self.pools).await?;
-        self.load_shapes().await
-    }
-
-    /// Reads what imported secrets look like.
-    async fn load_shapes(&self) -> Result<(), SchemaError> {
-        match self.shapes.load(&self.pools).await {
-            Err(outage::Failure::Database(error)) => Err(error.into()),
-            _ => Ok(()),
-        }
+        schema::migrate(&self.database.pools).await?;
+        self.imports.load_key_formats().await
     }
 
     /// The name of the newest schema that this program knows.
@@ -208,99 +179,51 @@ impl Store {
         schema::newest()
     }
 
-    /// Whether the database can be read, has the schema that this program needs, and can be written.
+    /// How old cached keys may be, while heartbeats of the change feed are missing but the staleness bound is not reached yet.
+    #[must_use]
+    pub fn cache_age(&self) -> Option<Duration> {
+        self.staleness.overdue()
+    }
+
+    /// Starts the workers that purge rows by retention period, each minute, and that remove the rows of deleted organizations and
+    /// permission sets. `signer` signs what is pruned from audit logs.
+    pub fn start_retention(&self, signer: Signer) {
+        self.retention.spawn(signer);
+        self.database.spawn_removals();
+    }
+
+    /// Runs retention once, by the database's time on PostgreSQL. With `force`, a purge that would be held is done.
     ///
     /// # Errors
-    /// The database cannot be read or written.
-    pub async fn is_ready(&self) -> Result<bool, Outage> {
-        self.pools.health.probe(&self.pools).await.map_err(|failure| Outage::Unavailable(Box::new(failure)))
+    /// The database is unavailable.
+    pub async fn run_retention_now(&self, signer: Signer, force: bool) -> Result<RetentionRun, Outage> {
+        self.retention.run_now(signer, force).await
     }
 
-    /// The same at a start, when nothing that was found before serves.
+    /// As [`Store::run_retention_now`], at this time.
     ///
     /// # Errors
-    /// The database cannot be read or written.
-    pub async fn is_ready_now(&self) -> Result<bool, Outage> {
-        self.pools.health.probe_anew(&self.pools).await.map_err(|failure| Outage::Unavailable(Box::new(failure)))
+    /// The database is unavailable.
+    pub async fn purge(&self, now: Timestamp, signer: Signer, force: bool) -> Result<RetentionRun, Outage> {
+        Ok(self.retention.purge(now, signer, force).await?)
     }
 
-    /// Takes note of a failure that was told to a request: it may be the first sign of a storage that fails.
-    pub fn observe(&self, outage: &Outage) {
-        self.pools.health.observe_outage(outage);
+    /// Removes the rows of all deleted organizations and permission sets, until none are left or other nodes remove the rest.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn remove_deleted_rows(&self) -> Result<(), Outage> {
+        self.database.remove_deleted_rows().await
     }
 
-    /// Forgets every key that is remembered, after a change that was not made through this value.
-    pub fn forget_everything(&self) {
-        self.snapshots.forget_everything();
-    }
-
-    /// How old what is remembered may be, while it is relied on although nothing has been heard of the changes of others for
-    /// longer than usual.
-    #[must_use]
-    pub fn silence(&self) -> Option<Duration> {
-        self.freshness.silence()
-    }
-
-    /// How many statements that read lists and other things can run at once.
-    #[must_use]
-    pub fn read_connections(&self) -> u32 {
-        let read = &self.pools.read;
-        match read.get_database_backend() {
-            DbBackend::Postgres => read.get_postgres_connection_pool().options().get_max_connections(),
-            _ => read.get_sqlite_connection_pool().options().get_max_connections(),
-        }
-    }
-
-    /// Waits until a worker has ended, which without [`Store::close`] only a defect brings about.
+    /// Waits until a worker has exited. Before [`Store::close`] that happens only by a defect.
     pub async fn ended(&self) {
-        self.ended.cancelled().await;
+        self.database.workers.ended().await;
     }
 
-    /// Writes what is queued and ends all connections, after what runs on them.
+    /// Writes what is queued, then closes all connections.
     pub async fn close(&self) {
-        self.stop.cancel();
-        self.workers.wait().await;
-        self.pools.close().await;
+        self.database.workers.stop_all().await;
+        self.database.pools.close().await;
     }
-}
-
-#[async_trait]
-impl Ledger for Store {
-    async fn spend(&self, key: KeyId, version: u64, cost: u64) -> Result<Spent, Outage> {
-        self.ledger.spend(key, version, cost).await
-    }
-}
-
-impl Usage for Store {
-    fn gather(&self, key: Arc<Snapshot>, stored: u64) {
-        self.usage.gather(key, stored);
-    }
-
-    fn count(&self, key: &Snapshot, outcome: Outcome, at: Timestamp) {
-        self.usage.count(key, outcome, at);
-    }
-}
-
-#[async_trait]
-impl ports::Snapshots for Store {
-    fn recall(&self, hash: &SecretHash) -> Recalled {
-        self.snapshots.recall(hash)
-    }
-
-    async fn read(&self, hash: &SecretHash) -> Result<Option<Arc<Snapshot>>, Outage> {
-        self.snapshots.read(hash).await
-    }
-
-    fn forget(&self, hash: &SecretHash) {
-        self.snapshots.forget(&Changed { keys: vec![*hash], ..Changed::default() });
-    }
-}
-
-/// Runs a worker. However it ends, `ended` is told.
-fn watched(workers: &TaskTracker, ended: &CancellationToken, worker: impl Future<Output = ()> + Send + 'static) {
-    let guard = ended.clone().drop_guard();
-    workers.spawn(async move {
-        worker.await;
-        drop(guard);
-    });
 }

@@ -1,79 +1,100 @@
-//! Organizations: their settings, and what they may have at most.
+//! Organizations: their settings and caps.
+pub(crate) mod deleted;
+pub(crate) mod effective;
+pub(crate) mod external_identities;
+pub(crate) mod invitations;
+pub(crate) mod last_admin;
+pub(crate) mod members;
+pub(crate) mod permission_sets;
+pub(crate) mod removal;
+pub(crate) mod search;
+pub(crate) mod totals;
+pub(crate) mod trust_rules;
+pub(crate) mod user_removal;
+pub(crate) mod widening;
 
 use async_trait::async_trait;
 use domain::{
     Error, Outage,
-    act::{Act, Action},
+    audit::context::{Action, AuditContext},
+    auth::invitation::MAX_OPEN_INVITATIONS,
+    error::Capped,
     id::OrganizationId,
-    organization::{Capped, DeletedOrganization, ExternalId, Organization},
+    keys::key_scope::KeyScope,
+    organizations::{
+        organization::{DeletedOrganization, Deletion, Organization},
+        totals::{OrganizationFilter, ServiceTotals},
+        trust_rule::MAX_TRUST_RULES,
+    },
     ports::{OrganizationChanges, Organizations},
-    reach::Reach,
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    Select,
+    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Select,
     sea_query::{Expr, ExprTrait, LockType},
 };
 
 use crate::{
-    Store, audit, convert,
-    entity::{api_key, organization},
-    outage::{Failure, there},
-    reach::in_reach,
+    audit,
+    database::Database,
+    db::error::{DbFailure, or_not_found},
+    idempotency,
+    rows::{
+        convert,
+        entity::{api_key, organization},
+        scope::in_scope,
+    },
     settings::DefaultCaps,
 };
 
 #[async_trait]
-impl Organizations for Store {
+impl Organizations for Database {
     async fn list(
         &self,
         only: Option<OrganizationId>,
-        external_id: Option<&ExternalId>,
+        filter: &OrganizationFilter,
         after: Option<OrganizationId>,
         limit: u64,
     ) -> Result<Vec<Organization>, Outage> {
-        let rows = organization::Entity::find()
+        let live = organization::Entity::find()
             .filter(organization::Column::DeletedAt.is_null())
             .apply_if(only, |find, only| find.filter(organization::Column::Id.eq(only.uuid())))
-            .apply_if(external_id, |find, id| find.filter(organization::Column::ExternalId.eq(id.as_str())))
-            .apply_if(after, |find, after| find.filter(organization::Column::Id.gt(after.uuid())))
-            .order_by_asc(organization::Column::Id)
-            .limit(limit)
-            .all(&self.pools.read)
-            .await
-            .map_err(Failure::from)?;
-        Ok(rows.iter().map(convert::organization).collect::<Result<_, _>>().map_err(Failure::from)?)
+            .apply_if(filter.external_id.as_ref(), |find, id| {
+                find.filter(organization::Column::ExternalId.eq(id.as_str()))
+            });
+        let rows = search::page(&self.pools.read, live, filter.name.as_deref(), after, limit).await?;
+        Ok(rows.iter().map(convert::organization).collect::<Result<_, _>>().map_err(DbFailure::from)?)
     }
 
     async fn find(&self, organization: OrganizationId) -> Result<Option<Organization>, Outage> {
         Ok(find(&self.pools.read, organization).await?)
     }
 
-    async fn create(&self, organization: &Organization, act: &Act) -> Result<(), Error> {
-        let (id, row, act) = (organization.id, convert::organization_row(organization), act.clone());
+    async fn create(&self, organization: &Organization, context: &AuditContext) -> Result<(), Error> {
+        let (id, row, context) = (organization.id, convert::organization_row(organization), context.clone());
         let caps = self.caps;
         let create = self.transaction(move |transaction, _| {
-            let (row, act) = (row.clone(), act.clone());
+            let (row, context) = (row.clone(), context.clone());
             Box::pin(async move {
                 organization::Entity::insert(row).exec_without_returning(transaction).await?;
-                audit::note_within(transaction, &act, &[id.uuid()], caps.changes).await
+                audit::record_within(transaction, &context, &[id.uuid()], caps.changes).await?;
+                idempotency::record(transaction, &context).await
             })
         });
-        Ok(unless_taken(create.await)?)
+        Ok(unless_taken(create.await, Error::ExternalIdTaken)?)
     }
 
     async fn update(
         &self,
         organization: OrganizationId,
         changes: OrganizationChanges,
-        act: &Act,
+        context: &AuditContext,
     ) -> Result<Organization, Error> {
-        let (row, act) = (convert::organization_changes_row(&changes), act.clone());
-        // Suspending must not wait for the next hour.
-        let most = if act.action == Action::SuspendOrganization { u64::MAX } else { self.caps.changes };
+        let (row, context) = (convert::organization_changes_row(&changes), context.clone());
+        // Suspending is never rate limited.
+        let max_changes = if context.action == Action::SuspendOrganization { u64::MAX } else { self.caps.changes };
         let is_seen_by_keys = !changes.external_id.is_keep() || !changes.suspended_at.is_keep();
         let update = self.transaction(move |transaction, changed| {
-            let (row, act) = (row.clone(), act.clone());
+            let (row, context) = (row.clone(), context.clone());
             if is_seen_by_keys {
                 changed.organizations.push(organization);
             }
@@ -85,93 +106,108 @@ impl Organizations for Store {
                     .exec(transaction)
                     .await?;
                 if updated.rows_affected == 0 {
-                    return Err(Failure::Refused(Error::NotFound));
+                    return Err(DbFailure::Refused(Error::NotFound));
                 }
-                audit::note_within(transaction, &act, &[organization.uuid()], most).await?;
-                there(find(transaction, organization).await?)
+                audit::record_within(transaction, &context, &[organization.uuid()], max_changes).await?;
+                or_not_found(find(transaction, organization).await?)
             })
         });
-        Ok(unless_taken(update.await)?)
+        Ok(unless_taken(update.await, Error::ExternalIdTaken)?)
     }
 
-    async fn delete(&self, organization: OrganizationId, act: &Act) -> Result<bool, Error> {
-        Ok(self.delete_organization(organization, act).await?)
+    async fn delete(&self, organization: OrganizationId, context: &AuditContext) -> Result<Deletion, Error> {
+        Ok(self.delete_organization(organization, context).await?)
+    }
+
+    async fn restore(&self, organization: OrganizationId, context: &AuditContext) -> Result<Organization, Error> {
+        Ok(self.restore_organization(organization, context).await?)
+    }
+
+    async fn list_deleted(
+        &self,
+        filter: &OrganizationFilter,
+        after: Option<OrganizationId>,
+        limit: u64,
+    ) -> Result<Vec<DeletedOrganization>, Outage> {
+        Ok(self.deleted_organizations(filter, after, limit).await?)
+    }
+
+    async fn totals(&self) -> Result<ServiceTotals, Outage> {
+        Ok(self.service_totals().await?)
     }
 
     async fn find_deleted(&self, organization: OrganizationId) -> Result<Option<DeletedOrganization>, Outage> {
-        let row = organization::Entity::find_by_id(organization.uuid())
-            .filter(organization::Column::DeletedAt.is_not_null())
-            .one(&self.pools.read)
-            .await
-            .map_err(Failure::from)?;
-        let Some(row) = row else { return Ok(None) };
-        let organization = convert::organization(&row).map_err(Failure::from)?;
-        Ok(Some(DeletedOrganization { organization, keys_left: convert::count(row.key_count).unwrap_or_default() }))
+        Ok(self.deleted_organization(organization).await?)
     }
 }
 
-/// The organization, unless it is deleted.
+/// A query of the organization, unless it is deleted.
 pub(crate) fn find_live(organization: OrganizationId) -> Select<organization::Entity> {
     organization::Entity::find_by_id(organization.uuid()).filter(organization::Column::DeletedAt.is_null())
 }
 
-async fn find<C: ConnectionTrait>(db: &C, organization: OrganizationId) -> Result<Option<Organization>, Failure> {
+pub(crate) async fn find<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+) -> Result<Option<Organization>, DbFailure> {
     let row = find_live(organization).one(db).await?;
     Ok(row.as_ref().map(convert::organization).transpose()?)
 }
 
-/// The organization's row, locked until the transaction ends: changes of its members, sets and number of keys take turns.
-/// Not as for a removal, because rows that refer to it may be made meanwhile.
+/// Locks the organization's row until the transaction ends, so that changes of its members, permission sets and number of keys are
+/// serialized. `NO KEY UPDATE`: rows that refer to it may be inserted meanwhile.
 pub(crate) async fn lock<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
-) -> Result<organization::Model, Failure> {
+) -> Result<organization::Model, DbFailure> {
     let row = find_live(organization).lock(LockType::NoKeyUpdate).one(db).await?;
-    there(row)
+    or_not_found(row)
 }
 
 impl DefaultCaps {
-    /// The most that an organization may have.
-    pub(crate) fn most(self, row: &organization::Model, what: Capped) -> u64 {
+    /// The cap of an organization: its own, or the default.
+    pub(crate) fn max(self, row: &organization::Model, what: Capped) -> u64 {
         let (own, default) = match what {
             Capped::Keys => (row.most_keys, self.keys),
             Capped::Members => (row.most_members, self.members),
             Capped::Sets => (row.most_sets, self.sets),
+            Capped::Invitations => (None, MAX_OPEN_INVITATIONS),
+            Capped::TrustRules => (None, MAX_TRUST_RULES),
         };
         own.and_then(convert::count).unwrap_or(default)
     }
 
-    /// Refuses where an organization has as many as it may have.
-    pub(crate) fn require_room(self, row: &organization::Model, what: Capped, count: u64) -> Result<(), Failure> {
-        if count < self.most(row, what) { Ok(()) } else { Err(Failure::Refused(Error::CapReached(what))) }
+    /// Refuses if an organization that has `count` may not have one more.
+    pub(crate) fn require_room(self, row: &organization::Model, what: Capped, count: u64) -> Result<(), DbFailure> {
+        if count < self.max(row, what) { Ok(()) } else { Err(DbFailure::Refused(Error::CapReached(what))) }
     }
 }
 
-/// Counts new keys of an organization, which are stored already, if it may have them.
+/// Counts keys of an organization that the transaction has stored, and refuses them if they exceed the cap.
 pub(crate) async fn add_keys<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
     count: usize,
     caps: DefaultCaps,
-) -> Result<(), Failure> {
+) -> Result<(), DbFailure> {
     let count = i64::try_from(count).expect("a few thousand at once");
-    let (keys, most) = (Expr::col(organization::Column::KeyCount), Expr::col(organization::Column::MostKeys));
+    let (keys, cap) = (Expr::col(organization::Column::KeyCount), Expr::col(organization::Column::MostKeys));
     let updated = organization::Entity::update_many()
         .col_expr(organization::Column::KeyCount, keys.clone().add(count))
         .filter(organization::Column::Id.eq(organization.uuid()))
         .filter(organization::Column::DeletedAt.is_null())
-        .filter(keys.add(count).lte(most.if_null(convert::number(caps.keys))))
+        .filter(keys.add(count).lte(cap.if_null(convert::number(caps.keys))))
         .exec(db)
         .await?;
     if updated.rows_affected == 1 {
         return Ok(());
     }
-    // Before a "no" they are counted: a version that did not count along may have removed some.
+    // Counted again before they are refused: a version that did not maintain the count may have removed some.
     let row = lock(db, organization).await?;
-    let of_it = in_reach(Reach::whole(organization));
+    let of_it = in_scope(KeyScope::whole(organization));
     let stored = api_key::Entity::find().filter(of_it).count(db).await?;
-    if stored > caps.most(&row, Capped::Keys) {
-        return Err(Failure::Refused(Error::CapReached(Capped::Keys)));
+    if stored > caps.max(&row, Capped::Keys) {
+        return Err(DbFailure::Refused(Error::CapReached(Capped::Keys)));
     }
     organization::Entity::update_many()
         .col_expr(organization::Column::KeyCount, Expr::value(convert::number(stored)))
@@ -181,12 +217,12 @@ pub(crate) async fn add_keys<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Counts keys of an organization that were made or, below zero, have gone, whatever it may have.
+/// Adds to the number of an organization's keys, regardless of its cap. Negative for deleted keys.
 pub(crate) async fn count_keys<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
     count: i64,
-) -> Result<(), Failure> {
+) -> Result<(), DbFailure> {
     organization::Entity::update_many()
         .col_expr(organization::Column::KeyCount, Expr::col(organization::Column::KeyCount).add(count))
         .filter(organization::Column::Id.eq(organization.uuid()))
@@ -195,7 +231,7 @@ pub(crate) async fn count_keys<C: ConnectionTrait>(
     Ok(())
 }
 
-/// A broken uniqueness rule is a name that is taken: all identifiers are new.
-pub(crate) fn unless_taken<T>(outcome: Result<T, Failure>) -> Result<T, Failure> {
-    outcome.map_err(|failure| if failure.is_conflict() { Failure::Refused(Error::NameTaken) } else { failure })
+/// Reports a violated unique index as `taken`. It is the index of a name or external id: identifiers are random.
+pub(crate) fn unless_taken<T>(outcome: Result<T, DbFailure>, taken: Error) -> Result<T, DbFailure> {
+    outcome.map_err(|failure| if failure.is_conflict() { DbFailure::Refused(taken) } else { failure })
 }

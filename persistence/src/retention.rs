@@ -1,9 +1,12 @@
-//! Retention: every serving node purges, every minute and a little at a time, the rows whose retention period has passed.
+//! Retention: each serving node purges, every minute and in small batches, the rows whose retention period has passed.
 //!
-//! On PostgreSQL the database's clock decides, so that no node with a wrong clock purges early. A clock that is wrong
-//! altogether is noticed by what it would do: the moment before which rows are purged moves with the time, so where it has
-//! moved by more than a day since the last run, and an unusual share of the rows would go, the purge is held until an operator
-//! confirms it. A retention setting that was shortened, and a service that was off for long, look the same.
+//! On PostgreSQL the database's clock decides, so that a node with a wrong clock purges nothing early. A wrong database clock (or,
+//! on SQLite, a wrong node clock) is detected by its effect. The cutoff before which rows are purged moves with the time. If it
+//! has moved by more than a day since the last run, and an unusual share of the rows would be purged ([`plan`]), the purge is held
+//! until an operator confirms it. A shortened retention period, and a service that was stopped for long, look the same.
+
+mod plan;
+mod steady_clock;
 
 use std::{
     sync::{
@@ -13,63 +16,55 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{Outage, clock::Timestamp, usage::Hour};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement,
-    sea_query::OnConflict,
-};
-use tokio_util::sync::CancellationToken;
+use domain::{Outage, clock::Timestamp};
+use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
 
 use crate::{
-    Store,
-    audit::{Pruning, Signer, with_events_before},
-    convert,
-    entity::{api_key, api_key_usage, audit_chain, organization_usage, retention_run},
-    outage::Failure,
-    settings,
+    audit::{AuditStore, Pruning, Signer},
+    database::Database,
+    db::error::DbFailure,
+    idempotency::IdempotencyStore,
+    organizations::user_removal::CheckedUsers,
+    retention::{plan::Plan, steady_clock::SteadyClock},
+    retention_periods::cutoff,
+    rows::entity::retention_run,
 };
 
 /// From one run to the next.
-pub(crate) const RUN_EVERY: Duration = Duration::from_mins(1);
+const RUN_INTERVAL: Duration = Duration::from_mins(1);
 
-/// While a purge is held, how long until it is looked at closely, and logged, again.
-const CONFIRM_EVERY: Duration = Duration::from_hours(1);
+/// While a purge is held, rows are counted, and the hold is logged, this often.
+const RECOUNT_INTERVAL: Duration = Duration::from_hours(1);
 
-/// A moment that moved by at most this many milliseconds since the last run is nothing unusual: a day.
-const USUAL_MOVE: i64 = 24 * 60 * 60 * 1_000;
+/// A cutoff that moved by less than this many milliseconds is not stored: ten minutes. It is compared with a day, so that the
+/// last minutes do not matter, and a write each minute is saved.
+const STORED_MOVE_MS: i64 = 10 * 60 * 1_000;
 
-/// A move smaller than this many milliseconds is not stored, because it is compared with a day: ten minutes.
-const STORED_MOVE: i64 = 10 * 60 * 1_000;
-
-/// Fewer rows than these are not an unusual share of anything, where it is known how far the last run went.
-const FEW_ROWS: u64 = 100;
-
-/// Rows that are counted at most to tell how many would be purged, and how many there are.
-const COUNTED_DUE: u64 = 100_000;
-const COUNTED_ALL: u64 = 4 * COUNTED_DUE + 1;
-
-/// What is purged by age.
+/// A kind of row that is purged by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Keys that were deleted and can still be restored.
+    /// Deleted keys, which can be restored until they are purged.
     DeletedKeys,
     /// Events of the audit logs.
     AuditEvents,
     /// Counts of verifies by hour.
     Usage,
+    /// Deleted organizations, which can be restored until their removal begins.
+    DeletedOrganizations,
 }
 
 impl Kind {
-    /// All of them, in the order in which they are purged.
-    pub const ALL: [Self; 3] = [Self::DeletedKeys, Self::AuditEvents, Self::Usage];
+    /// All kinds, in the order in which they are purged.
+    pub const ALL: [Self; 4] = [Self::DeletedKeys, Self::AuditEvents, Self::Usage, Self::DeletedOrganizations];
 
-    /// Its name in the database and in metrics.
+    /// The name in the database and in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::DeletedKeys => "deleted_keys",
             Self::AuditEvents => "audit_events",
             Self::Usage => "usage",
+            Self::DeletedOrganizations => "deleted_organizations",
         }
     }
 }
@@ -77,43 +72,43 @@ impl Kind {
 /// Why a purge is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// An unusual share of the rows would go.
+    /// It would purge an unusual share of the rows.
     UnusualShare,
     /// The clocks of this process and of the database are more than a minute apart.
     ClocksDiffer,
 }
 
-/// What a run did with the rows of a kind.
+/// What a run did with one kind of row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purge {
     /// Which rows.
     pub kind: Kind,
-    /// Rows of before this moment are over.
+    /// The cutoff: older rows are due.
     pub before: Timestamp,
-    /// Rows that were over; of more than 100,000 that many. A run that is not held does not count them and says 0.
+    /// Due rows, up to 100,000. They are only counted if the cutoff has moved by more than a day; otherwise 0.
     pub due: u64,
-    /// Rows that there were, counted likewise up to 400,000.
+    /// All rows of this kind, up to 400,001, counted likewise.
     pub all: u64,
-    /// Rows that were purged.
+    /// Purged rows.
     pub purged: u64,
-    /// Why nothing was.
+    /// Why none was purged.
     pub held: Option<Hold>,
 }
 
 /// What a run did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetentionRun {
-    /// The time that it went by.
+    /// The time by which it computed the cutoffs.
     pub now: Timestamp,
     /// Each kind of row.
     pub purges: Vec<Purge>,
 }
 
-/// Whether purges are held, for metrics.
+/// Whether the purge of each kind of row is held, for metrics.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Held(Arc<[AtomicBool; 3]>);
+pub(crate) struct HeldPurges(Arc<[AtomicBool; Kind::ALL.len()]>);
 
-impl Held {
+impl HeldPurges {
     /// Each kind of row, and whether its purge is held.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Kind, bool)> {
         Kind::ALL.into_iter().zip(self.0.iter().map(|held| held.load(Ordering::Relaxed)))
@@ -128,117 +123,107 @@ impl Held {
     }
 }
 
-/// How far a purge would go.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    kind: Kind,
-    before: i64,
-    /// The moment of the last run.
-    last: Option<i64>,
-    /// Where rows are due: how far the moment has moved since the last run or, where none is known, since the oldest row.
-    moved: Option<i64>,
-    due: u64,
-    all: u64,
+/// Purges rows by retention period.
+pub(crate) struct Retention {
+    database: Arc<Database>,
+    audit: Arc<AuditStore>,
+    idempotency: Arc<IdempotencyStore>,
+    held: HeldPurges,
+    checked_users: CheckedUsers,
+    steady_clock: SteadyClock,
 }
 
-impl Plan {
-    fn has_moved_far(&self) -> bool {
-        self.moved.is_some_and(|moved| moved > USUAL_MOVE)
+impl Retention {
+    pub(crate) fn new(database: Arc<Database>, audit: Arc<AuditStore>, idempotency: Arc<IdempotencyStore>) -> Self {
+        Self {
+            database,
+            audit,
+            idempotency,
+            held: HeldPurges::default(),
+            checked_users: CheckedUsers::default(),
+            steady_clock: SteadyClock::default(),
+        }
     }
 
-    /// Whether it would purge more than time alone explains: rows of more than a quarter of their retention period at once, or
-    /// more than a quarter of the rows.
-    fn is_unusual(&self, kept: Duration) -> bool {
-        let quarter = i64::try_from(kept.as_millis() / 4).unwrap_or(i64::MAX);
-        let is_many = 4 * self.due > self.all && (self.due > FEW_ROWS || self.last.is_none());
-        self.has_moved_far() && (is_many || self.moved.is_some_and(|moved| moved > quarter))
-    }
-}
-
-impl Store {
-    /// Begins to purge, every minute until the store is closed, and to remove the rows of what is deleted; `signer` signs what is
-    /// pruned from audit logs.
-    pub fn start_retention(&self, signer: Signer) {
-        let work = self.clone().run_retention(signer, self.stop.clone());
-        crate::watched(&self.workers, &self.ended, work);
-        crate::watched(&self.workers, &self.ended, self.clone().run_removals());
+    /// Whether purges are held, as it changes.
+    pub(crate) fn held(&self) -> HeldPurges {
+        self.held.clone()
     }
 
-    async fn run_retention(self, signer: Signer, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(RUN_EVERY);
+    /// Starts the worker that runs retention each minute. `signer` signs what is pruned from audit logs.
+    pub(crate) fn spawn(self: &Arc<Self>, signer: Signer) {
+        self.database.workers.spawn(self.clone().run(signer));
+    }
+
+    async fn run(self: Arc<Self>, signer: Signer) {
+        let mut ticks = tokio::time::interval(RUN_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         ticks.tick().await;
-        let mut confirmed_at: Option<Instant> = None;
+        let mut counted_at: Option<Instant> = None;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = stop.cancelled() => return,
+                () = self.database.workers.stop.cancelled() => return,
             }
-            let is_known = confirmed_at.is_some_and(|at| at.elapsed() < CONFIRM_EVERY);
+            let is_known = counted_at.is_some_and(|at| at.elapsed() < RECOUNT_INTERVAL);
             match self.run_once(signer.clone(), is_known).await {
                 Ok(is_held) if is_held && is_known => {}
-                Ok(is_held) => confirmed_at = is_held.then(Instant::now),
+                Ok(is_held) => counted_at = is_held.then(Instant::now),
                 Err(failure) => {
                     let error = Outage::from(failure);
-                    tracing::warn!(target: "claviger", %error, "purging by retention failed; it is tried again");
+                    tracing::warn!(target: "claviger", %error, "purging by retention failed; retrying");
                 }
             }
         }
     }
 
-    /// One run. While a purge `is_known` to be held, and the moment is still far from that of the last run, rows are not counted
-    /// again. Answers whether one is held.
-    async fn run_once(&self, signer: Signer, is_known: bool) -> Result<bool, Failure> {
-        let now = self.clocks.retention_now(&self.pools.read).await?;
+    /// Runs retention once, and returns whether a purge is held. If a hold `is_known` and a cutoff is still far from that of the last
+    /// run, rows are not counted again.
+    async fn run_once(&self, signer: Signer, is_known: bool) -> Result<bool, DbFailure> {
+        let now = self.database.clocks.retention_now(&self.database.pools.read).await?;
         if is_known && self.plans(now, false).await?.iter().any(Plan::has_moved_far) {
-            self.bound_requests().await?;
+            self.remove_surplus().await?;
             return Ok(true);
         }
-        let run = self.purge_or_fail(now, signer, false).await?;
+        let run = self.purge(now, signer, false).await?;
         let purged: u64 = run.purges.iter().map(|purge| purge.purged).sum();
         if purged > 0 {
             let of = |kind| run.purges.iter().find(|purge| purge.kind == kind).map_or(0, |purge| purge.purged);
             let (keys, events, usage) = (of(Kind::DeletedKeys), of(Kind::AuditEvents), of(Kind::Usage));
-            tracing::info!(target: "claviger", keys, events, usage, "purged rows whose retention period has passed");
+            let organizations = of(Kind::DeletedOrganizations);
+            tracing::info!(
+                target: "claviger", keys, events, usage, organizations,
+                "purged rows whose retention period has passed"
+            );
         }
         for purge in run.purges.iter().filter(|purge| purge.held == Some(Hold::UnusualShare)) {
             tracing::error!(
                 target: "claviger", kind = purge.kind.name(), due = purge.due, all = purge.all,
-                "retention is held: it would purge an unusual share of these rows at once. Either a clock is wrong, a \
-                 retention setting was shortened, or the service was off for long. If the clock is right, look at it with \
-                 `claviger retention run` and confirm it with `claviger retention run --force`"
+                "retention is held: it would purge an unusually large share of these rows at once. Either a clock is wrong, \
+                 a retention setting was shortened, or the service was stopped for long. If the clock is right, check with \
+                 `claviger retention run` and confirm with `claviger retention run --force`"
             );
         }
         Ok(run.purges.iter().any(|purge| purge.held.is_some()))
     }
 
-    /// Runs retention once, by the database's time on PostgreSQL. With `force`, what would be held is purged.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn run_retention_now(&self, signer: Signer, force: bool) -> Result<RetentionRun, Outage> {
-        self.is_clock_right().await?;
-        let now = self.clocks.retention_now(&self.pools.read).await.map_err(Failure::from)?;
-        self.purge(now, signer, force).await
+    /// Runs retention once, by the database's time on PostgreSQL. With `force`, a purge that would be held is done.
+    pub(crate) async fn run_now(&self, signer: Signer, force: bool) -> Result<RetentionRun, Outage> {
+        self.database.is_clock_right().await?;
+        let now = self.database.clocks.retention_now(&self.database.pools.read).await.map_err(DbFailure::from)?;
+        Ok(self.purge(now, signer, force).await?)
     }
 
-    /// As [`Store::run_retention_now`], at this moment.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub async fn purge(&self, now: Timestamp, signer: Signer, force: bool) -> Result<RetentionRun, Outage> {
-        Ok(self.purge_or_fail(now, signer, force).await?)
-    }
-
-    async fn purge_or_fail(&self, now: Timestamp, signer: Signer, force: bool) -> Result<RetentionRun, Failure> {
+    /// As [`Retention::run_now`], at this time.
+    pub(crate) async fn purge(&self, now: Timestamp, signer: Signer, force: bool) -> Result<RetentionRun, DbFailure> {
         let plans = self.plans(now, true).await?;
-        // One that is unusual throws doubt on the clock, and so on all that have moved far.
-        let is_doubtful = plans.iter().any(|plan| plan.is_unusual(self.kept(plan.kind)));
+        // If one purge is unusual the clock may be wrong, so every purge whose cutoff has moved far is held.
+        let is_doubtful = plans.iter().any(|plan| plan.is_unusual(self.period(plan.kind)));
         let (mut purges, mut failed) = (Vec::new(), None);
         for plan in plans {
             let held = if force || plan.moved.is_none() {
                 None
-            } else if self.clocks.are_far_apart() {
+            } else if self.database.clocks.are_far_apart() {
                 Some(Hold::ClocksDiffer)
             } else if is_doubtful && plan.has_moved_far() {
                 Some(Hold::UnusualShare)
@@ -249,7 +234,7 @@ impl Store {
             let mut purge = Purge { kind: plan.kind, before, due, all, purged: 0, held };
             self.held.set(&purge);
             if held.is_none() {
-                // What fails does not keep the rest from it.
+                // A kind that fails does not stop the others.
                 match self.purge_kind(&plan, now, signer.clone()).await {
                     Ok(count) => purge.purged = count,
                     Err(failure) => failed = Some(failure),
@@ -258,135 +243,75 @@ impl Store {
             purges.push(purge);
         }
         if purges.iter().all(|purge| purge.held.is_none()) {
-            self.forget_requests(now).await?;
+            self.idempotency.remove_expired(now).await?;
         }
-        // By number, not by age: no clock can make this remove too much.
-        self.bound_requests().await?;
-        if !self.clocks.are_far_apart() {
-            self.remove_ended_sessions(now).await?;
-            self.remove_ended_families(now).await?;
+        self.remove_surplus().await?;
+        if !self.database.clocks.are_far_apart() {
+            self.database.remove_ended_sessions(now).await?;
+            self.database.remove_expired_invitations(now).await?;
+            self.database.remove_expired_ceremonies(now).await?;
+        }
+        if self.steady_clock.is_steady(now, Instant::now()) || force {
+            self.database.remove_ended_token_groups(now).await?;
         }
         failed.map_or(Ok(RetentionRun { now, purges }), Err)
     }
 
-    async fn purge_kind(&self, plan: &Plan, now: Timestamp, signer: Signer) -> Result<u64, Failure> {
-        let before = plan.before;
+    /// Removes rows by number, not by age: a wrong clock cannot make this remove too much.
+    async fn remove_surplus(&self) -> Result<(), DbFailure> {
+        self.idempotency.enforce_bounds().await?;
+        self.database.bound_deleted_organizations().await?;
+        self.database.remove_users_without_keys(&self.checked_users).await
+    }
+
+    async fn purge_kind(&self, plan: &Plan, now: Timestamp, signer: Signer) -> Result<u64, DbFailure> {
+        let (database, before) = (&self.database, plan.before);
         let purged = match plan.kind {
             _ if plan.moved.is_none() => 0,
-            Kind::DeletedKeys => self.remove_deleted(before).await?,
+            Kind::DeletedKeys => database.purge_deleted_keys(before).await?,
             Kind::AuditEvents => {
-                let kept = u64::try_from(self.retention.audit.as_millis()).unwrap_or(u64::MAX);
-                self.prune_logs(Pruning { before, now, kept, signer }).await?
+                let kept = u64::try_from(database.retention.audit.as_millis()).unwrap_or(u64::MAX);
+                self.audit.prune_logs(Pruning { before, now, kept, signer }).await?
             }
-            Kind::Usage => self.remove_old_usage(before).await?,
+            Kind::Usage => database.purge_usage(before).await?,
+            Kind::DeletedOrganizations => database.begin_removals(before).await?,
         };
-        if plan.last.is_none_or(|last| before.abs_diff(last) >= STORED_MOVE.unsigned_abs()) {
+        if plan.last.is_none_or(|last| before.abs_diff(last) >= STORED_MOVE_MS.unsigned_abs()) {
             let row = retention_run::ActiveModel { kind: Set(plan.kind.name().to_owned()), purged_before: Set(before) };
             let update = OnConflict::column(retention_run::Column::Kind)
                 .update_column(retention_run::Column::PurgedBefore)
                 .to_owned();
-            retention_run::Entity::insert(row).on_conflict(update).exec_without_returning(&self.pools.write).await?;
-            self.pools.confirm_commit()?;
+            retention_run::Entity::insert(row)
+                .on_conflict(update)
+                .exec_without_returning(&database.pools.write)
+                .await?;
+            database.pools.confirm_commit()?;
         }
         Ok(purged)
     }
 
-    fn kept(&self, kind: Kind) -> Duration {
+    fn period(&self, kind: Kind) -> Duration {
+        let periods = &self.database.retention;
         match kind {
-            Kind::DeletedKeys => self.retention.deleted_keys,
-            Kind::AuditEvents => self.retention.audit,
-            Kind::Usage => self.retention.usage,
+            Kind::DeletedKeys => periods.deleted_keys,
+            Kind::AuditEvents => periods.audit,
+            Kind::Usage => periods.usage,
+            Kind::DeletedOrganizations => periods.deleted_organizations,
         }
     }
 
-    /// What a run at this moment would do. Rows are counted where the moment has moved far and, with `counts`, asked for.
-    async fn plans(&self, now: Timestamp, counts: bool) -> Result<Vec<Plan>, Failure> {
-        let db = &self.pools.read;
+    /// What a run at this time would purge. Rows are counted with `counts`, where the cutoff has moved far.
+    async fn plans(&self, now: Timestamp, counts: bool) -> Result<Vec<Plan>, DbFailure> {
+        let db = &self.database.pools.read;
         let last = retention_run::Entity::find().all(db).await?;
         let mut plans = Vec::new();
         for kind in Kind::ALL {
-            let before = settings::before(now, self.kept(kind));
             let last = last.iter().find(|run| run.kind == kind.name()).map(|run| run.purged_before);
-            let oldest = oldest(db, kind, before).await?;
-            let moved = oldest.map(|oldest| before.saturating_sub(last.unwrap_or(oldest)));
-            let mut plan = Plan { kind, before, last, moved, due: 0, all: 0 };
-            if counts && plan.has_moved_far() {
-                (plan.due, plan.all) = count(db, kind, before).await?;
-            }
-            plans.push(plan);
+            plans.push(Plan::make(db, kind, cutoff(now, self.period(kind)), last, counts).await?);
         }
         Ok(plans)
     }
 }
 
-/// The hour to which a moment belongs, which is kept wholly.
-fn hour(before: i64) -> i64 {
-    Hour::of(Timestamp::from_millis(before)).0
-}
-
-/// When the oldest row was made (or, of keys, deleted) that is over; `None`: none is.
-async fn oldest<C: ConnectionTrait>(db: &C, kind: Kind, before: i64) -> Result<Option<i64>, Failure> {
-    const HOUR: i64 = 60 * 60 * 1_000;
-    let oldest: Option<Option<i64>> = match kind {
-        Kind::DeletedKeys => {
-            let oldest = api_key::Entity::find().select_only().column_as(api_key::Column::DeletedAt.min(), "oldest");
-            oldest.filter(api_key::Column::DeletedAt.lte(before)).into_tuple().one(db).await?
-        }
-        Kind::AuditEvents => {
-            let oldest =
-                audit_chain::Entity::find().select_only().column_as(audit_chain::Column::BeginAt.min(), "oldest");
-            oldest.filter(with_events_before(before)).into_tuple().one(db).await?
-        }
-        Kind::Usage => {
-            let keys =
-                api_key_usage::Entity::find().select_only().column_as(api_key_usage::Column::Hour.min(), "oldest");
-            let keys: Option<Option<i64>> =
-                keys.filter(api_key_usage::Column::Hour.lt(hour(before))).into_tuple().one(db).await?;
-            let all = organization_usage::Entity::find()
-                .select_only()
-                .column_as(organization_usage::Column::Hour.min(), "oldest")
-                .filter(organization_usage::Column::Hour.lt(hour(before)));
-            let all: Option<Option<i64>> = all.into_tuple().one(db).await?;
-            Some([keys.flatten(), all.flatten()].into_iter().flatten().min().map(|hour| hour.saturating_mul(HOUR)))
-        }
-    };
-    Ok(oldest.flatten())
-}
-
-/// How many rows are over, and how many there are, both up to a bound.
-async fn count<C: ConnectionTrait>(db: &C, kind: Kind, before: i64) -> Result<(u64, u64), Failure> {
-    // Each is bounded before it is counted: the rows in the order of an index, events in that in which they were written.
-    let (due, all) = (COUNTED_DUE, COUNTED_ALL);
-    let counts = match kind {
-        Kind::DeletedKeys => vec![(
-            format!("(SELECT 1 FROM api_keys WHERE deleted_at <= {before} LIMIT {due}) AS due"),
-            format!("(SELECT 1 FROM api_keys WHERE deleted_at IS NOT NULL LIMIT {all}) AS rows_of_kind"),
-        )],
-        Kind::AuditEvents => vec![(
-            format!("(SELECT at FROM audit_events ORDER BY id LIMIT {due}) AS due WHERE at < {before}"),
-            format!("(SELECT 1 FROM audit_events LIMIT {all}) AS rows_of_kind"),
-        )],
-        Kind::Usage => {
-            let hour = hour(before);
-            let of = |table: &str| {
-                (
-                    format!("(SELECT 1 FROM {table} WHERE hour < {hour} LIMIT {due}) AS due"),
-                    format!("(SELECT 1 FROM {table} LIMIT {all}) AS rows_of_kind"),
-                )
-            };
-            vec![of("api_key_usage"), of("organization_usage")]
-        }
-    };
-    let (mut due, mut all) = (0, 0);
-    for (of_due, of_all) in counts {
-        due += count_rows(db, &of_due).await?;
-        all += count_rows(db, &of_all).await?;
-    }
-    Ok((due, all))
-}
-
-async fn count_rows<C: ConnectionTrait>(db: &C, rows: &str) -> Result<u64, Failure> {
-    let statement = Statement::from_string(db.get_database_backend(), format!("SELECT count(*) FROM {rows}"));
-    let row = db.query_one_raw(statement).await?.ok_or_else(|| DbErr::RecordNotFound("a count".to_owned()))?;
-    Ok(convert::count(row.try_get_by_index(0)?).unwrap_or_default())
-}
+#[cfg(test)]
+pub(crate) mod tests;

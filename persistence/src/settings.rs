@@ -1,63 +1,51 @@
-//! What the persistence is told: which database, and how much of what.
+//! The settings of a store.
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{
-    bounds::Bounds,
-    clock::{Clock, Timestamp},
-};
+use domain::{bounds::Bounds, clock::Clock};
 use prometheus::Registry;
+
+use crate::retention_periods::RetentionPeriods;
 
 /// Which database, and how to use it.
 #[derive(Clone)]
 pub struct Settings {
     /// `sqlite://path` or `postgres://user:password@host/database`.
     pub url: String,
-    /// Connections to PostgreSQL. On SQLite there are always one writer and four readers.
+    /// Connections to PostgreSQL, at least 4: one for each pool. On SQLite there are always one writer and six readers.
     pub connections: u32,
-    /// Whose time the ledger takes; `None`: PostgreSQL's own, so that nodes agree. On SQLite it must be given.
+    /// The clock of the ledger. `None`: PostgreSQL's own, so that all nodes use the same. Required on SQLite.
     pub ledger_clock: Option<Arc<dyn Clock>>,
-    /// How long to wait for a connection or for SQLite's lock before the database counts as away.
+    /// How long to wait for a connection, for SQLite's lock, or for a worker's transaction.
     pub timeout: Duration,
-    /// How long a change may take.
+    /// How long the transaction of a change may take.
     pub change_timeout: Duration,
-    /// On PostgreSQL: for how long what is remembered may be relied on without a sign of the change feed.
+    /// On PostgreSQL: how long cached keys are used without a heartbeat of the change feed.
     pub staleness_bound: Duration,
-    /// Tells when something is over.
+    /// The clock of this process.
     pub clock: Arc<dyn Clock>,
-    /// How long what is over is kept.
-    pub retention: Retention,
-    /// What organizations may have at most.
+    /// How long deleted and old rows are kept.
+    pub retention: RetentionPeriods,
+    /// The limits of organizations that have none of their own.
     pub caps: DefaultCaps,
-    /// What there may be at most of what comes and goes.
+    /// The limits of all organizations together.
     pub bounds: Bounds,
-    /// How many keys to remember.
+    /// The limits of the key cache.
     pub cache: CacheSize,
-    /// Where the figures of this side are shown.
+    /// Where the metrics of the store are registered.
     pub registry: Registry,
 }
 
-/// The most that is remembered.
+/// The limits of the key cache.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheSize {
-    /// Keys.
+    /// The most keys; 0: no key is cached.
     pub keys: usize,
-    /// Bytes that they take.
+    /// The most bytes that they may take.
     pub bytes: usize,
 }
 
-/// How long what is over is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// Keys that are deleted, before they are gone for good; zero: they are gone at once.
-    pub deleted_keys: Duration,
-    /// Events of the log.
-    pub audit: Duration,
-    /// Counts of verifies.
-    pub usage: Duration,
-}
-
-/// What the service allows every organization that has no cap of its own.
+/// The limits of organizations that have none of their own.
 #[derive(Clone, Copy, Debug)]
 pub struct DefaultCaps {
     /// Keys.
@@ -66,11 +54,6 @@ pub struct DefaultCaps {
     pub members: u64,
     /// Permission sets.
     pub sets: u64,
-    /// Changes that are logged in an hour.
+    /// Logged changes in an hour.
     pub changes: u64,
-}
-
-/// The moment before which something is over that is kept for so long.
-pub(crate) fn before(now: Timestamp, kept: Duration) -> i64 {
-    now.plus_millis(-i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)).millis()
 }

@@ -1,8 +1,8 @@
-//! Storing uses that need not be counted before they are answered: the keys themselves count them; those with uncounted
-//! uses gather here and are written each second, when many have gathered, and at the end. What a crash loses is at most the
-//! last second.
+//! A write-behind buffer of uses that need not be stored before they are answered. Cached keys count their uses in memory; those
+//! with uses that are not stored gather here. They are written each second, earlier when there are many, and when the process
+//! stops. A crash loses at most the last second.
 
-mod hours;
+mod hourly;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,78 +13,84 @@ use std::{
 use domain::{
     Outage,
     clock::Timestamp,
-    snapshot::Snapshot,
-    usage::{Hour, Outcome},
+    ports,
+    usage::{HourBucket, Outcome},
+    verify::cached_key::CachedKey,
 };
 use sea_orm::{ConnectionTrait, prelude::Uuid};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::hours::{Counts, Of};
+use crate::usage::hourly::{Counts, UsageTable};
 use crate::{
-    connect::Pools,
-    convert,
-    outage::{self, Failure},
-    retry, rotation,
-    set::Set,
+    api_keys::rotate,
+    db::{
+        connect::Pools,
+        dialect::bulk_update::BulkUpdate,
+        error::{self, DbFailure},
+        retry,
+    },
+    rows::convert,
+    workers::Workers,
 };
 
-/// From one writing to the next; what is noted is in the database a second later at the latest.
-const EVERY: Duration = Duration::from_millis(700);
+/// From one flush to the next. With [`FLUSH_SPREAD`], a use is stored after a second at the latest.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(700);
 
-/// A writing is spread over this time: in one piece it would hold up those who verify, on a machine with few cores.
-const SPREAD: Duration = Duration::from_millis(300);
+/// The transactions of a flush are spread over this time. On a machine with few cores they would delay verifies otherwise.
+const FLUSH_SPREAD: Duration = Duration::from_millis(300);
 
-/// Keys that gather before they are written without waiting for the second to end.
-const MANY: usize = 100_000;
+/// Gathered keys that start a flush before the interval ends.
+const FLUSH_AT_KEYS: usize = 100_000;
 
-/// Keys whose uses are remembered while the database is away; uses of further ones are forgotten.
-const MOST: usize = 1_000_000;
+/// Keys whose uses are buffered while the database is unavailable. Uses of further keys are dropped. The same for counts by hour.
+const MAX_BUFFERED: usize = 1_000_000;
 
-/// Keys in one transaction: between two of them the ledger gets its turn.
-const CHUNK: usize = 500;
+/// The most keys in one transaction. Between two transactions the ledger can write.
+const MAX_KEYS: usize = 500;
 
-/// Counts in one transaction: their rows are small and lie together.
-const COUNTS: usize = 1_000;
+/// The most counts by hour in one transaction. Their rows are small and stored next to each other.
+const MAX_COUNTS: usize = 1_000;
 
-/// A transaction that takes longer is followed by smaller ones, down to a few keys.
-const SLOW: Duration = Duration::from_millis(10);
-const FEW: usize = 25;
+/// A transaction that takes longer is followed by one with half as many keys, at least [`MIN_KEYS`].
+const SLOW_TRANSACTION: Duration = Duration::from_millis(10);
+const MIN_KEYS: usize = 25;
 
 /// Verifies by hour, key and outcome, each with the key's organization.
-type Counted = HashMap<(Hour, Uuid, Outcome), (Uuid, u64)>;
+type HourlyCounts = HashMap<(HourBucket, Uuid, Outcome), (Uuid, u64)>;
 
-/// Keys with uses that are not written yet, each with the number of verifies that is written.
+/// Keys with uses that are not stored, each with the number of its verifies that are stored.
 #[derive(Debug, Default)]
 struct Gathered {
-    keys: Vec<(Arc<Snapshot>, u64)>,
-    /// Bytes that the keys may hold in memory, also those that the cache has evicted meanwhile.
+    keys: Vec<(Arc<CachedKey>, u64)>,
+    /// Bytes that the keys take, also those that the cache has evicted meanwhile.
     bytes: usize,
 }
 
-/// Keys with uses that are not written yet.
+/// Uses that are not stored yet.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub struct UsageBuffer {
     gathered: Mutex<Gathered>,
-    /// The most bytes that gathered keys may hold before their uses are taken from them, so that the keys can go.
-    most_bytes: usize,
-    /// What could not be written.
-    left: Mutex<BTreeMap<Uuid, Uses>>,
-    /// Verifies by hour that are not written yet.
-    counted: Mutex<Counted>,
-    /// The last uses of secrets that are being replaced.
-    ending: Mutex<BTreeMap<[u8; 32], Timestamp>>,
-    many: Notify,
+    /// The most bytes of gathered keys. Beyond it their uses are copied, so that the keys can be dropped.
+    max_bytes: usize,
+    /// Uses without their keys: copied, or from a flush that failed.
+    copied: Mutex<BTreeMap<Uuid, UseCount>>,
+    /// Verifies by hour that are not stored.
+    hourly: Mutex<HourlyCounts>,
+    /// The last uses of secrets that a rotation has replaced and that are still valid.
+    last_uses: Mutex<BTreeMap<[u8; 32], Timestamp>>,
+    /// Starts a flush before the interval ends.
+    is_full: Notify,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Uses {
+struct UseCount {
     organization: Uuid,
     count: u64,
     last: Timestamp,
 }
 
-impl Uses {
+impl UseCount {
     /// Adds uses of the same key.
     fn add(&mut self, other: Self) {
         self.count += other.count;
@@ -92,51 +98,55 @@ impl Uses {
     }
 }
 
-impl Book {
-    /// One whose keys hold at most an eighth of what the cache may hold.
-    pub(crate) fn beside(cache_bytes: usize) -> Self {
-        Self { most_bytes: cache_bytes / 8, ..Self::default() }
+impl UsageBuffer {
+    /// A buffer whose keys take at most an eighth of the bytes that the key cache may take.
+    pub(crate) fn for_cache(cache_bytes: usize) -> Self {
+        Self { max_bytes: cache_bytes / 8, ..Self::default() }
     }
 
-    /// Takes a key of whose verifies so many are written.
-    pub(crate) fn gather(&self, key: Arc<Snapshot>, written: u64) {
+    /// Adds a key of whose verifies `written` are stored.
+    fn add_key(&self, key: Arc<CachedKey>, written: u64) {
         let mut gathered = lock(&self.gathered);
         gathered.bytes += key.size() + key.shared_size();
         gathered.keys.push((key, written));
-        if gathered.keys.len() == MANY {
-            self.many.notify_one();
+        if gathered.keys.len() == FLUSH_AT_KEYS {
+            self.is_full.notify_one();
         }
-        if gathered.bytes > self.most_bytes {
+        if gathered.bytes > self.max_bytes {
             let full = std::mem::take(&mut *gathered);
             drop(gathered);
             let uses: Vec<_> = self.uses_of(full).collect();
-            self.keep(&uses);
+            self.put_back(&uses);
         }
     }
 
-    /// Counts a verify that the key does not count itself.
-    pub(crate) fn count(&self, key: &Snapshot, outcome: Outcome, at: Timestamp) {
-        let mut counted = lock(&self.counted);
-        let place = (Hour::of(at), key.id().uuid(), outcome);
-        if counted.len() < MOST || counted.contains_key(&place) {
-            counted.entry(place).or_insert((key.organization().uuid(), 0)).1 += 1;
+    /// Counts a verify by hour that the key's own counter does not count.
+    fn add_verify(&self, key: &CachedKey, outcome: Outcome, at: Timestamp) {
+        let mut counted = lock(&self.hourly);
+        let count_key = (HourBucket::of(at), key.id().uuid(), outcome);
+        if counted.len() < MAX_BUFFERED || counted.contains_key(&count_key) {
+            counted.entry(count_key).or_insert((key.organization().uuid(), 0)).1 += 1;
         }
     }
 
-    /// Writes until `stop`, and then once more.
-    pub(crate) async fn run(self: Arc<Self>, pools: Pools, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(EVERY);
+    /// Starts the worker that flushes the buffer each second, and once more when `stop` is cancelled.
+    pub(crate) fn spawn(self: &Arc<Self>, pools: &Pools, workers: &Workers) {
+        workers.spawn(self.clone().run(pools.clone(), workers.stop.clone()));
+    }
+
+    async fn run(self: Arc<Self>, pools: Pools, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let is_last = tokio::select! {
                 _ = ticks.tick() => false,
-                () = self.many.notified() => false,
+                () = self.is_full.notified() => false,
                 () = stop.cancelled() => true,
             };
-            let spread = if is_last { Duration::ZERO } else { SPREAD };
+            let spread = if is_last { Duration::ZERO } else { FLUSH_SPREAD };
             if let Err(error) = self.flush(&pools, spread).await {
                 pools.health.observe_outage(&error);
-                tracing::warn!(target: "claviger", %error, "uses could not be written, they are kept for the next time");
+                tracing::warn!(target: "claviger", %error, "writing usage counts failed; they are kept and retried");
             }
             if is_last {
                 return;
@@ -145,61 +155,63 @@ impl Book {
     }
 
     async fn flush(self: &Arc<Self>, pools: &Pools, spread: Duration) -> Result<(), Outage> {
-        // Not on a thread that answers requests: a hundred thousand keys take a while to sort.
-        let book = self.clone();
-        let taken = tokio::task::spawn_blocking(move || book.take()).await;
-        let Some(gathered) = outage::finished(taken) else { return Ok(()) };
+        // Not on a thread that serves requests: sorting a hundred thousand keys takes a while.
+        let buffer = self.clone();
+        let taken = tokio::task::spawn_blocking(move || buffer.take()).await;
+        let Some(gathered) = error::finished(taken) else { return Ok(()) };
         let begin = Instant::now();
-        let (mut size, mut rest) = (CHUNK, gathered.as_slice());
+        let (mut size, mut rest) = (MAX_KEYS, gathered.as_slice());
         while !rest.is_empty() {
             let done = gathered.len() - rest.len();
-            tokio::time::sleep_until(begin + part(spread, done, gathered.len())).await;
+            tokio::time::sleep_until(begin + share_of(spread, done, gathered.len())).await;
             let (chunk, others) = rest.split_at(size.min(rest.len()));
             let started = Instant::now();
             if let Err(error) = write(pools, chunk).await {
-                self.keep(rest);
+                self.put_back(rest);
                 return Err(error);
             }
-            self.count_valid(chunk);
-            // Keys that are far apart in a large database take long: the ledger must not wait behind them.
-            size = if started.elapsed() > SLOW { (size / 2).max(FEW) } else { (size * 2).min(CHUNK) };
+            self.add_successful(chunk);
+            // In a large database, keys whose rows are far apart take long. The ledger must not wait for that.
+            size =
+                if started.elapsed() > SLOW_TRANSACTION { (size / 2).max(MIN_KEYS) } else { (size * 2).min(MAX_KEYS) };
             rest = others;
         }
-        self.flush_counted(pools).await?;
-        self.flush_ending(pools).await
+        self.flush_hourly(pools).await?;
+        self.flush_last_uses(pools).await
     }
 
-    /// Counts verifies that are written with their keys by hour, too: a second's in the hour of the last of them.
-    fn count_valid(&self, written: &[(Uuid, Uses)]) {
-        let mut counted = lock(&self.counted);
+    /// Counts successful verifies, which are stored with their keys, by hour. All of one flush count in the hour of the last.
+    fn add_successful(&self, written: &[(Uuid, UseCount)]) {
+        let mut counted = lock(&self.hourly);
         for (key, uses) in written.iter().filter(|(_, uses)| uses.count > 0) {
-            let place = (Hour::of(uses.last), *key, Outcome::VALID);
-            if counted.len() < MOST || counted.contains_key(&place) {
-                counted.entry(place).or_insert((uses.organization, 0)).1 += uses.count;
+            let count_key = (HourBucket::of(uses.last), *key, Outcome::VALID);
+            if counted.len() < MAX_BUFFERED || counted.contains_key(&count_key) {
+                counted.entry(count_key).or_insert((uses.organization, 0)).1 += uses.count;
             }
         }
     }
 
-    /// Writes what was counted by hour, many in one transaction.
-    async fn flush_counted(&self, pools: &Pools) -> Result<(), Outage> {
-        let mut counted: Vec<_> = std::mem::take(&mut *lock(&self.counted)).into_iter().collect();
-        // In the order of the rows, so that a piece touches few pages.
-        counted.sort_unstable_by_key(|(place, _)| *place);
-        for (place, chunk) in counted.chunks(COUNTS).enumerate() {
+    /// Stores the counts by hour, many in one transaction.
+    async fn flush_hourly(&self, pools: &Pools) -> Result<(), Outage> {
+        let mut counted: Vec<_> = std::mem::take(&mut *lock(&self.hourly)).into_iter().collect();
+        // In the order of the rows, so that a transaction touches few pages.
+        counted.sort_unstable_by_key(|(count_key, _)| *count_key);
+        for (index, chunk) in counted.chunks(MAX_COUNTS).enumerate() {
             let (mut keys, mut organizations) = (Counts::new(), Counts::new());
             for ((hour, key, outcome), (organization, count)) in chunk {
                 keys.insert((*hour, *key, *outcome), *count);
                 *organizations.entry((*hour, *organization, *outcome)).or_default() += count;
             }
             let write = async || {
+                require_file(pools)?;
                 let transaction = pools.begin_counting().await?;
-                hours::add(&transaction, Of::Keys, &keys).await?;
-                hours::add(&transaction, Of::Organizations, &organizations).await?;
+                hourly::add(&transaction, UsageTable::Keys, &keys).await?;
+                hourly::add(&transaction, UsageTable::Organizations, &organizations).await?;
                 Ok(transaction.commit().await?)
             };
-            if let Err(failure) = retry::in_time(pools.timeout, retry::until_it_stands(pools.timeout, write)).await {
-                let mut left = lock(&self.counted);
-                for (key, (organization, count)) in &counted[place * COUNTS..] {
+            if let Err(failure) = retry::retry_in_time(pools.timeout, write).await {
+                let mut left = lock(&self.hourly);
+                for (key, (organization, count)) in &counted[index * MAX_COUNTS..] {
                     left.entry(*key).or_insert((*organization, 0)).1 += count;
                 }
                 return Err(failure.into());
@@ -208,20 +220,21 @@ impl Book {
         Ok(())
     }
 
-    /// Writes when secrets that are being replaced were last used, many in one transaction.
-    async fn flush_ending(&self, pools: &Pools) -> Result<(), Outage> {
-        let ending: Vec<([u8; 32], Timestamp)> = std::mem::take(&mut *lock(&self.ending)).into_iter().collect();
-        for (place, chunk) in ending.chunks(CHUNK).enumerate() {
+    /// Stores the last uses of replaced secrets, many in one transaction.
+    async fn flush_last_uses(&self, pools: &Pools) -> Result<(), Outage> {
+        let ending: Vec<([u8; 32], Timestamp)> = std::mem::take(&mut *lock(&self.last_uses)).into_iter().collect();
+        for (index, chunk) in ending.chunks(MAX_KEYS).enumerate() {
             let write = async || {
+                require_file(pools)?;
                 let transaction = pools.begin_counting().await?;
                 for (hash, last) in chunk {
-                    rotation::used(&transaction, hash, *last).await?;
+                    rotate::record_use(&transaction, hash, *last).await?;
                 }
                 Ok(transaction.commit().await?)
             };
-            if let Err(failure) = retry::in_time(pools.timeout, retry::until_it_stands(pools.timeout, write)).await {
-                let mut left = lock(&self.ending);
-                for (hash, last) in &ending[place * CHUNK..] {
+            if let Err(failure) = retry::retry_in_time(pools.timeout, write).await {
+                let mut left = lock(&self.last_uses);
+                for (hash, last) in &ending[index * MAX_KEYS..] {
                     left.entry(*hash).and_modify(|later| *later = (*later).max(*last)).or_insert(*last);
                 }
                 return Err(failure.into());
@@ -230,21 +243,21 @@ impl Book {
         Ok(())
     }
 
-    /// Keeps uses for the next time.
-    fn keep(&self, uses: &[(Uuid, Uses)]) {
-        let mut left = lock(&self.left);
+    /// Buffers uses without their keys for the next flush.
+    fn put_back(&self, uses: &[(Uuid, UseCount)]) {
+        let mut left = lock(&self.copied);
         for (key, uses) in uses {
-            if left.len() < MOST || left.contains_key(key) {
+            if left.len() < MAX_BUFFERED || left.contains_key(key) {
                 left.entry(*key).and_modify(|all| all.add(*uses)).or_insert(*uses);
             }
         }
     }
 
-    /// Everything that is to be written, each key once: in the order of their ids, as the ledger locks them.
-    fn take(&self) -> Vec<(Uuid, Uses)> {
+    /// Takes all buffered uses, each key once, in the order of their ids, in which the ledger locks rows.
+    fn take(&self) -> Vec<(Uuid, UseCount)> {
         let gathered = std::mem::take(&mut *lock(&self.gathered));
-        let left = std::mem::take(&mut *lock(&self.left));
-        let mut uses: Vec<(Uuid, Uses)> = left.into_iter().collect();
+        let left = std::mem::take(&mut *lock(&self.copied));
+        let mut uses: Vec<(Uuid, UseCount)> = left.into_iter().collect();
         uses.extend(self.uses_of(gathered));
         uses.sort_unstable_by_key(|(key, _)| *key);
         uses.dedup_by(|(key, uses), (kept, all)| {
@@ -257,23 +270,33 @@ impl Book {
     }
 }
 
-impl Book {
-    /// The uses that the keys have counted since they were written.
-    fn uses_of(&self, gathered: Gathered) -> impl Iterator<Item = (Uuid, Uses)> {
+impl ports::Usage for UsageBuffer {
+    fn gather(&self, key: Arc<CachedKey>, stored: u64) {
+        self.add_key(key, stored);
+    }
+
+    fn count(&self, key: &CachedKey, outcome: Outcome, at: Timestamp) {
+        self.add_verify(key, outcome, at);
+    }
+}
+
+impl UsageBuffer {
+    /// The uses that keys have counted since they were stored.
+    fn uses_of(&self, gathered: Gathered) -> impl Iterator<Item = (Uuid, UseCount)> {
         gathered.keys.into_iter().filter_map(|(key, written)| {
             let (count, last) = key.uses().store();
             if let Some(last) = last.filter(|_| key.is_ending()) {
-                let mut ending = lock(&self.ending);
+                let mut ending = lock(&self.last_uses);
                 ending.entry(*key.hash().bytes()).and_modify(|later| *later = (*later).max(last)).or_insert(last);
             }
             let organization = key.organization().uuid();
-            Some((key.id().uuid(), Uses { organization, count: count - written, last: last? }))
+            Some((key.id().uuid(), UseCount { organization, count: count - written, last: last? }))
         })
     }
 }
 
-/// The part of a time that goes with so much of a whole.
-fn part(time: Duration, done: usize, whole: usize) -> Duration {
+/// The share `done / whole` of a time.
+fn share_of(time: Duration, done: usize, whole: usize) -> Duration {
     let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
     time * count(done) / count(whole).max(1)
 }
@@ -282,64 +305,75 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn write(pools: &Pools, chunk: &[(Uuid, Uses)]) -> Result<(), Outage> {
+/// Fails if the SQLite file was removed, replaced or changed. Checked before counts are written, and not after: no caller waits
+/// for them, and counts that were written before the failure would be written twice.
+fn require_file(pools: &Pools) -> Result<(), DbFailure> {
+    pools.confirm_commit()
+}
+
+async fn write(pools: &Pools, chunk: &[(Uuid, UseCount)]) -> Result<(), Outage> {
     let ids = chunk.iter().map(|(key, _)| *key).collect();
     let counts = chunk.iter().map(|(_, uses)| Some(convert::number(uses.count))).collect();
     let lasts = chunk.iter().map(|(_, uses)| Some(uses.last.millis())).collect();
-    let set = Set::new(ids, vec![("count", counts), ("last", lasts)]);
-    let backend = pools.ledger.get_database_backend();
+    let set = BulkUpdate::new(ids, vec![("count", counts), ("last", lasts)]);
     let statement = set.update(
-        backend,
+        &pools.ledger,
         "request_count = request_count + s.count, \
          last_request_at = CASE WHEN last_request_at > s.last THEN last_request_at ELSE s.last END",
         "",
         "",
     );
-    let write = async || Ok::<_, Failure>(pools.ledger.execute_raw(statement.clone()).await?);
-    retry::in_time(pools.timeout, retry::until_it_stands(pools.timeout, write)).await?;
+    let write = async || {
+        require_file(pools)?;
+        Ok::<_, DbFailure>(pools.ledger.execute_raw(statement.clone()).await?)
+    };
+    retry::retry_in_time(pools.timeout, write).await?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshots::tests::key;
+    use crate::key_cache::tests::key;
 
-    fn note(book: &Book, key: &Arc<Snapshot>, verifies: u64, at: i64) {
+    fn count_uses(buffer: &UsageBuffer, key: &Arc<CachedKey>, verifies: u64, at: i64) {
         if let Some(written) = key.uses().add(verifies, Timestamp::from_millis(at)) {
-            book.gather(key.clone(), written);
+            buffer.add_key(key.clone(), written);
         }
     }
 
     #[tokio::test]
-    async fn uses_of_a_key_gather_and_many_keys_are_written_at_once() {
-        let book = Book::beside(1 << 30);
+    async fn uses_are_buffered_per_key_and_written_in_one_statement() {
+        let buffer = UsageBuffer::for_cache(1 << 30);
         let (one, twin) = (key(1), key(1));
-        note(&book, &one, 1, 5);
-        note(&book, &one, 0, 9);
-        note(&book, &one, 1, 7);
-        note(&book, &twin, 1, 8);
+        count_uses(&buffer, &one, 1, 5);
+        count_uses(&buffer, &one, 0, 9);
+        count_uses(&buffer, &one, 1, 7);
+        count_uses(&buffer, &twin, 1, 8);
         let organization = one.organization().uuid();
-        let all = Uses { organization, count: 3, last: Timestamp::from_millis(9) };
-        assert_eq!(book.take(), [(one.id().uuid(), all)], "read twice, it is still one key");
-        assert_eq!(book.take(), []);
-        note(&book, &one, 1, 11);
-        assert_eq!(book.take(), [(one.id().uuid(), Uses { organization, count: 1, last: Timestamp::from_millis(11) })]);
-        for n in 0..u32::try_from(MANY).expect("small") {
-            note(&book, &key(n), 1, 0);
+        let all = UseCount { organization, count: 3, last: Timestamp::from_millis(9) };
+        assert_eq!(buffer.take(), [(one.id().uuid(), all)], "read twice, it is still one key");
+        assert_eq!(buffer.take(), []);
+        count_uses(&buffer, &one, 1, 11);
+        assert_eq!(
+            buffer.take(),
+            [(one.id().uuid(), UseCount { organization, count: 1, last: Timestamp::from_millis(11) })]
+        );
+        for n in 0..u32::try_from(FLUSH_AT_KEYS).expect("small") {
+            count_uses(&buffer, &key(n), 1, 0);
         }
-        book.many.notified().await;
+        buffer.is_full.notified().await;
     }
 
     #[test]
-    fn keys_that_take_much_memory_are_not_held_for_their_uses() {
-        let book = Book::beside(0);
+    fn large_keys_are_not_kept_in_memory_for_their_uses() {
+        let buffer = UsageBuffer::for_cache(0);
         let key = key(1);
-        note(&book, &key, 2, 5);
+        count_uses(&buffer, &key, 2, 5);
         assert_eq!(Arc::strong_count(&key), 1, "only its uses are left");
-        note(&book, &key, 1, 7);
+        count_uses(&buffer, &key, 1, 7);
         let organization = key.organization().uuid();
-        let all = Uses { organization, count: 3, last: Timestamp::from_millis(7) };
-        assert_eq!(book.take(), [(key.id().uuid(), all)]);
+        let all = UseCount { organization, count: 3, last: Timestamp::from_millis(7) };
+        assert_eq!(buffer.take(), [(key.id().uuid(), all)]);
     }
 }

@@ -1,4 +1,4 @@
-// What the journeys share: signing in as a person does, counting clicks, pictures, and what must hold on every screen.
+// Helpers for all tests: signing in by the page, counting clicks, pictures, and checks that every page must pass.
 
 import { join } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
@@ -7,75 +7,87 @@ import { type Caller, ORIGIN } from "./service.ts";
 
 export { expect };
 
-/** Where pictures go. */
+/** The folder for pictures. */
 export const PICTURES = process.env.CLAVIGER_PICTURES ?? "results/pictures";
 
-/** A page that notes what it asked for, and what it complained about. */
-export const test = base.extend<{ watched: { requests: string[]; complaints: string[] } }>({
-  watched: [
+/** A test that records the requests of its page, and the errors that the browser reports. */
+export const test = base.extend<{ recorded: { requests: string[]; errors: string[] } }>({
+  recorded: [
     async ({ page }, use) => {
-      const watched = { requests: [] as string[], complaints: [] as string[] };
-      page.on("request", (request) => watched.requests.push(request.url()));
-      page.on("pageerror", (error) => watched.complaints.push(error.message));
+      const recorded = { requests: [] as string[], errors: [] as string[] };
+      page.on("request", (request) => recorded.requests.push(request.url()));
+      page.on("pageerror", (error) => recorded.errors.push(error.message));
       page.on("console", (message) => {
-        // An answer that is no success is noted by the browser, too; those are tested where they are wanted.
-        const isAnswer = message.text().startsWith("Failed to load resource");
-        if (message.type() === "error" && !isAnswer) watched.complaints.push(message.text());
+        // Browsers also report each response with an error status; tests check those themselves.
+        const isResponse = message.text().startsWith("Failed to load resource");
+        if (message.type() === "error" && !isResponse) recorded.errors.push(message.text());
       });
-      await use(watched);
-      // Of every test: nothing from elsewhere, no broken policy, no exception.
-      const elsewhere = watched.requests.filter((url) => !url.startsWith(`${ORIGIN}/`) && !url.startsWith("blob:"));
-      expect(elsewhere, "requests to other origins").toEqual([]);
-      expect(watched.complaints, "what the browser complained about").toEqual([]);
+      await use(recorded);
+      // In every test: no other origins, no violation of the content security policy, no exception.
+      const foreign = recorded.requests.filter((url) => !url.startsWith(`${ORIGIN}/`) && !url.startsWith("blob:"));
+      expect(foreign, "requests to other origins").toEqual([]);
+      expect(recorded.errors, "errors that the browser reported").toEqual([]);
     },
     { auto: true },
   ],
 });
 
-/** Signs in by the page. */
+/** Signs in on the sign-in page. */
 export async function signIn(page: Page, caller: Caller): Promise<void> {
   await page.goto("/");
   await page.getByLabel("API key or token").fill(caller.key);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await expect(page.getByRole("button", { name: "Sign out", includeHidden: true })).toBeAttached();
+  await expect(page.getByRole("button", { name: "Sign out", exact: true, includeHidden: true })).toBeAttached();
 }
 
-/** Goes to a page of an organization. */
+/** Opens a page of an organization. */
 export async function visit(page: Page, caller: Caller, path: string, title: string): Promise<void> {
   await page.goto(caller.path(path));
   await expect(page.getByRole("heading", { level: 1, name: title })).toBeVisible();
   await settled(page);
 }
 
-/** Waits until nothing is being loaded. */
+/** Waits until nothing is loading. */
 export async function settled(page: Page): Promise<void> {
   await expect(page.locator(".skeleton")).toHaveCount(0);
   await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
 }
 
-/** Counts presses of the pointer, and choices in lists, from now on. */
+/** Counts clicks, and choices in drop-down lists, from now on. */
 export async function clicks(page: Page): Promise<() => Promise<number>> {
   const count = () => page.evaluate(() => Number(document.documentElement.dataset.clicks));
   await page.evaluate(() => {
-    const counted = document.documentElement.dataset;
-    const isCounting = counted.clicks !== undefined;
-    counted.clicks = "0";
+    const counter = document.documentElement.dataset;
+    const isCounting = counter.clicks !== undefined;
+    counter.clicks = "0";
     if (isCounting) return;
-    const more = () => {
-      counted.clicks = String(Number(counted.clicks) + 1);
+    const increment = () => {
+      counter.clicks = String(Number(counter.clicks) + 1);
     };
-    addEventListener("pointerdown", more, true);
-    addEventListener("change", (event) => event.target instanceof HTMLSelectElement && more(), true);
+    addEventListener("pointerdown", increment, true);
+    addEventListener("change", (event) => event.target instanceof HTMLSelectElement && increment(), true);
   });
   return count;
 }
 
-/** A picture of what is seen. */
+/** The most clicks that a task may take. */
+export const MAX_CLICKS = 12;
+
+/** Carries out a task, in at most 12 clicks, and checks the page that it ends at. */
+export async function journey(page: Page, name: string, walk: () => Promise<void>): Promise<void> {
+  const count = await clicks(page);
+  await walk();
+  await settled(page);
+  expect(await count(), name).toBeLessThanOrEqual(MAX_CLICKS);
+  await isAccessible(page);
+}
+
+/** Takes a picture of the visible part of the page. */
 export async function picture(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(PICTURES, `${name}.png`), animations: "disabled" });
 }
 
-/** Nothing serious for people who use the page without a mouse or without seeing it (axe), and nothing beside the screen. */
+/** Checks that axe finds no serious problem, and that the page is not wider than the screen. */
 export async function isAccessible(page: Page): Promise<void> {
   const { violations } = await new AxeBuilder({ page })
     .withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"])
@@ -85,5 +97,5 @@ export async function isAccessible(page: Page): Promise<void> {
   const overflow = await page.evaluate(
     () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
   );
-  expect(overflow, "pixels beside the screen").toBeLessThanOrEqual(0);
+  expect(overflow, "pixels wider than the screen").toBeLessThanOrEqual(0);
 }

@@ -1,10 +1,10 @@
-// The keyboard alone: from the door to a new key and out of a dialog, without a pointer.
+// Use with the keyboard alone.
 
 import type { Page } from "@playwright/test";
 import { expect, signIn, test, visit } from "./browser.ts";
 import { signUp } from "./service.ts";
 
-/** Goes on with Tab until something with this name has the focus, which must be seen. */
+/** Presses Tab until an element with this name has the focus, and checks that the focus is visible. */
 async function tabTo(page: Page, name: string | RegExp): Promise<void> {
   for (let step = 0; step < 120; step++) {
     await page.keyboard.press("Tab");
@@ -15,13 +15,13 @@ async function tabTo(page: Page, name: string | RegExp): Promise<void> {
       .count();
     if (matches === 0) continue;
     const outline = await focused.evaluate((element) => getComputedStyle(element).outlineStyle);
-    expect(outline, `the focus on ${name} is seen`).not.toBe("none");
+    expect(outline, `the focus on ${name} is visible`).not.toBe("none");
     return;
   }
-  throw new Error(`Tab never came to ${name}`);
+  throw new Error(`Tab did not reach ${name}`);
 }
 
-test("a key is made without a pointer", async ({ page }) => {
+test("a key is created with the keyboard alone", async ({ page }) => {
   const admin = await signUp();
   await page.goto("/");
   await expect(page.getByLabel("API key or token")).toBeFocused();
@@ -41,7 +41,7 @@ test("a key is made without a pointer", async ({ page }) => {
   await tabTo(page, "Create key");
   await page.keyboard.press("Enter");
   await expect(page.getByText("You will not see this key again.")).toBeVisible();
-  await expect(page.getByRole("dialog", { name: "By hand is ready" }), "it is said that it is done").toBeVisible();
+  await expect(page.getByRole("dialog", { name: "By hand is ready" }), "success is announced").toBeVisible();
   await expect(page.getByRole("button", { name: "Copy key" })).toBeFocused();
   await tabTo(page, "I have stored it");
   await page.keyboard.press("Enter");
@@ -49,7 +49,7 @@ test("a key is made without a pointer", async ({ page }) => {
   await tabTo(page, "Revoke");
   await page.keyboard.press("Enter");
   await expect(page.getByRole("dialog")).toBeVisible();
-  // The focus stays in the dialog and comes back after it.
+  // The focus stays in the dialog, and returns when it closes.
   for (let step = 0; step < 8; step++) {
     await page.keyboard.press("Tab");
     const isOutside = await page.evaluate(() => {
@@ -63,7 +63,7 @@ test("a key is made without a pointer", async ({ page }) => {
   await expect(page.getByRole("button", { name: "Revoke" })).toBeFocused();
 });
 
-test("who comes by keyboard can skip the menu", async ({ page }) => {
+test("the menu can be skipped", async ({ page }) => {
   const admin = await signUp();
   await signIn(page, admin);
   await visit(page, admin, "members", "Members");
@@ -71,5 +71,5 @@ test("who comes by keyboard can skip the menu", async ({ page }) => {
   await expect(page.getByRole("heading", { name: "Members" })).toBeVisible();
   await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
   await page.keyboard.press("Tab");
-  await expect(page.getByRole("button", { name: "Skip to the page" })).toBeVisible();
+  await expect(page.getByRole("button", { name: "Skip to content" })).toBeVisible();
 });

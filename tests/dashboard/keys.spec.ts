@@ -1,20 +1,20 @@
-// The list of keys: found, filtered, sorted, paged, and changed many at once.
+// The list of keys: filters, order, pages, and bulk operations.
 
 import type { Page } from "@playwright/test";
 import { expect, isAccessible, picture, settled, signIn, test, visit } from "./browser.ts";
-import { lively, signUp } from "./service.ts";
+import { sampleOrganization, signUp } from "./service.ts";
 
 const names = async (page: Page) => {
   await settled(page);
-  return page.locator("tbody .keyname").allTextContents();
+  return page.locator("tbody .key-name").allTextContents();
 };
 
-test("every status has its word, and a filter of its own", async ({ page }) => {
-  const admin = await lively();
+test("every status is shown, and has a filter", async ({ page }) => {
+  const admin = await sampleOrganization();
   await signIn(page, admin);
   await settled(page);
   const row = (name: string) => page.getByRole("row").filter({ hasText: name });
-  for (const [name, word] of [
+  for (const [name, status] of [
     ["Mobile app", "Active"],
     ["Partner: Initech", "Expiring soon"],
     ["Old importer", "Disabled"],
@@ -22,7 +22,7 @@ test("every status has its word, and a filter of its own", async ({ page }) => {
     ["Next year's batch", "Not yet valid"],
     ["Web shop", "Rotating"],
   ] as const) {
-    await expect(row(name).getByText(word)).toBeVisible();
+    await expect(row(name).getByText(status)).toBeVisible();
   }
   await expect(row("Billing worker")).toContainText("4,991 of 5,000 every day");
   await expect(row("Billing worker")).toContainText("readers");
@@ -35,7 +35,7 @@ test("every status has its word, and a filter of its own", async ({ page }) => {
     ["Rotating", ["Web shop"]],
     ["Expired", []],
     ["Never used", ["Root for scripts", "Next year's batch", "Partner: Initech"]],
-    ["May do everything, idle", ["Root for scripts"]],
+    ["All permissions, unused for 30 days", ["Root for scripts"]],
   ] as const) {
     await page.getByLabel("Status").selectOption(status);
     await expect.poll(() => names(page), status).toEqual(expected);
@@ -49,19 +49,19 @@ test("every status has its word, and a filter of its own", async ({ page }) => {
   await page.getByLabel("Owner").selectOption("Me");
   await expect.poll(() => names(page)).toEqual(["Unnamed key"]);
   await page.getByLabel("Has permission").fill("orders:");
-  await expect(page.getByRole("alert")).toContainText("is no permission");
+  await expect(page.getByRole("alert")).toContainText("is not a valid permission");
   await page.getByLabel("Search by name").fill("no such name");
   await page.getByLabel("Has permission").fill("orders:write");
   await page.getByRole("button", { name: "Show all keys" }).click();
   await expect(page.getByLabel("Search by name")).toHaveValue("");
   await page.getByLabel("Sort").selectOption("Most used first");
   await expect.poll(async () => (await names(page)).slice(0, 2)).toEqual(["Mobile app", "Billing worker"]);
-  expect(page.url(), "what was asked for is in the address").toContain("sort=-request_count");
+  expect(page.url(), "the filters are in the address").toContain("sort=-request_count");
 });
 
-test("paging goes through all keys and back", async ({ page }) => {
+test("Next and Previous go through all pages", async ({ page }) => {
   const admin = await signUp();
-  await admin.makeAll(
+  await admin.createKeys(
     Array.from({ length: 120 }, (_, n) => ({ name: `key ${String(n).padStart(3, "0")}`, permissions: [] })),
   );
   await signIn(page, admin);
@@ -82,15 +82,17 @@ test("paging goes through all keys and back", async ({ page }) => {
   await page.getByRole("button", { name: "Previous" }).click();
   await expect.poll(async () => (await names(page))[0]).toBe("key 049");
   await page.reload();
-  await expect.poll(async () => (await names(page))[0], "the address names the page").toBe("key 049");
+  await expect.poll(async () => (await names(page))[0], "the page is in the address").toBe("key 049");
   await page.getByRole("button", { name: "Previous" }).click();
   await expect(page.getByText("Page 1")).toBeVisible();
 });
 
-test("many keys are disabled and revoked at once, after one has seen what breaks", async ({ page }) => {
+test("selected keys are disabled and revoked after a confirmation that shows their use", async ({ page }) => {
   const admin = await signUp();
-  const made = await admin.makeAll(["a", "b", "c", "d"].map((name) => ({ name: `batch ${name}`, permissions: [] })));
-  for (const { key } of made.slice(0, 2)) await admin.verify(key);
+  const created = await admin.createKeys(
+    ["a", "b", "c", "d"].map((name) => ({ name: `batch ${name}`, permissions: [] })),
+  );
+  for (const { key } of created.slice(0, 2)) await admin.verify(key);
   await signIn(page, admin);
   await expect(page.getByRole("link", { name: "batch a" })).toBeVisible();
   await expect
@@ -110,8 +112,8 @@ test("many keys are disabled and revoked at once, after one has seen what breaks
   await page.getByRole("button", { name: "Disable 3 keys" }).click();
   await expect(page.getByText("3 keys disabled.")).toBeVisible();
   await expect(page.getByRole("row").filter({ hasText: "Disabled" })).toHaveCount(3);
-  expect(await admin.verify(made[0]?.key ?? "")).toBe("KEY_DISABLED");
-  // What is not in view any more is not acted upon.
+  expect(await admin.verify(created[0]?.key ?? "")).toBe("KEY_DISABLED");
+  // Changing a filter clears the selection.
   await page.getByLabel("Select batch a").check();
   await page.getByLabel("Search by name").fill("batch");
   await expect(bar).toHaveCount(0);
@@ -121,16 +123,16 @@ test("many keys are disabled and revoked at once, after one has seen what breaks
   await page.getByRole("button", { name: "Revoke 2 keys" }).click();
   await expect(page.getByText("2 keys revoked.")).toBeVisible();
   await expect(page.getByRole("link", { name: "batch c" })).toHaveCount(0);
-  expect(await admin.verify(made[3]?.key ?? "")).toBe("INVALID_API_KEY");
+  expect(await admin.verify(created[3]?.key ?? "")).toBe("INVALID_API_KEY");
 });
 
-test("a revoked key is found and comes back, disabled", async ({ page }) => {
+test("a revoked key is restored, and is disabled", async ({ page }) => {
   const admin = await signUp();
-  const { id, key } = await admin.make({ name: "lost and found" });
+  const { id, key } = await admin.createKey({ name: "lost and found" });
   await admin.call("DELETE", `/orgs/${admin.org}/api_keys/${id}`);
   await signIn(page, admin);
   await page.goto(admin.path(`keys/${id}`));
-  await page.getByRole("link", { name: "Look among revoked keys" }).click();
+  await page.getByRole("link", { name: "Show revoked keys" }).click();
   await expect(page.getByText("Revoked", { exact: true }).last()).toBeVisible();
   await page.getByRole("button", { name: "Restore lost and found" }).click();
   await expect(page.getByRole("heading", { name: "lost and found" })).toBeVisible();
@@ -141,23 +143,23 @@ test("a revoked key is found and comes back, disabled", async ({ page }) => {
   expect(await admin.verify(key)).toBe("VALID");
 });
 
-test("a newcomer is told the first steps, until there is a key", async ({ page }) => {
+test("the first steps are shown until a key is created", async ({ page }) => {
   const admin = await signUp();
   await signIn(page, admin);
   await page.getByRole("region", { name: "First steps" }).getByRole("link", { name: "Create a key" }).click();
   await expect(page.getByRole("heading", { name: "Create a key" })).toBeVisible();
-  await admin.make({ name: "first" });
+  await admin.createKey({ name: "first" });
   await visit(page, admin, "keys", "Keys");
   await page.reload();
   await expect(page.getByRole("link", { name: "first" })).toBeVisible();
   await expect(page.getByRole("region", { name: "First steps" })).toHaveCount(0);
 });
 
-test("who has no keys is told what to do first", async ({ page }) => {
+test("a caller without write access can only read", async ({ page }) => {
   const admin = await signUp();
-  const { key } = await admin.make({ name: "reader", permissions: ["api_keys:read"] });
+  const { key } = await admin.createKey({ name: "reader", permissions: ["api_keys:read"] });
   await signIn(page, { ...admin, key } as typeof admin);
-  await expect(page.getByRole("link", { name: "Create key" }), "who may not create is not offered it").toHaveCount(0);
+  await expect(page.getByRole("link", { name: "Create key" }), "needs api_keys:write").toHaveCount(0);
   await expect(page.getByLabel("Select reader")).toHaveCount(0);
   await visit(page, admin, "keys?owner=none&name=x", "Keys");
   await expect(page.getByRole("heading", { name: "No keys match" })).toBeVisible();

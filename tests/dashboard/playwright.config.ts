@@ -6,15 +6,15 @@ if (address === undefined) throw new Error("CLAVIGER_URL is not set: tests/dashb
 export default defineConfig({
   testDir: ".",
   outputDir: process.env.CLAVIGER_RESULTS ?? "results",
-  // One service, two cores.
+  // All tests share one service.
   workers: 2,
   fullyParallel: true,
-  timeout: 60_000,
+  timeout: 150_000,
   forbidOnly: true,
   reporter: [["list"]],
   projects: [
     { name: "journeys", testIgnore: "size.spec.ts" },
-    // Alone, because it prints a time.
+    // After the others, because it measures a time.
     { name: "size", testMatch: "size.spec.ts", fullyParallel: false, dependencies: ["journeys"] },
   ],
   use: {

@@ -1,24 +1,31 @@
-// Every screen in light and dark, on a desktop and on a phone: a picture, nothing serious from axe, nothing beside the screen.
+// Every page in both themes, on a phone, a tablet, a desktop and a wide screen: a picture, and the checks of `isAccessible`.
 
 import { expect, isAccessible, picture, settled, signIn, test } from "./browser.ts";
-import { type Caller, lively } from "./service.ts";
+import { type Caller, sampleOrganization } from "./service.ts";
 
-const SIZES = { desktop: { width: 1280, height: 860 }, phone: { width: 360, height: 740 } };
+const SIZES = {
+  phone: { width: 360, height: 740 },
+  tablet: { width: 1024, height: 768 },
+  desktop: { width: 1280, height: 860 },
+  wide: { width: 1920, height: 1080 },
+};
 
 const SCREENS: [string, string][] = [
   ["overview", "Overview"],
   ["keys", "Keys"],
   ["keys/new", "Create a key"],
+  ["my-keys", "My keys"],
   ["try", "Try a key"],
   ["members", "Members"],
   ["sets", "Permission sets"],
   ["audit", "Audit log"],
+  ["organization", "Organization"],
 ];
 
 let admin: Caller;
 let key: string;
 test.beforeAll(async () => {
-  admin = await lively();
+  admin = await sampleOrganization();
   const [found] = await admin.call<{ id: string }[]>("GET", `/orgs/${admin.org}/api_keys?name=web`);
   key = found?.id ?? "";
 });
@@ -27,7 +34,7 @@ for (const [size, viewport] of Object.entries(SIZES)) {
   for (const scheme of ["light", "dark"] as const) {
     test.describe(`${size}, ${scheme}`, () => {
       test.use({ viewport, colorScheme: scheme });
-      test("every screen", async ({ page }) => {
+      test("every page", async ({ page }) => {
         await page.goto("/");
         await expect(page.getByRole("heading", { name: "Sign in" })).toBeVisible();
         await isAccessible(page);
@@ -49,18 +56,18 @@ for (const [size, viewport] of Object.entries(SIZES)) {
           await isAccessible(page);
           await picture(page, `screen-${size}-${scheme}-menu`);
           await page.getByRole("navigation", { name: "Organization" }).getByRole("link", { name: "Members" }).click();
-          await expect(page.getByRole("button", { name: "Sign out" })).toBeHidden();
+          await expect(page.getByRole("button", { name: "Sign out", exact: true })).toBeHidden();
         }
       });
     });
   }
 }
 
-test("the appearance is a wish that lasts", async ({ page }) => {
+test("the chosen theme is kept", async ({ page }) => {
   await signIn(page, admin);
   const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const light = await background();
-  await page.getByLabel("Appearance").selectOption("Dark");
+  await page.getByLabel("Theme").selectOption("Dark");
   const dark = await background();
   expect(dark).not.toBe(light);
   await page.reload();

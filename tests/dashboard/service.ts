@@ -1,4 +1,4 @@
-// The service under test, as a program calls it: what the page shows is made here, by the public API alone.
+// Calls to the service under test, by the public API: they create what the pages show.
 
 import { expect } from "@playwright/test";
 
@@ -6,7 +6,7 @@ export const ORIGIN = process.env.CLAVIGER_URL ?? "";
 
 type Json = Record<string, unknown>;
 
-/** Somebody who shows a key. */
+/** A caller with an API key. */
 export class Caller {
   constructor(
     readonly key: string,
@@ -24,22 +24,22 @@ export class Caller {
     return JSON.parse(text) as T;
   }
 
-  /** Makes a key; its id and its text. */
-  async make(settings: Json): Promise<{ id: string; key: string }> {
+  /** Creates a key. Returns its id and its secret. */
+  async createKey(settings: Json): Promise<{ id: string; key: string }> {
     return this.call("POST", `/orgs/${this.org}/api_keys`, { permissions: [], ...settings });
   }
 
-  /** Makes up to 1,000 keys. */
-  async makeAll(keys: Json[]): Promise<{ id: string; key: string }[]> {
+  /** Creates up to 1,000 keys. */
+  async createKeys(keys: Json[]): Promise<{ id: string; key: string }[]> {
     const path = `/orgs/${this.org}/api_keys/bulk_create`;
     return (await this.call<{ keys: { id: string; key: string }[] }>("POST", path, { keys })).keys;
   }
 
-  async change(id: string, settings: Json): Promise<void> {
+  async updateKey(id: string, settings: Json): Promise<void> {
     await this.call("PATCH", `/orgs/${this.org}/api_keys/${id}`, settings);
   }
 
-  /** The verdict's code for a key that is shown. */
+  /** Verifies a key. Returns the code of the verdict. */
   async verify(key: string, permissions: string[] = []): Promise<string> {
     return (await this.call<{ code: string }>("POST", "/api_keys/verify", { key, permissions })).code;
   }
@@ -49,7 +49,7 @@ export class Caller {
   }
 }
 
-/** Somebody who has just signed up, as the quick start does it. */
+/** Signs up a new organization, as in the quick start. */
 export async function signUp(organization = "Acme Corp", name = "Ada Lovelace"): Promise<Caller> {
   const user = { user_name: name, org_name: organization, user_email: `ada-${crypto.randomUUID()}@example.com` };
   const answer = await fetch(`${ORIGIN}/auth/create-key`, {
@@ -64,8 +64,8 @@ export async function signUp(organization = "Acme Corp", name = "Ada Lovelace"):
 const DAY = 86_400_000;
 const inDays = (days: number) => new Date(Date.now() + days * DAY).toISOString();
 
-/** An organization with a bit of everything, for pictures and for pages that show many kinds of keys. */
-export async function lively(): Promise<Caller> {
+/** An organization with members, permission sets and keys of every status, for pictures and lists. */
+export async function sampleOrganization(): Promise<Caller> {
   const admin = await signUp();
   const set = await admin.call<{ id: string }>("POST", `/orgs/${admin.org}/permission_sets`, {
     name: "readers",
@@ -86,32 +86,50 @@ export async function lively(): Promise<Caller> {
       permissions: ["files:*", "api_keys:read"],
     });
   }
-  const mobile = await admin.make({
+  const mobile = await admin.createKey({
     name: "Mobile app",
+    description: "Calls of the iOS and Android apps",
+    can_manage: false,
     permissions: ["files:read", "files:write"],
     rate_limit_max: 1000,
     rate_limit_window: 60_000,
   });
-  const billing = await admin.make({
+  const billing = await admin.createKey({
     name: "Billing worker",
+    can_manage: false,
     permission_sets: [set.id],
     permissions: ["invoices:write"],
     remaining: 5_000,
     refill_amount: 5_000,
     refill_interval: DAY,
   });
-  await admin.make({
+  await admin.createKey({
     name: "Partner: Initech",
+    can_manage: false,
     permissions: ["files:read"],
     expires_at: inDays(12),
     external_id: "partner-17",
   });
-  const off = await admin.make({ name: "Old importer", permissions: ["*"] });
-  await admin.change(off.id, { enabled: false });
-  const spent = await admin.make({ name: "Trial of Globex", permissions: ["files:read"], remaining: 3 });
-  await admin.make({ name: "Next year's batch", permissions: ["reports:read"], not_before: inDays(40) });
-  const rotated = await admin.make({ name: "Web shop", permissions: ["orders:*", "files:read"] });
-  await admin.make({ name: "Root for scripts", permissions: ["*"] });
+  const off = await admin.createKey({ name: "Old importer", permissions: ["*"] });
+  await admin.updateKey(off.id, { enabled: false });
+  const spent = await admin.createKey({
+    name: "Trial of Globex",
+    can_manage: false,
+    permissions: ["files:read"],
+    remaining: 3,
+  });
+  await admin.createKey({
+    name: "Next year's batch",
+    can_manage: false,
+    permissions: ["reports:read"],
+    not_before: inDays(40),
+  });
+  const rotated = await admin.createKey({
+    name: "Web shop",
+    can_manage: false,
+    permissions: ["orders:*", "files:read"],
+  });
+  await admin.createKey({ name: "Root for scripts", permissions: ["*"] });
   for (let use = 0; use < 14; use++) await admin.verify(mobile.key, ["files:read"]);
   for (let use = 0; use < 5; use++) await admin.verify(mobile.key, ["files:delete"]);
   for (let use = 0; use < 9; use++) await admin.verify(billing.key, ["files:list"]);

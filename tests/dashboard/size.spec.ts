@@ -1,24 +1,24 @@
-// How much the page weighs, and how soon it is there.
+// Size and loading time.
 
 import { expect, signIn, test } from "./browser.ts";
 import { ORIGIN, signUp } from "./service.ts";
 
-const MOST = 300 * 1024;
+const MAX_BYTES = 300 * 1024;
 
-test("all of it is less than 300 KiB, compressed", async ({ page }) => {
+test("all files are less than 300 KiB, compressed", async ({ page }) => {
   const admin = await signUp();
   const sizes = new Map<string, number>();
   page.on("response", async (response) => {
     const { pathname } = new URL(response.url());
     if (pathname === "/" || pathname.startsWith("/assets/")) {
       const { responseBodySize } = await response.request().sizes();
-      // What is known already is not sent again.
+      // A file that the browser has cached is not sent again.
       sizes.set(pathname, Math.max(responseBodySize, sizes.get(pathname) ?? 0));
     }
   });
   await signIn(page, admin);
   const first = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  // The chart comes later, and only where there is one.
+  // The chart is loaded later, by pages with a chart.
   await page.goto(admin.path("overview"));
   await admin.verify(admin.key);
   await expect(async () => {
@@ -30,10 +30,10 @@ test("all of it is less than 300 KiB, compressed", async ({ page }) => {
     `first screen ${(first / 1024).toFixed(0)} KiB, with the chart ${(all / 1024).toFixed(0)} KiB, compressed`,
   );
   expect([...sizes.keys()].filter((path) => path.endsWith(".js"))).toHaveLength(2);
-  expect(all).toBeLessThan(MOST);
+  expect(all).toBeLessThan(MAX_BYTES);
 });
 
-test("the first screen's time", async ({ browser }) => {
+test("time to the first contentful paint", async ({ browser }) => {
   const times: number[] = [];
   for (let run = 0; run < 5; run++) {
     const page = await browser.newPage();

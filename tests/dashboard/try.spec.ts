@@ -1,50 +1,54 @@
-// Trying a key: check by check, for each reason that there is.
+// Trying a key: the result of each check.
 
 import { expect, isAccessible, picture, signIn, test, visit } from "./browser.ts";
 import { signUp } from "./service.ts";
 
-test("each reason is named at its check, and nothing is counted", async ({ page }) => {
+test("the failed check is shown, and no use is counted", async ({ page }) => {
   const admin = await signUp();
-  const spent = await admin.make({ name: "spent", remaining: 0 });
-  const bound = await admin.make({
+  const spent = await admin.createKey({ name: "spent", remaining: 0 });
+  const bound = await admin.createKey({
     name: "bound",
     allowed_addresses: ["203.0.113.0/24"],
     remaining: 5,
     permissions: ["files:read"],
   });
-  const later = await admin.make({ name: "later", not_before: new Date(Date.now() + 86_400_000).toISOString() });
-  const off = await admin.make({ name: "off" });
-  await admin.change(off.id, { enabled: false });
+  const later = await admin.createKey({ name: "later", not_before: new Date(Date.now() + 86_400_000).toISOString() });
+  const off = await admin.createKey({ name: "off" });
+  await admin.updateKey(off.id, { enabled: false });
   await signIn(page, admin);
   await visit(page, admin, "try", "Try a key");
-  const answer = page.getByRole("region", { name: "The answer" });
-  const ask = async (key: string, permissions = "", address = "") => {
+  const result = page.getByRole("region", { name: "Result" });
+  const verify = async (key: string, permissions = "", address = "") => {
     await page.getByLabel("Key", { exact: true }).fill(key);
-    await page.getByLabel("Permissions that are needed").fill(permissions);
-    await page.getByLabel("Caller's IP address").fill(address);
+    await page.getByLabel("Required permissions").fill(permissions);
+    await page.getByLabel("Client IP address").fill(address);
     await page.getByRole("button", { name: "Check key" }).click();
   };
-  const failed = answer.getByRole("listitem").filter({ has: page.getByLabel("Failed") });
+  const failed = result.getByRole("listitem").filter({ has: page.getByLabel("Failed") });
   for (const [key, permissions, address, reason, check] of [
-    [spent.key, "", "", "it is used up", "0 uses are left."],
+    [spent.key, "", "", "it has no uses left", "0 uses are left."],
     [later.key, "", "", "it is not valid yet", "It is valid from"],
     [off.key, "", "", "it is disabled", "It is disabled."],
-    [bound.key, "", "198.51.100.7", "it may not be used from this address", "it was asked for 198.51.100.7"],
+    [bound.key, "", "198.51.100.7", "it cannot be used from this IP address", "the client is 198.51.100.7"],
     [bound.key, "files:write", "203.0.113.7", "it lacks a permission", "It lacks files:write."],
-    ["cvg_nonsense", "", "", "it is no key of this organization, or it was revoked", "No such key is known here"],
+    ["cvg_nonsense", "", "", "it is unknown in this organization, or revoked", "The key is unknown"],
   ] as const) {
-    await ask(key, permissions, address);
-    await expect(answer).toContainText(`The key is not good: ${reason}`);
+    await verify(key, permissions, address);
+    await expect(result).toContainText(`The key is not valid: ${reason}`);
     await expect(failed.first()).toContainText(check);
   }
-  await ask(bound.key, "files:read", "203.0.113.7");
-  await expect(answer).toContainText("The key is good");
-  await expect(answer).toContainText("5 uses are left.");
+  for (const pasted of [`Bearer ${bound.key}`, `'${bound.key}'`, `x-api-key: ${bound.key} `]) {
+    await verify(pasted, "files:read", "203.0.113.7");
+    await expect(result, pasted.split(bound.key)[0]).toContainText("The key is valid");
+  }
+  await verify(bound.key, "files:read", "203.0.113.7");
+  await expect(result).toContainText("The key is valid");
+  await expect(result).toContainText("5 uses are left.");
   await expect(failed).toHaveCount(0);
   await isAccessible(page);
   await picture(page, "try-a-key");
-  await page.getByLabel("Permissions that are needed").fill("files read*");
-  await expect(page.getByText("read* is no permission.")).toBeVisible();
+  await page.getByLabel("Required permissions").fill("files read*");
+  await expect(page.getByText("read* is not a valid permission.")).toBeVisible();
   const { remaining } = await admin.call("GET", `/orgs/${admin.org}/api_keys/${bound.id}`);
   expect(remaining).toBe(5);
 });

@@ -1,11 +1,14 @@
-//! Somebody who sends requests.
+//! A client of the service, with the credential and the headers that it sends.
 
 use std::sync::OnceLock;
 
-use reqwest::{Client, Method, header::HeaderMap};
+use api::routes::ErrorReason;
+use reqwest::{Client, ClientBuilder, Method, header::HeaderMap, redirect::Policy};
 use serde_json::Value;
 
-/// The three documented ways to show a key.
+use crate::MAX_WAIT;
+
+/// The three documented ways to send a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// `Authorization: Bearer`.
@@ -29,7 +32,7 @@ pub struct Caller {
     client: Client,
 }
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
@@ -47,30 +50,43 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
     }
 
-    /// A header's text; empty where it is absent.
+    /// The value of a header. Empty if it is absent.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
-    /// What a browser sends back of the cookie that was set: `name=value`.
+    /// The cookie that the response sets, as a browser sends it back: `name=value`.
     #[must_use]
     pub fn cookie(&self) -> &str {
         self.header("set-cookie").split(';').next().unwrap_or_default()
     }
 
-    /// The names of the fields that a refusal complains about.
+    /// The names of the invalid fields in an error.
     #[must_use]
     pub fn wrong_fields(&self) -> Vec<String> {
         self.json()["fields"].as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
     }
 
-    /// The body without the request id, for comparing two failures.
+    /// Asserts that an error of the native API has a reason whose status is that of the response. Errors of other contracts have
+    /// no request id in the body.
+    fn assert_reason(&self) {
+        let Some(body) = serde_json::from_str::<Value>(&self.text).ok().filter(|_| self.status >= 400) else { return };
+        if let Some(reason) = self.headers.get("claviger-deny-reason") {
+            // Forward-auth has its own reasons.
+            assert_eq!(body["reason"], reason.to_str().expect("text"));
+        } else if body.get("request_id").is_some() {
+            let reason = ErrorReason::ALL.into_iter().find(|reason| body["reason"] == reason.code());
+            assert_eq!(reason.map(|reason| reason.status().as_u16()), Some(self.status), "{}", self.text);
+        }
+    }
+
+    /// The body of an error without the request id, for comparing two errors.
     #[must_use]
     pub fn failure(&self) -> Value {
         let mut body = self.json();
         if let Some(body) = body.as_object_mut() {
-            assert!(body.remove("request_id").is_some(), "a failure names its request: {}", self.text);
+            assert!(body.remove("request_id").is_some(), "an error has its request id: {}", self.text);
         }
         body
     }
@@ -81,24 +97,24 @@ impl Caller {
     #[must_use]
     pub fn anyone(base: String) -> Self {
         static CLIENT: OnceLock<Client> = OnceLock::new();
-        // No pool: connections belong to the runtime of one test.
-        let client = CLIENT.get_or_init(|| Client::builder().pool_max_idle_per_host(0).build().expect("a client"));
+        // No pool, because a connection belongs to the runtime of one test.
+        let client = CLIENT.get_or_init(|| client(|builder| builder.pool_max_idle_per_host(0)));
         Self { base, headers: Vec::new(), client: client.clone() }
     }
 
-    /// The same caller, with connections of its own that it keeps.
+    /// The same caller, with its own connections, which are kept alive.
     #[must_use]
     pub fn keeping_connections(&self) -> Self {
-        Self { client: Client::new(), ..self.clone() }
+        Self { client: client(|builder| builder), ..self.clone() }
     }
 
-    /// The same caller, asking another service.
+    /// The same caller of another service.
     #[must_use]
     pub fn at(&self, base: &str) -> Self {
         Self { base: base.to_owned(), ..self.clone() }
     }
 
-    /// The same caller, sending one header more.
+    /// The same caller with one more header.
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut caller = self.clone();
@@ -120,7 +136,7 @@ impl Caller {
         self.with_key(Scheme::Bearer, key)
     }
 
-    /// The same caller with a key, shown in one of the three ways.
+    /// The same caller with a key, sent in one of the three ways.
     #[must_use]
     pub fn with_key(&self, scheme: Scheme, key: &str) -> Self {
         match scheme {
@@ -162,16 +178,23 @@ impl Caller {
         self.send_json("PUT", path, body).await
     }
 
-    async fn send_json(&self, method: &str, path: &str, body: &Value) -> Answer {
+    /// Any request with a JSON document.
+    pub async fn send_json(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.with("content-type", "application/json").send(method, path, Some(body.to_string().into_bytes())).await
     }
 
     /// Any request, with the body as it is.
+    ///
+    /// # Panics
+    /// The connection fails, or the response is not complete within [`MAX_WAIT`].
     pub async fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Answer {
         self.try_send(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
     }
 
-    /// Any request; fails where the connection does.
+    /// Any request, with the body as it is.
+    ///
+    /// # Errors
+    /// The connection fails, or the response is not complete within [`MAX_WAIT`].
     pub async fn try_send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> reqwest::Result<Answer> {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let mut request = self.client.request(method, format!("{}{path}", self.base));
@@ -182,10 +205,17 @@ impl Caller {
             request = request.body(body);
         }
         let response = request.send().await?;
-        Ok(Answer {
+        let answer = Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             text: response.text().await?,
-        })
+        };
+        answer.assert_reason();
+        Ok(answer)
     }
+}
+
+fn client(change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Client {
+    // Redirects are answers that tests look at.
+    change(Client::builder().timeout(MAX_WAIT).redirect(Policy::none())).build().expect("a client")
 }

@@ -1,25 +1,25 @@
-//! Nodes on one PostgreSQL, each with a way of its own to the database.
+//! Nodes on one PostgreSQL, each with its own proxy to the database.
 
 use std::path::Path;
 
 use crate::{Caller, Process, Proxy, TestDatabase};
 
-/// A process that serves, and its way to the database.
+/// A process of the service, and its proxy to the database.
 pub struct Node {
     /// The process.
     pub process: Process,
-    /// Its way to the database.
+    /// Its proxy to the database.
     pub proxy: Proxy,
 }
 
-/// Connections to the database that a node may have.
+/// The largest number of database connections of a node.
 pub const CONNECTIONS: usize = 10;
 
 impl Node {
-    /// A node of this program with changed settings.
+    /// Starts a node of this program with these settings.
     pub async fn start(program: &Path, database: &TestDatabase, settings: &[(&str, &str)]) -> Self {
         let proxy = Proxy::to(database.server_address()).await;
-        let mut url = url::Url::parse(&database.url_by(proxy.address)).expect("a URL");
+        let mut url = url::Url::parse(&database.url_at(proxy.address)).expect("a URL");
         url.set_query(Some("sslmode=disable"));
         let connections = CONNECTIONS.to_string();
         let mut all = vec![
@@ -32,7 +32,7 @@ impl Node {
         Self { process: Process::serve_program(program, &all), proxy }
     }
 
-    /// So many nodes.
+    /// Starts several nodes.
     pub async fn cluster<const N: usize>(
         program: &Path,
         database: &TestDatabase,
@@ -45,9 +45,9 @@ impl Node {
         nodes.try_into().unwrap_or_else(|_| unreachable!("as many as wanted"))
     }
 
-    /// A caller of this node alone, with kept-alive connections and this key.
+    /// A caller of this node with this key. Its connections are kept alive.
     #[must_use]
     pub fn caller(&self, key: &str) -> Caller {
-        Caller::anyone(format!("http://{}", self.process.address)).keeping_connections().with_bearer(key)
+        self.process.anyone().keeping_connections().with_bearer(key)
     }
 }

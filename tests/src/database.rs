@@ -1,4 +1,4 @@
-//! A fresh database for each test. The SQL here makes and drops whole databases, and looks into a key.
+//! A database for each test. The SQL here creates and drops databases, and reads the counts of a key.
 
 use std::{
     path::PathBuf,
@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::system::SystemClock;
+use api::process::system::SystemClock;
 use domain::bounds::Bounds;
-use persistence::{CacheSize, DefaultCaps, Retention, Settings, Store};
+use persistence::{CacheSize, DefaultCaps, RetentionPeriods, Settings, Store};
 use prometheus::Registry;
 use sea_orm::{
     ConnectionTrait, Database, DatabaseTransaction, SqliteTransactionMode, Statement, TransactionOptions,
@@ -19,7 +19,7 @@ use sea_orm::{
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-/// A database that goes when this value is dropped.
+/// A database, dropped with this value.
 pub struct TestDatabase {
     url: String,
     kind: Kind,
@@ -33,7 +33,7 @@ enum Kind {
         server: String,
         name: String,
     },
-    /// Of another value, which it must not outlive.
+    /// The database of another value, which this one must not outlive.
     Shared {
         is_postgres: bool,
     },
@@ -70,7 +70,7 @@ impl TestDatabase {
         Self { url: at(server, &name), kind: Kind::Postgres { server: server.to_owned(), name } }
     }
 
-    /// A new, empty SQLite database without a schema, whatever the other tests run on.
+    /// A new SQLite database without a schema, also where the tests run on PostgreSQL.
     #[must_use]
     pub fn sqlite() -> Self {
         let directory = TempDir::with_prefix("claviger-test-").expect("a directory for the database");
@@ -80,7 +80,7 @@ impl TestDatabase {
         }
     }
 
-    /// The same database for another service. It goes with this value.
+    /// The same database for another service. It is dropped with this value.
     #[must_use]
     pub fn shared(&self) -> Self {
         Self { url: self.url.clone(), kind: Kind::Shared { is_postgres: self.is_postgres() } }
@@ -92,7 +92,7 @@ impl TestDatabase {
         matches!(self.kind, Kind::Postgres { .. } | Kind::Shared { is_postgres: true })
     }
 
-    /// For `CLAVIGER_DATABASE_URL`.
+    /// Its URL, for `CLAVIGER_DATABASE_URL`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -104,52 +104,52 @@ impl TestDatabase {
         std::path::Path::new(self.url.strip_prefix("sqlite://").expect("a file"))
     }
 
-    /// The same database by another address of its server.
+    /// The URL of the same database at another address of its server.
     #[must_use]
-    pub fn url_by(&self, address: std::net::SocketAddr) -> String {
+    pub fn url_at(&self, address: std::net::SocketAddr) -> String {
         let mut url = url::Url::parse(&self.url).expect("a URL");
         url.set_ip_host(address.ip()).expect("a host");
         url.set_port(Some(address.port())).expect("a port");
         url.into()
     }
 
-    /// Where its server listens.
+    /// The address of its server.
     #[must_use]
     pub fn server_address(&self) -> std::net::SocketAddr {
         let url = url::Url::parse(&self.url).expect("a URL");
         url.socket_addrs(|| Some(5432)).expect("an address")[0]
     }
 
-    /// Runs one statement of [`crate::aging`].
+    /// Runs one statement of [`crate::sql_fixtures`].
     pub(crate) async fn execute(&self, statement: &str) {
         run(&self.url, statement).await;
     }
 
-    /// A key as it is stored: what remains, uses in the window, and good verifies.
+    /// The stored counts of a key: remaining uses, uses in the rate limit's window, and valid verifications.
     pub async fn counts(&self, key_id: &str) -> (Option<i64>, i64, i64) {
         let id = if self.is_postgres() { format!("'{key_id}'") } else { format!("X'{}'", key_id.replace('-', "")) };
         let sql = format!("SELECT remaining, window_count, request_count FROM api_keys WHERE id = {id}");
-        let database = Database::connect(&self.url).await.expect("the database server is there");
+        let database = Database::connect(&self.url).await.expect("a database connection");
         let statement = Statement::from_string(database.get_database_backend(), sql);
-        let row = database.query_one_raw(statement).await.expect("a row").expect("the key is there");
-        database.close().await.expect("the connection ends");
+        let row = database.query_one_raw(statement).await.expect("a row").expect("a key");
+        database.close().await.expect("a closed connection");
         let number = |name: &str| row.try_get::<i64>("", name).expect("a number");
         (row.try_get("", "remaining").expect("a number"), number("window_count"), number("request_count"))
     }
 
-    /// Another process that is about to write: on SQLite it has the file's lock for writing until the value is dropped.
-    pub async fn writer(&self) -> DatabaseTransaction {
-        let database = Database::connect(format!("{}?mode=rwc", self.url)).await.expect("the database is there");
+    /// A transaction of another process. On SQLite it holds the file's write lock until the value is dropped.
+    pub async fn hold_write_lock(&self) -> DatabaseTransaction {
+        let database = Database::connect(format!("{}?mode=rwc", self.url)).await.expect("a database connection");
         let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-        database.begin_with_options(options).await.expect("nobody else writes")
+        database.begin_with_options(options).await.expect("the write lock")
     }
 
-    /// How long bare notices of PostgreSQL take, from the answer of the statement that sends one to its arrival on another
-    /// connection; so many, one after the other.
-    pub async fn notice_delays(&self, count: usize) -> Vec<Duration> {
-        let sender = Database::connect(&self.url).await.expect("the database server is there");
-        let mut listener = PgListener::connect(&self.url).await.expect("the database server is there");
+    /// How long bare notifications of PostgreSQL take, from the response of the statement that sends one to its arrival on
+    /// another connection. Sends `count`, one after the other.
+    pub async fn notification_delays(&self, count: usize) -> Vec<Duration> {
+        let sender = Database::connect(&self.url).await.expect("a database connection");
+        let mut listener = PgListener::connect(&self.url).await.expect("a database connection");
         listener.listen("bare").await.expect("it listens");
         let mut delays = Vec::with_capacity(count);
         for _ in 0..count {
@@ -157,68 +157,113 @@ impl TestDatabase {
                 sender.execute_unprepared("SELECT pg_notify('bare', '')").await.expect("sent");
                 Instant::now()
             };
-            let hearing = async {
-                listener.recv().await.expect("heard");
+            let receiving = async {
+                listener.recv().await.expect("a notification");
                 Instant::now()
             };
-            let (sent, heard) = tokio::join!(sending, hearing);
-            delays.push(heard.saturating_duration_since(sent));
+            let (sent, received) = tokio::join!(sending, receiving);
+            delays.push(received.saturating_duration_since(sent));
         }
         delays.sort_unstable();
         delays
     }
 
-    /// Makes it a database of better-auth, with these rows of keys. What a row does not have is null.
-    pub async fn make_better_auth(&self, rows: &[serde_json::Value]) {
+    /// Creates better-auth's table of keys with these rows. Columns that a row does not have are null.
+    pub async fn create_better_auth_keys(&self, rows: &[serde_json::Value]) {
         const TEXTS: [&str; 6] = ["key", "name", "start", "prefix", "permissions", "metadata"];
         const NUMBERS: [&str; 3] = ["remaining", "rateLimitMax", "rateLimitTimeWindow"];
-        let texts = TEXTS.map(|name| format!("\"{name}\" text"));
+        let strings = TEXTS.map(|name| format!("\"{name}\" text"));
         let numbers = NUMBERS.map(|name| format!("\"{name}\" bigint"));
-        let columns = [&texts[..], &numbers[..]].concat().join(", ");
+        let columns = [&strings[..], &numbers[..]].concat().join(", ");
         let database = Database::connect(format!("{}{}", self.url, if self.is_postgres() { "" } else { "?mode=rwc" }));
-        let database = database.await.expect("the database server is there");
+        let database = database.await.expect("a database connection");
         let run = async |statement: String| database.execute_unprepared(&statement).await.expect("the statement runs");
         run(format!("CREATE TABLE apikey (id text PRIMARY KEY, {columns})")).await;
         for row in rows {
             let row = row.as_object().expect("an object");
             let names: Vec<_> = row.keys().map(|name| format!("\"{name}\"")).collect();
-            // Strings as SQL writes them.
+            // Strings in SQL are quoted with single quotes.
             let values: Vec<_> = row.values().map(|value| value.to_string().replace('"', "'")).collect();
             run(format!("INSERT INTO apikey ({}) VALUES ({})", names.join(", "), values.join(", "))).await;
         }
-        database.close().await.expect("the connection ends");
+        database.close().await.expect("a closed connection");
     }
 
-    /// The ports on this database, beside those of the service.
+    /// A store on this database that is not the service's own.
     pub async fn store(&self) -> Store {
-        Store::connect(&self.settings()).await.expect("the database is there")
+        Store::connect(&self.settings()).await.expect("a database connection")
     }
 
-    /// The settings of [`TestDatabase::store`], to be changed.
+    /// The settings of [`TestDatabase::store`].
     #[must_use]
     pub fn settings(&self) -> Settings {
         settings(self.url.clone(), 2)
     }
 
-    /// The file of an SQLite database; none on PostgreSQL.
+    /// The file of an SQLite database. `None` on PostgreSQL.
     #[must_use]
     pub fn sqlite_file(&self) -> Option<PathBuf> {
         self.url.strip_prefix("sqlite://").map(PathBuf::from)
     }
 
-    /// The URL of a user of PostgreSQL who may read and write rows, and change no schema. They go with the database.
+    /// The URL for a new PostgreSQL user who can read and write rows, but not change the schema. Dropped with the database.
     pub async fn user_without_create(&self) -> String {
-        let url = url::Url::parse(&self.url).expect("a URL");
-        let user = limited_user(url.path().trim_start_matches('/'));
+        let url = self.user_without_rights().await;
+        let user = limited_user(self.name());
         self.execute(&format!(
-            "REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE {user} LOGIN; \
-             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}; \
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}; \
              GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {user}"
         ))
         .await;
-        let mut url = url;
+        url
+    }
+
+    /// The URL for a new PostgreSQL user who can do nothing but connect. Dropped with the database.
+    pub async fn user_without_rights(&self) -> String {
+        let user = limited_user(self.name());
+        self.execute(&format!("REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE {user} LOGIN")).await;
+        let mut url = url::Url::parse(&self.url).expect("a URL");
         url.set_username(&user).expect("a user");
         url.into()
+    }
+
+    /// The name of a PostgreSQL database.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.url.rsplit_once('/').expect("a name").1
+    }
+
+    /// Listens on channels of PostgreSQL.
+    pub async fn listen(&self, channels: &[&str]) -> Notifications {
+        let mut listener = PgListener::connect(&self.url).await.expect("a database connection");
+        listener.listen_all(channels.iter().copied()).await.expect("it listens");
+        Notifications(listener)
+    }
+
+    /// Creates a schema of PostgreSQL.
+    pub async fn create_schema(&self, name: &str) {
+        self.execute(&format!("CREATE SCHEMA {name}")).await;
+    }
+
+    /// The schemas of PostgreSQL that have tables of the service, in alphabetical order.
+    pub async fn schemas(&self) -> Vec<String> {
+        let sql = "SELECT schemaname::text AS name FROM pg_tables WHERE tablename = 'api_keys' ORDER BY 1";
+        let database = Database::connect(&self.url).await.expect("a database connection");
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let rows = database.query_all_raw(statement).await.expect("rows");
+        database.close().await.expect("a closed connection");
+        rows.iter().map(|row| row.try_get("", "name").expect("a name")).collect()
+    }
+}
+
+/// Notifications of PostgreSQL.
+pub struct Notifications(PgListener);
+
+impl Notifications {
+    /// The channel and the payload of the next one.
+    pub async fn next(&mut self) -> (String, String) {
+        let received = Box::pin(crate::within("a notification", self.0.recv())).await.expect("a notification");
+        (received.channel().to_owned(), received.payload().to_owned())
     }
 }
 
@@ -243,12 +288,12 @@ impl Drop for TestDatabase {
 
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
-/// Copying a migrated database is faster than migrating each one.
+/// The name of a migrated database: copying it is faster than migrating each one.
 async fn template(server: &str) -> String {
     let name = unique_name();
     run(server, &format!("CREATE DATABASE {name}")).await;
     let settings = settings(at(server, &name), 1);
-    let store = Store::connect(&settings).await.expect("the new database is there");
+    let store = Store::connect(&settings).await.expect("a database connection");
     store.migrate().await.expect("the new database is migrated");
     store.close().await;
     name
@@ -264,12 +309,19 @@ fn unique_name() -> String {
     format!("claviger_test_{}_{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// The PostgreSQL server of the tests. The feature decides which tests are ignored, so it must agree with the setting.
 #[expect(clippy::disallowed_methods, reason = "the tests' own setting")]
 fn server() -> Option<String> {
-    std::env::var("CLAVIGER_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty())
+    let url = std::env::var("CLAVIGER_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty());
+    assert_eq!(
+        url.is_some(),
+        cfg!(feature = "postgres"),
+        "to test on PostgreSQL, set CLAVIGER_TEST_POSTGRES_URL and add `--features claviger-tests/postgres`; else do neither"
+    );
+    url
 }
 
-/// For ports beside the service, which remember nothing.
+/// The settings of a store that is not the service's own, without a cache.
 fn settings(url: String, connections: u32) -> Settings {
     let (timeout, cache) = (Duration::from_secs(10), CacheSize { keys: 0, bytes: 0 });
     Settings {
@@ -280,10 +332,12 @@ fn settings(url: String, connections: u32) -> Settings {
         change_timeout: timeout,
         staleness_bound: Duration::from_secs(2),
         clock: Arc::new(SystemClock),
-        retention: Retention {
+        retention: RetentionPeriods {
             deleted_keys: Duration::from_hours(30 * 24),
+            deleted_organizations: Duration::from_hours(7 * 24),
             audit: Duration::from_hours(400 * 24),
             usage: Duration::from_hours(90 * 24),
+            idle_sessions: Duration::from_hours(12),
         },
         caps: DefaultCaps { keys: 1_000_000, members: 10_000, sets: 1_000, changes: 100_000 },
         bounds: Bounds::default(),
@@ -299,7 +353,7 @@ fn at(server: &str, database: &str) -> String {
 }
 
 async fn run(url: &str, statement: &str) {
-    let database = Database::connect(url).await.expect("the database server is there");
+    let database = Database::connect(url).await.expect("a database connection");
     database.execute_unprepared(statement).await.expect("the statement runs");
-    database.close().await.expect("the connection ends");
+    database.close().await.expect("a closed connection");
 }

@@ -1,5 +1,5 @@
-//! A way to the database server that a test can cut, lose, slow down and mend: for all connections, or for those alone on
-//! which a node listens to the changes of others.
+//! A proxy to the database server that a test can cut, block and slow down: for all connections, or for those of the change
+//! feed.
 
 use std::{
     io,
@@ -17,26 +17,27 @@ use tokio::{
     sync::watch,
 };
 
-/// What becomes of bytes.
+/// How bytes are forwarded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flow {
-    /// They go on.
+    /// At once.
     #[default]
     Whole,
-    /// They go on after a while.
+    /// After a delay.
     Slow(Duration),
-    /// Connections break, and new ones break too.
+    /// Not at all: connections are closed, also new ones.
     Cut,
-    /// They are lost, and nobody is told. A connection that lost some stays so when the way is whole again.
+    /// Not at all, but connections stay open. A connection that has lost bytes forwards no more, also after
+    /// [`Proxy::restore`].
     Lost,
 }
 
-/// When the connection breaks on which the next `COMMIT` is sent.
+/// When the connection is closed on which the next `COMMIT` is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitCut {
-    /// Before the server gets it.
+    /// Before the server receives it.
     Before,
-    /// When the server has answered it, before its client hears of that.
+    /// When the server has responded, before the client receives the response.
     After,
 }
 
@@ -47,12 +48,12 @@ struct Way {
     commit: Option<CommitCut>,
 }
 
-/// A simple query of PostgreSQL's protocol, as drivers end transactions.
+/// The simple query of PostgreSQL's protocol with which drivers commit.
 const COMMIT: &[u8] = b"COMMIT\0";
 
 /// Forwards connections to one address.
 pub struct Proxy {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
     way: Arc<watch::Sender<Way>>,
     counts: Arc<Counts>,
@@ -61,11 +62,11 @@ pub struct Proxy {
 #[derive(Debug, Default)]
 struct Counts {
     open: AtomicUsize,
-    most: AtomicUsize,
+    max: AtomicUsize,
 }
 
 impl Proxy {
-    /// A proxy to `target`. To know the connections of the feed it must be able to read: no TLS.
+    /// A proxy to `target`. Without TLS, because it recognizes the connections of the change feed by their bytes.
     pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -77,7 +78,7 @@ impl Proxy {
                 let counts = counting.clone();
                 spawn(async move {
                     let open = counts.open.fetch_add(1, Ordering::SeqCst) + 1;
-                    counts.most.fetch_max(open, Ordering::SeqCst);
+                    counts.max.fetch_max(open, Ordering::SeqCst);
                     let _ = connection.forward(client, target).await;
                     counts.open.fetch_sub(1, Ordering::SeqCst);
                 });
@@ -86,36 +87,36 @@ impl Proxy {
         Self { address, way, counts }
     }
 
-    /// Does this with the bytes of all connections.
+    /// Forwards all connections like this.
     pub fn all(&self, flow: Flow) {
         self.way.send_modify(|way| way.all = flow);
     }
 
-    /// Does this with the bytes of the change feed, and forwards the others.
+    /// Forwards the change feed like this, and other connections at once.
     pub fn feed(&self, flow: Flow) {
         self.way.send_modify(|way| *way = Way { feed: flow, ..Way::default() });
     }
 
-    /// Breaks the connection on which the next transaction is committed, and no other one.
+    /// Closes the connection on which the next transaction is committed.
     pub fn cut_at_commit(&self, cut: CommitCut) {
         self.way.send_modify(|way| way.commit = Some(cut));
     }
 
-    /// Whether the cut of [`Proxy::cut_at_commit`] is still to come.
+    /// Whether [`Proxy::cut_at_commit`] has not closed a connection yet.
     #[must_use]
     pub fn is_commit_awaited(&self) -> bool {
         self.way.borrow().commit.is_some()
     }
 
-    /// Forwards again.
-    pub fn mend(&self) {
+    /// Forwards all connections at once again.
+    pub fn restore(&self) {
         self.way.send_replace(Way::default());
     }
 
-    /// The most connections that there were at once since the last call.
+    /// The largest number of concurrent connections since the last call.
     #[must_use]
-    pub fn take_most(&self) -> usize {
-        self.counts.most.swap(self.counts.open.load(Ordering::SeqCst), Ordering::SeqCst)
+    pub fn take_max_connections(&self) -> usize {
+        self.counts.max.swap(self.counts.open.load(Ordering::SeqCst), Ordering::SeqCst)
     }
 }
 
@@ -123,7 +124,7 @@ impl Proxy {
 struct Connection {
     way: Arc<watch::Sender<Way>>,
     is_feed: Arc<AtomicBool>,
-    /// Breaks with the next bytes of the server.
+    /// Whether it is closed with the next bytes of the server.
     is_ending: Arc<AtomicBool>,
 }
 
@@ -175,7 +176,7 @@ impl Connection {
                 Flow::Cut => return Ok(()),
                 Flow::Lost => is_lost = true,
             }
-            // What comes after a gap would be no sense; that the sender goes away is still noticed.
+            // Bytes after a gap would be malformed. The end of the sender is still noticed.
             if is_lost {
                 continue;
             }

@@ -1,61 +1,84 @@
-// Every page and its address. Addresses are behind the #, so that none can be taken for one of the API.
+// The pages and their addresses. Addresses are behind the #, so that they cannot collide with paths of the API.
 
 import { useQuery } from "@tanstack/react-query";
-import { Navigate, Outlet, Route, Routes } from "react-router";
-import { Audit } from "./pages/audit.tsx";
+import { Navigate, Outlet, Route, Routes, useMatch } from "react-router";
+import { homePath, meQuery } from "./api/session.ts";
+import { AppShell } from "./components/app-shell.tsx";
+import { FreshSignInProvider } from "./components/fresh-sign-in.tsx";
+import { EmptyState } from "./components/ui/empty-state.tsx";
+import { ErrorNotice } from "./components/ui/error-notice.tsx";
+import { MeContext } from "./hooks/use-me.ts";
+import { AuditLog } from "./pages/audit-log.tsx";
 import { CreateKey } from "./pages/create-key.tsx";
+import { InvitationPage } from "./pages/invitation.tsx";
 import { KeyPage } from "./pages/key.tsx";
 import { Keys } from "./pages/keys.tsx";
 import { Members } from "./pages/members.tsx";
+import { MyKeys } from "./pages/my-keys.tsx";
+import { Organization } from "./pages/organization.tsx";
 import { Organizations } from "./pages/organizations.tsx";
 import { Overview } from "./pages/overview.tsx";
-import { Sets } from "./pages/sets.tsx";
-import { SignIn } from "./pages/sign-in.tsx";
+import { Passkeys } from "./pages/passkeys.tsx";
+import { PermissionSets } from "./pages/permission-sets.tsx";
+import { Service } from "./pages/service.tsx";
+import { Sessions } from "./pages/sessions.tsx";
+import { SIGN_IN_PATH, SignIn, SignInFailed } from "./pages/sign-in.tsx";
+import { SignUp } from "./pages/sign-up.tsx";
 import { TryKey } from "./pages/try-key.tsx";
-import { Empty, Failure } from "./parts/basics.tsx";
-import { Shell } from "./parts/shell.tsx";
-import { home, SignedIn, whoIs } from "./session.tsx";
 
 export function App() {
-  const { data: me, error, isPending, refetch } = useQuery(whoIs);
+  const { data: me, error, isPending, refetch } = useQuery(meQuery);
+  const invitation = useMatch("/invitation/:token")?.params.token;
+  const isSignUp = useMatch("/sign-up") !== null;
   if (isPending) return null;
   if (error !== null) {
     return (
-      <main className="door">
-        <Failure of={error} retry={refetch} />
+      <main className="sign-in-page">
+        <ErrorNotice error={error} retry={refetch} />
       </main>
     );
   }
-  if (me === null || me === undefined) return <SignIn />;
+  if (invitation !== undefined) return <InvitationPage key={invitation} token={invitation} me={me ?? null} />;
+  if (me === null || me === undefined) return isSignUp ? <SignUp /> : <SignIn />;
   return (
-    <SignedIn value={me}>
+    <MeContext value={me}>
       <Routes>
-        <Route element={<Framed />}>
+        <Route element={<Layout />}>
           <Route path="/organizations" element={<Organizations />} />
+          <Route path="/service" element={<Service />} />
+          <Route path="/sessions" element={<Sessions />} />
           <Route path="/orgs/:org">
             <Route index element={<Navigate to="keys" replace />} />
             <Route path="overview" element={<Overview />} />
             <Route path="keys" element={<Keys />} />
             <Route path="keys/new" element={<CreateKey />} />
+            <Route path="my-keys" element={<MyKeys />} />
+            <Route path="my-keys/new" element={<CreateKey isOwn />} />
             <Route path="keys/:key" element={<KeyPage />} />
             <Route path="keys/:key/:tab" element={<KeyPage />} />
             <Route path="try" element={<TryKey />} />
             <Route path="members" element={<Members />} />
-            <Route path="sets" element={<Sets />} />
-            <Route path="audit" element={<Audit />} />
+            <Route path="sets" element={<PermissionSets />} />
+            <Route path="audit" element={<AuditLog />} />
+            <Route path="organization" element={<Organization />} />
           </Route>
-          <Route path="/" element={<Navigate to={home(me)} replace />} />
-          <Route path="*" element={<Empty title="There is no such page" />} />
+          <Route path={SIGN_IN_PATH} element={<SignInFailed />} />
+          <Route path="/passkeys" element={<Passkeys />} />
+          <Route path="/sign-up" element={<Navigate to="/" replace />} />
+          <Route path="/" element={<Navigate to={homePath(me)} replace />} />
+          <Route path="*" element={<EmptyState title="Page not found" />} />
         </Route>
       </Routes>
-    </SignedIn>
+    </MeContext>
   );
 }
 
-function Framed() {
+function Layout() {
   return (
-    <Shell>
-      <Outlet />
-    </Shell>
+    <FreshSignInProvider>
+      <AppShell>
+        <Outlet />
+      </AppShell>
+    </FreshSignInProvider>
   );
 }

@@ -1,43 +1,42 @@
-// The page: who is signed in decides what there is.
+// The entry point: providers around the app.
 
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { HashRouter } from "react-router";
-import { Problem, SESSION_ENDED } from "./api/client.ts";
+import { SESSION_ENDED } from "./api/client.ts";
+import { endSession } from "./api/session.ts";
 import { App } from "./app.tsx";
-import { applyTheme, storedTheme } from "./parts/theme.ts";
-import { Boundary } from "./parts/boundary.tsx";
-import { Toasts } from "./parts/toast.tsx";
-import { leave } from "./session.tsx";
+import { ErrorBoundary } from "./components/ui/error-boundary.tsx";
+import { ToastProvider } from "./components/ui/toast.tsx";
+import { isTransient } from "./lib/messages.ts";
+import { applyTheme, storedTheme } from "./lib/theme.ts";
 import "./styles/base.css";
 import "./styles/controls.css";
-import "./styles/frame.css";
-import "./styles/parts.css";
+import "./styles/layout.css";
+import "./styles/components.css";
 import "./styles/tables.css";
-import "./styles/narrow.css";
+import "./styles/responsive.css";
 
 applyTheme(storedTheme());
 
-const isTransient = (problem: unknown) => problem instanceof Problem && (problem.status === 0 || problem.status >= 500);
-
 const queries = new QueryClient({
-  defaultOptions: { queries: { retry: (count, problem) => isTransient(problem) && count < 1 } },
+  defaultOptions: { queries: { retry: (count, error) => isTransient(error) && count < 1 } },
 });
-window.addEventListener(SESSION_ENDED, () => leave(queries, true));
+window.addEventListener(SESSION_ENDED, () => endSession(queries, true));
 
 const root = document.getElementById("root");
-if (root === null) throw new Error("the page has a root");
+if (root === null) throw new Error("the page has no #root");
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={queries}>
-      {/* Fields that are in the address must not lag behind the keyboard. */}
+      {/* Without transitions: form fields whose values are in the address must not lag behind typing. */}
       <HashRouter useTransitions={false}>
-        <Boundary>
-          <Toasts>
+        <ErrorBoundary>
+          <ToastProvider>
             <App />
-          </Toasts>
-        </Boundary>
+          </ToastProvider>
+        </ErrorBoundary>
       </HashRouter>
     </QueryClientProvider>
   </StrictMode>,

@@ -1,4 +1,4 @@
-//! Every way to change a chain shows.
+//! Tests of the hash chain: every change of an event is detected.
 
 use super::*;
 use crate::id::{KeyId, UserId};
@@ -13,7 +13,7 @@ fn event(seq: u64) -> Event {
         seq,
         at: Timestamp::from_millis(1_000),
         action: "api_key.create".to_owned(),
-        outcome: Outcome::Done,
+        outcome: EventOutcome::Done,
         reason: None,
         target: uuid(2),
         actor: Actor::Key(KeyId::from_uuid(uuid(3)), None),
@@ -25,8 +25,8 @@ fn event(seq: u64) -> Event {
     }
 }
 
-/// A chain, each event with its hash, and its head.
-fn chain(count: u64) -> (Vec<(Event, ChainHash)>, Head) {
+/// A chain of events, each with its hash, and the end of the chain.
+fn chain(count: u64) -> (Vec<(Event, ChainHash)>, ChainHead) {
     let mut hash = ChainHash::BEGINNING;
     let mut events = Vec::new();
     for seq in 1..=count {
@@ -37,34 +37,34 @@ fn chain(count: u64) -> (Vec<(Event, ChainHash)>, Head) {
     (events, head(count, hash))
 }
 
-fn head(seq: u64, hash: ChainHash) -> Head {
-    Head { organization: OrganizationId::from_uuid(uuid(1)), seq, hash }
+fn head(seq: u64, hash: ChainHash) -> ChainHead {
+    ChainHead { organization: OrganizationId::from_uuid(uuid(1)), seq, hash }
 }
 
-fn prove(events: &[(Event, ChainHash)], stored: Head, told: &[Head]) -> Result<(), Break> {
-    let mut proof = Proof::after(&head(0, ChainHash::BEGINNING));
+fn verify(events: &[(Event, ChainHash)], stored: ChainHead, published: &[ChainHead]) -> Result<(), IntegrityError> {
+    let mut verifier = ChainVerifier::after(&head(0, ChainHash::BEGINNING));
     for (event, hash) in events {
-        proof.step(event, hash)?;
-        told.iter().try_for_each(|told| proof.meets(told))?;
+        verifier.step(event, hash)?;
+        published.iter().try_for_each(|published| verifier.check_checkpoint(published))?;
     }
-    proof.end(&stored, told.iter().copied())
+    verifier.end(&stored, published.iter().copied())
 }
 
 #[test]
-fn a_chain_holds_until_somebody_touches_it() {
+fn a_chain_is_valid_until_events_are_changed_removed_or_reordered() {
     let (events, end) = chain(5);
-    let told = head(3, events[2].1);
-    assert_eq!(prove(&events, end, &[told]), Ok(()));
-    let touched = |touch: fn(&mut Vec<(Event, ChainHash)>)| {
+    let published = head(3, events[2].1);
+    assert_eq!(verify(&events, end, &[published]), Ok(()));
+    let verify_changed = |change: fn(&mut Vec<(Event, ChainHash)>)| {
         let mut events = events.clone();
-        touch(&mut events);
-        prove(&events, end, &[told])
+        change(&mut events);
+        verify(&events, end, &[published])
     };
-    assert_eq!(touched(|events| events[2].0.count = 2), Err(Break::Changed(3)));
-    assert_eq!(touched(|events| drop(events.remove(1))), Err(Break::Missing(2)));
-    assert_eq!(touched(|events| events.swap(1, 2)), Err(Break::Missing(2)));
-    assert_eq!(touched(|events| events.truncate(4)), Err(Break::Head(4)));
-    // One who also writes the hashes and the head anew is caught by what was told before.
+    assert_eq!(verify_changed(|events| events[2].0.count = 2), Err(IntegrityError::Changed(3)));
+    assert_eq!(verify_changed(|events| drop(events.remove(1))), Err(IntegrityError::Missing(2)));
+    assert_eq!(verify_changed(|events| events.swap(1, 2)), Err(IntegrityError::Missing(2)));
+    assert_eq!(verify_changed(|events| events.truncate(4)), Err(IntegrityError::EndMismatch(4)));
+    // If the hashes and the stored end are recomputed too, the published checkpoint detects the change.
     let (mut other, _) = chain(0);
     let mut hash = ChainHash::BEGINNING;
     for seq in 1..=5 {
@@ -72,22 +72,26 @@ fn a_chain_holds_until_somebody_touches_it() {
         hash = event.hash(&hash);
         other.push((event, hash));
     }
-    assert_eq!(prove(&other, head(5, hash), &[]), Ok(()));
-    assert_eq!(prove(&other, head(5, hash), &[told]), Err(Break::Told(3)));
-    let (cut, end) = chain(2);
-    assert_eq!(prove(&cut, end, &[]), Ok(()));
-    assert_eq!(prove(&cut, end, &[told]), Err(Break::Told(3)), "the end was cut off");
+    assert_eq!(verify(&other, head(5, hash), &[]), Ok(()));
+    assert_eq!(verify(&other, head(5, hash), &[published]), Err(IntegrityError::CheckpointMismatch(3)));
+    let (truncated, end) = chain(2);
+    assert_eq!(verify(&truncated, end, &[]), Ok(()));
+    assert_eq!(
+        verify(&truncated, end, &[published]),
+        Err(IntegrityError::CheckpointMismatch(3)),
+        "the chain was truncated"
+    );
 }
 
 #[test]
-fn every_field_counts() {
+fn the_hash_of_an_event_covers_every_field() {
     let plain = event(1);
     let changed = [
         Event { organization: OrganizationId::from_uuid(uuid(9)), ..plain.clone() },
         Event { seq: 2, ..plain.clone() },
         Event { at: Timestamp::from_millis(1_001), ..plain.clone() },
         Event { action: "api_key.delete".to_owned(), ..plain.clone() },
-        Event { outcome: Outcome::Refused, ..plain.clone() },
+        Event { outcome: EventOutcome::Denied, ..plain.clone() },
         Event { reason: Some(String::new()), ..plain.clone() },
         Event { target: uuid(9), ..plain.clone() },
         Event { actor: Actor::Key(KeyId::from_uuid(uuid(9)), None), ..plain.clone() },
@@ -112,26 +116,51 @@ fn every_field_counts() {
 }
 
 #[test]
-fn the_hash_of_an_event_never_changes() {
+fn reasons_of_earlier_versions_are_read_as_the_current_ones_and_hashed_as_stored() {
+    let denied = |reason: &str| Event { outcome: EventOutcome::Denied, reason: Some(reason.to_owned()), ..event(1) };
+    let (old, new) = (denied("exceeds_grants"), denied("exceeds_permissions"));
+    assert_eq!((old.reason_code(), new.reason_code()), (Some("exceeds_permissions"), Some("exceeds_permissions")));
+    assert_ne!(old.hash(&ChainHash::BEGINNING), new.hash(&ChainHash::BEGINNING));
+    assert_eq!(Event { reason: Some("name".to_owned()), ..event(1) }.reason_code(), None, "a change of a key");
+}
+
+#[test]
+fn the_stored_reason_of_an_alarm_is_the_secret_unless_it_counts_others() {
+    let action = Action::UseExpiredSecret.code().to_owned();
+    let alarm = Event { outcome: EventOutcome::Alarm, action, reason: Some("others".to_owned()), ..event(1) };
+    assert_eq!((alarm.secret_start(), alarm.reason_code()), (Some("others"), None), "a secret can begin like this");
+    let counting = Event { target: alarm.organization.uuid(), ..alarm };
+    assert_eq!((counting.secret_start(), counting.reason_code()), (None, Some("others")));
+}
+
+#[test]
+fn the_hash_of_an_event_is_stable_across_versions() {
     let expected = "d9efa42b1d745b8b5d417e812e83af69f8880ce6e381e3d9ebf45412fc48780d";
     assert_eq!(event(1).hash(&ChainHash::BEGINNING).to_string(), expected);
     assert_eq!(ChainHash::parse(expected).map(|hash| hash.to_string()).as_deref(), Some(expected));
 }
 
 #[test]
-fn what_went_without_a_record_is_unproven_until_it_would_be_too_old() {
+fn events_missing_without_a_prune_record_are_unproven_until_past_retention() {
     let organization = OrganizationId::from_uuid(Uuid::from_u128(1));
-    let head = |seq| Head { organization, seq, hash: ChainHash::BEGINNING };
+    let head = |seq| ChainHead { organization, seq, hash: ChainHash::BEGINNING };
     let at = Timestamp::from_millis;
-    let kept = 100;
-    assert_eq!((Front::Whole.unproven(at(0), kept), Front::Unsigned(7).unproven(at(999), kept)), (None, Some(7)));
-    let proven = Front::Whole.pruned_to(head(5), at(10), kept);
+    let retention_ms = 100;
+    assert_eq!(
+        (Front::Whole.unproven(at(0), retention_ms), Front::Unsigned(7).unproven(at(999), retention_ms)),
+        (None, Some(7))
+    );
+    let proven = Front::Whole.pruned_to(head(5), at(10), retention_ms);
     assert_eq!(proven, PruneRecord { start: head(5), at: at(10), unproven: None });
-    assert_eq!(Front::Pruned(proven).pruned_to(head(6), at(20), kept).unproven, None);
-    let after = Front::Unsigned(7).pruned_to(head(8), at(30), kept);
+    assert_eq!(Front::Pruned(proven).pruned_to(head(6), at(20), retention_ms).unproven, None);
+    let after = Front::Unsigned(7).pruned_to(head(8), at(30), retention_ms);
     assert_eq!(after.unproven, Some(Unproven { seq: 7, since: at(30) }));
-    let on = Front::Pruned(after).pruned_to(head(9), at(129), kept);
-    assert_eq!((on.unproven, Front::Pruned(on).unproven(at(129), kept)), (after.unproven, Some(7)), "it is carried on");
-    assert_eq!(Front::Pruned(on).unproven(at(130), kept), None);
-    assert_eq!(Front::Pruned(on).pruned_to(head(10), at(130), kept).unproven, None);
+    let on = Front::Pruned(after).pruned_to(head(9), at(129), retention_ms);
+    assert_eq!(
+        (on.unproven, Front::Pruned(on).unproven(at(129), retention_ms)),
+        (after.unproven, Some(7)),
+        "the unproven start is kept"
+    );
+    assert_eq!(Front::Pruned(on).unproven(at(130), retention_ms), None);
+    assert_eq!(Front::Pruned(on).pruned_to(head(10), at(130), retention_ms).unproven, None);
 }

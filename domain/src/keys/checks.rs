@@ -1,5 +1,5 @@
-//! Whether a caller may give keys what they are to hold. Of many keys that are made together, what is the same for several is
-//! read and checked once.
+//! Checks whether a caller may grant permissions to keys. For many keys in one request, what is equal for several is
+//! read and checked only once.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,19 +9,16 @@ use std::{
 
 use super::Keys;
 use crate::{
-    caller::Authority,
+    auth::{caller::Authority, effective_permissions::EffectivePermissions, step_up},
     cooperation::Pace,
     error::Error,
-    grants::Grants,
     id::{SetId, UserId},
-    permission::PermissionSet,
+    permissions::Permissions,
 };
 
-/// Memberships, and permission sets, that are kept at once: so many of the widest take a few megabytes.
-const KEPT: usize = 32;
-
-/// A check of a permission takes as long as the reading of so many bytes.
-const BYTES: usize = 32;
+/// The maximum number of memberships, and of permission sets, that are kept in memory: this many of the largest take a
+/// few megabytes.
+const MAX_CACHED: usize = 32;
 
 /// The checks of one request.
 pub(super) struct Checks<'a> {
@@ -30,6 +27,8 @@ pub(super) struct Checks<'a> {
     members: Recent<UserId>,
     sets: Recent<SetId>,
     grantable: Grantable,
+    /// The organization's default for new keys. `None`: not read yet.
+    can_manage: Option<bool>,
     pace: Pace,
 }
 
@@ -40,7 +39,8 @@ impl<'a> Checks<'a> {
             authority,
             members: Recent::default(),
             sets: Recent::default(),
-            grantable: Grantable::by(authority.caller().grants()),
+            grantable: Grantable::new(authority.caller().effective_permissions()),
+            can_manage: None,
             pace: Pace::default(),
         }
     }
@@ -49,14 +49,29 @@ impl<'a> Checks<'a> {
         self.authority
     }
 
-    /// Asks that the caller may make a key of this user (`None`: of the organization) with these permissions and sets.
+    /// Whether a new key can manage this service. `None`: the default of the organization.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`]; [`Error::SetNotFound`]; [`Error::ExceedsGrants`]; [`Error::Outage`].
+    /// [`Error::NotFound`] if the organization was deleted; [`Error::Outage`].
+    pub(super) async fn can_manage(&mut self, said: Option<bool>) -> Result<bool, Error> {
+        if let Some(known) = said.or(self.can_manage) {
+            return Ok(known);
+        }
+        let default = self.keys.keys_can_manage_by_default(self.authority.organization()).await?;
+        self.can_manage = Some(default);
+        Ok(default)
+    }
+
+    /// Requires that the caller may create a key of this user (`None`: of the organization) with these permissions and
+    /// permission sets.
+    ///
+    /// # Errors
+    /// [`Error::UserNotFound`]; [`Error::SetNotFound`]; [`Error::ExceedsPermissions`]; [`Error::FreshSignInRequired`];
+    /// [`Error::Outage`].
     pub(super) async fn require_grantable(
         &mut self,
         user: Option<UserId>,
-        own: &PermissionSet,
+        own: &Permissions,
         sets: &[SetId],
     ) -> Result<(), Error> {
         let new: Vec<SetId> = sets.iter().filter(|set| !self.grantable.has(user, **set)).copied().collect();
@@ -65,43 +80,49 @@ impl<'a> Checks<'a> {
             None => None,
             Some(user) => Some(self.read_member(user).await?),
         };
-        let owner = Owned { user, bound: member.as_deref() };
+        let owner = KeyOwner { user, bound: member.as_deref() };
         let is_grantable = self.grantable.includes(owner, own);
         self.work(owner, own).await;
         if !is_grantable {
-            return Err(Error::ExceedsGrants);
+            return Err(Error::ExceedsPermissions);
         }
         for (set, permissions) in new {
             if !self.grantable.includes_set(owner, set, &permissions) {
-                return Err(Error::ExceedsGrants);
+                return Err(Error::ExceedsPermissions);
             }
             self.work(owner, &permissions).await;
+            self.require_fresh_sign_in_to_grant(&permissions)?;
         }
-        Ok(())
+        self.require_fresh_sign_in_to_grant(own)
     }
 
-    async fn work(&mut self, owner: Owned<'_>, part: &PermissionSet) {
-        self.pace.worked((part.len() + owner.bound.map_or(0, PermissionSet::len)) * BYTES).await;
+    fn require_fresh_sign_in_to_grant(&self, part: &Permissions) -> Result<(), Error> {
+        let caller = self.authority.caller();
+        step_up::require_fresh_sign_in_to_grant(caller, &Permissions::default(), part, self.keys.now())
     }
 
-    async fn read_member(&mut self, user: UserId) -> Result<Arc<PermissionSet>, Error> {
+    async fn work(&mut self, owner: KeyOwner<'_>, part: &Permissions) {
+        self.pace.checked(part.len() + owner.bound.map_or(0, Permissions::len)).await;
+    }
+
+    async fn read_member(&mut self, user: UserId) -> Result<Arc<Permissions>, Error> {
         if let Some(known) = self.members.0.get(&user) {
             return Ok(known.clone());
         }
         let found = self.keys.ports.accounts.find_membership(self.authority.organization(), user).await?;
         let found = Arc::new(found.ok_or(Error::UserNotFound)?);
-        self.members.keep(user, found.clone());
+        self.members.insert(user, found.clone());
         Ok(found)
     }
 
-    async fn read_sets(&mut self, sets: &[SetId]) -> Result<Vec<(SetId, Arc<PermissionSet>)>, Error> {
+    async fn read_sets(&mut self, sets: &[SetId]) -> Result<Vec<(SetId, Arc<Permissions>)>, Error> {
         let known = sets.iter().filter_map(|set| Some((*set, self.sets.0.get(set)?.clone())));
-        let mut read: Vec<(SetId, Arc<PermissionSet>)> = known.collect();
+        let mut read: Vec<(SetId, Arc<Permissions>)> = known.collect();
         let unknown: Vec<SetId> = sets.iter().filter(|set| !self.sets.0.contains_key(set)).copied().collect();
         if !unknown.is_empty() {
             for set in self.keys.ports.sets.resolve(self.authority.organization(), &unknown).await? {
                 let permissions = Arc::new(set.permissions);
-                self.sets.keep(set.id, permissions.clone());
+                self.sets.insert(set.id, permissions.clone());
                 read.push((set.id, permissions));
             }
         }
@@ -109,25 +130,25 @@ impl<'a> Checks<'a> {
     }
 }
 
-/// Whom a key will belong to, and what bounds it then.
+/// The owner of a new key, and the permissions that limit the key.
 #[derive(Clone, Copy)]
-struct Owned<'a> {
+struct KeyOwner<'a> {
     user: Option<UserId>,
-    bound: Option<&'a PermissionSet>,
+    bound: Option<&'a Permissions>,
 }
 
-/// What a caller was found to be able to give to keys. A key holds a part of what its user does, and the caller holds all that
-/// the key would: both are true of several sets together if they are true of each, so each is looked at once.
+/// What the caller was found to be able to grant. A key may have only permissions that both its user and the caller
+/// have. That holds for several sets together if it holds for each of them, so each is checked only once.
 struct Grantable {
-    /// What the caller holds.
-    held: Grants,
+    /// The effective permissions of the caller.
+    held: EffectivePermissions,
     sets: HashSet<(Option<UserId>, SetId)>,
-    /// The last permissions of a key of its own.
-    own: Option<(Option<UserId>, PermissionSet)>,
+    /// The permissions of the key that was checked last, for keys that repeat them.
+    own: Option<(Option<UserId>, Permissions)>,
 }
 
 impl Grantable {
-    fn by(held: Grants) -> Self {
+    fn new(held: EffectivePermissions) -> Self {
         Self { held, sets: HashSet::new(), own: None }
     }
 
@@ -135,9 +156,9 @@ impl Grantable {
         self.sets.contains(&(user, set))
     }
 
-    fn includes(&mut self, owner: Owned<'_>, own: &PermissionSet) -> bool {
+    fn includes(&mut self, owner: KeyOwner<'_>, own: &Permissions) -> bool {
         let is_known =
-            |(user, known): &(Option<UserId>, PermissionSet)| *user == owner.user && known.iter().eq(own.iter());
+            |(user, known): &(Option<UserId>, Permissions)| *user == owner.user && known.iter().eq(own.iter());
         if self.own.as_ref().is_some_and(is_known) {
             return true;
         }
@@ -148,7 +169,7 @@ impl Grantable {
         is_included
     }
 
-    fn includes_set(&mut self, owner: Owned<'_>, set: SetId, permissions: &PermissionSet) -> bool {
+    fn includes_set(&mut self, owner: KeyOwner<'_>, set: SetId, permissions: &Permissions) -> bool {
         let is_included = self.has(owner.user, set) || self.covers(owner, permissions);
         if is_included {
             self.sets.insert((owner.user, set));
@@ -156,13 +177,13 @@ impl Grantable {
         is_included
     }
 
-    fn covers(&self, owner: Owned<'_>, part: &PermissionSet) -> bool {
+    fn covers(&self, owner: KeyOwner<'_>, part: &Permissions) -> bool {
         owner.bound.is_none_or(|bound| bound.covers(part)) && self.held.covers_part(part, owner.bound)
     }
 }
 
-/// A few permission sets by what they belong to. With too many of them it begins anew.
-struct Recent<K>(HashMap<K, Arc<PermissionSet>>);
+/// A few sets of permissions by the member or permission set that has them. When there are too many, all are removed.
+struct Recent<K>(HashMap<K, Arc<Permissions>>);
 
 impl<K> Default for Recent<K> {
     fn default() -> Self {
@@ -171,8 +192,8 @@ impl<K> Default for Recent<K> {
 }
 
 impl<K: Eq + Hash> Recent<K> {
-    fn keep(&mut self, key: K, value: Arc<PermissionSet>) {
-        if self.0.len() >= KEPT {
+    fn insert(&mut self, key: K, value: Arc<Permissions>) {
+        if self.0.len() >= MAX_CACHED {
             self.0.clear();
         }
         self.0.insert(key, value);
@@ -182,17 +203,17 @@ impl<K: Eq + Hash> Recent<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::permission::tests::{steps_of, wide};
+    use crate::permissions::tests::{steps_of, wide};
 
     #[test]
-    fn what_is_the_same_for_many_keys_is_checked_once() {
+    fn grant_checks_of_many_equal_keys_run_once() {
         let uuid = uuid::Uuid::from_u128;
-        let sets: Vec<(SetId, PermissionSet)> =
-            (0..16).map(|n| (SetId::from_uuid(uuid(n)), wide(PermissionSet::MAX, |n| format!("*:a{n}")))).collect();
-        let (own, bound) = (wide(PermissionSet::MAX, |n| format!("r{n}:*")), PermissionSet::all());
+        let sets: Vec<(SetId, Permissions)> =
+            (0..16).map(|n| (SetId::from_uuid(uuid(n)), wide(Permissions::MAX, |n| format!("*:a{n}")))).collect();
+        let (own, bound) = (wide(Permissions::MAX, |n| format!("r{n}:*")), Permissions::all());
         let user = Some(UserId::from_uuid(uuid(0)));
-        for owner in [Owned { user: None, bound: None }, Owned { user, bound: Some(&bound) }] {
-            let mut grantable = Grantable::by(Grants::of_organization(PermissionSet::all()));
+        for owner in [KeyOwner { user: None, bound: None }, KeyOwner { user, bound: Some(&bound) }] {
+            let mut grantable = Grantable::new(EffectivePermissions::of_organization(Permissions::all()));
             let mut make = || {
                 assert!(grantable.includes(owner, &own));
                 for (set, permissions) in &sets {
@@ -206,16 +227,16 @@ mod tests {
     }
 
     #[test]
-    fn what_one_user_may_be_given_another_may_not() {
+    fn grant_checks_are_cached_per_user() {
         let set = SetId::from_uuid(uuid::Uuid::nil());
-        let [read, write] = ["read", "write"].map(|text| PermissionSet::from_flat([text]).expect("a permission"));
+        let [read, write] = ["read", "write"].map(|text| Permissions::from_flat([text]).expect("a permission"));
         let users = [1, 2].map(|n| Some(UserId::from_uuid(uuid::Uuid::from_u128(n))));
         let (reader, writer) =
-            (Owned { user: users[0], bound: Some(&read) }, Owned { user: users[1], bound: Some(&write) });
-        let mut grantable = Grantable::by(Grants::of_organization(PermissionSet::all()));
+            (KeyOwner { user: users[0], bound: Some(&read) }, KeyOwner { user: users[1], bound: Some(&write) });
+        let mut grantable = Grantable::new(EffectivePermissions::of_organization(Permissions::all()));
         assert!(grantable.includes(reader, &read) && grantable.includes_set(reader, set, &read));
         assert!(!grantable.includes(writer, &read) && !grantable.includes_set(writer, set, &read));
-        let mut weak = Grantable::by(Grants::of_organization(write.clone()));
+        let mut weak = Grantable::new(EffectivePermissions::of_organization(write.clone()));
         assert!(!weak.includes(reader, &read) && weak.includes(writer, &write) && !weak.includes(reader, &read));
     }
 }

@@ -1,134 +1,128 @@
-//! Making a key, by a caller who hands out no more than they hold.
+//! Creating keys. A caller cannot grant more than they have.
 
-use super::{Keys, checks::Checks};
+use super::{Keys, SuppliedSecret, checks::Checks, supplied_secret::NewSecret};
 use crate::{
-    act::Action,
-    addresses::AddressList,
-    api_key::{ApiKey, KeyName, Metadata},
-    caller::Authority,
-    clock::Timestamp,
+    audit::context::Action,
+    auth::caller::Authority,
     error::Error,
-    id::{KeyId, SetId, UserId},
-    organization::ExternalId,
-    permission::PermissionSet,
-    quota::Quota,
-    secret::{KeyPrefix, Secret},
+    id::{KeyId, UserId},
+    keys::{
+        api_key::ApiKey,
+        secret::{KeyPrefix, Secret, SecretHash},
+        settings::{KeySettings, KeySettingsPatch},
+    },
 };
 
-/// Whom a new key belongs to.
+/// The owner of a new key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The organization itself.
+    /// The organization. The caller's user, if the caller can access only the keys of that user.
     Organization,
-    /// The caller's user, where the caller's key has one, else the organization.
+    /// The caller's user. The organization, if the caller's key belongs to no user.
     Caller,
-    /// This user (`None`: a text that names none).
+    /// This user. `None`: the request has no valid id.
     User(Option<UserId>),
 }
 
-/// What the maker of a key decides.
+/// A key to create.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// Whom it belongs to.
+    /// The owner.
     pub owner: Owner,
-    /// Its name.
-    pub name: Option<KeyName>,
-    /// What stands in front of its secret.
+    /// The prefix of the secret.
     pub prefix: KeyPrefix,
-    /// What it may do.
-    pub permissions: PermissionSet,
-    /// And what these sets give.
-    pub sets: Vec<SetId>,
-    /// What the operator's own system calls it.
-    pub external_id: Option<ExternalId>,
-    /// When it ends. `None`: when the key that makes it ends, if ever.
-    pub expires_at: Option<Timestamp>,
-    /// Before when it is not in use yet.
-    pub not_before: Option<Timestamp>,
-    /// From where it may be used. `None`: from where the key that makes it may.
-    pub addresses: Option<AddressList>,
-    /// What to keep with it.
-    pub metadata: Option<Metadata>,
-    /// Its limits. A refill without `remaining` starts `remaining` at the refill's amount.
-    pub quota: Quota,
+    /// The settings that differ from the defaults. By default, a new key has the expiry and the IP allowlist of the key
+    /// that creates it, and can manage this service if that is the default of the organization.
+    pub settings: KeySettingsPatch,
 }
 
 impl Keys {
-    /// Makes a key. The secret is in this return value and nowhere else.
+    /// Creates a key. Returns it with its secret, which cannot be read again.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`] where the owner is no member; [`Error::SetNotFound`]; [`Error::CapReached`];
-    /// [`Error::TooManyPermissions`]; [`Error::ExceedsGrants`] where the caller does not hold what the key would, or its owner
-    /// does not; [`Error::ExceedsExpiry`] where the key would outlive the caller's own;
-    /// [`Error::ExceedsAddresses`]; [`Error::NeverValid`];
+    /// [`Error::UserNotFound`] if the owner is not a member; [`Error::SetNotFound`]; [`Error::CapReached`];
+    /// [`Error::TooManyPermissions`]; [`Error::ExceedsPermissions`] if the key would have permissions that the caller or its
+    /// owner does not have; [`Error::FreshSignInRequired`] if it would have all permissions; [`Error::ExceedsExpiry`] if
+    /// the key would expire later than the caller's; [`Error::ExceedsAddresses`]; [`Error::NeverValid`];
     /// [`Error::Outage`].
     pub async fn create(&self, authority: &Authority, new: NewKey) -> Result<(ApiKey, Secret), Error> {
         let made = self.make(&mut Checks::new(self, authority), new).await?;
-        let act = authority.act(Action::CreateKey, self.now());
-        self.ports.api_keys.create(vec![(made.0.clone(), made.1.hash())], &act).await?;
+        let context = authority.audit_context(Action::CreateKey, self.now());
+        self.ports.api_keys.create(vec![(made.0.clone(), made.1.hash())], &context).await?;
         Ok(made)
     }
 
-    /// Makes all of these keys or none.
+    /// Creates all of these keys, or none of them. A key with a supplied secret has its prefix, and is returned without
+    /// a secret; if it was created before, it is returned unchanged.
     ///
     /// # Errors
-    /// Those of [`Keys::create`], for any of the keys.
-    pub async fn create_many(&self, authority: &Authority, new: Vec<NewKey>) -> Result<Vec<(ApiKey, Secret)>, Error> {
+    /// The same as for [`Keys::create`], for any of the keys. With supplied secrets also [`Error::SecretInUse`];
+    /// [`Error::Forbidden`] if a key format is new to the organization and the caller does not have `org:admin`;
+    /// [`Error::TooManyKeyFormats`].
+    pub async fn create_many(
+        &self,
+        authority: &Authority,
+        new: Vec<(NewKey, Option<SuppliedSecret>)>,
+    ) -> Result<Vec<(ApiKey, Option<Secret>)>, Error> {
         let mut checks = Checks::new(self, authority);
         let mut made = Vec::with_capacity(new.len());
-        for new in new {
-            made.push(self.make(&mut checks, new).await?);
+        for (new, supplied) in new {
+            made.push(match supplied {
+                None => {
+                    let (key, secret) = self.make(&mut checks, new).await?;
+                    (key, NewSecret::Generated(secret))
+                }
+                Some(supplied) => {
+                    let new = NewKey { prefix: supplied.key_format.key_prefix(), ..new };
+                    let key = self.make_for(&mut checks, new, supplied.start.clone()).await?;
+                    (key, NewSecret::Supplied(supplied))
+                }
+            });
         }
-        let keys = made.iter().map(|(key, secret)| (key.clone(), secret.hash())).collect();
-        self.ports.api_keys.create(keys, &authority.act(Action::CreateKey, self.now())).await?;
-        Ok(made)
+        let context = authority.audit_context(Action::CreateKey, self.now());
+        let hashes: Option<Vec<(ApiKey, SecretHash)>> =
+            made.iter().map(|(key, secret)| Some((key.clone(), secret.generated()?.hash()))).collect();
+        let Some(hashes) = hashes else {
+            return self.store_with_supplied(authority, made, &context).await;
+        };
+        self.ports.api_keys.create(hashes, &context).await?;
+        Ok(made.into_iter().map(|(key, secret)| (key, secret.into_generated())).collect())
     }
 
-    /// A key that is not stored yet, with its secret.
+    /// Prepares a key and its secret, without storing them.
     async fn make(&self, checks: &mut Checks<'_>, new: NewKey) -> Result<(ApiKey, Secret), Error> {
         let secret = Secret::generate(&new.prefix, &*self.ports.entropy);
         let start = secret.start().to_owned();
         Ok((self.make_for(checks, new, start).await?, secret))
     }
 
-    /// A key that is not stored yet, whose secret begins like this.
+    /// Prepares a key whose secret has this start, without storing it.
     pub(super) async fn make_for(&self, checks: &mut Checks<'_>, new: NewKey, start: String) -> Result<ApiKey, Error> {
         let authority = checks.authority();
         let caller = authority.caller();
         let user = match new.owner {
-            Owner::Organization => None,
+            Owner::Organization => authority.scope().user,
             Owner::Caller => caller.user(),
             Owner::User(user) => Some(user.ok_or(Error::UserNotFound)?),
         };
-        if authority.reach().user.is_some_and(|own| user != Some(own)) {
+        if authority.scope().user.is_some_and(|own| user != Some(own)) {
             return Err(Error::UserNotFound);
         }
-        checks.require_grantable(user, &new.permissions, &new.sets).await?;
-        // None given: that of what the caller shows.
-        let expires_at = new.expires_at.or_else(|| caller.expires_at());
-        caller.require_end(expires_at)?;
-        let addresses = new.addresses.or_else(|| caller.addresses().cloned());
-        caller.require_within(addresses.as_ref())?;
-        if new.not_before.zip(expires_at).is_some_and(|(begin, end)| begin >= end) {
-            return Err(Error::NeverValid);
-        }
-        let mut quota = new.quota;
-        if let (Some(refill), None) = (quota.refill, quota.remaining) {
-            quota.remaining = Some(refill.amount);
-        }
+        let defaults = KeySettings {
+            can_manage: checks.can_manage(new.settings.can_manage).await?,
+            expires_at: caller.expires_at(),
+            addresses: caller.addresses().cloned(),
+            ..KeySettings::default()
+        };
+        let settings = new.settings.apply(&defaults, self.now())?;
+        checks.require_grantable(user, &settings.permissions, &settings.sets).await?;
+        caller.require_validity(settings.expires_at, settings.addresses.as_ref())?;
+        settings.require_period()?;
         let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
         let created_by = caller.creator();
         Ok(ApiKey {
             user,
-            name: new.name,
-            not_before: new.not_before,
-            expires_at,
-            addresses,
-            metadata: new.metadata,
-            permissions: new.permissions,
-            sets: new.sets,
-            external_id: new.external_id,
-            quota,
+            settings,
             ..ApiKey::beginning_with(id, authority.organization(), (new.prefix, start), created_by, self.now())
         })
     }

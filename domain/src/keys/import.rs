@@ -1,209 +1,154 @@
-//! Taking over keys of another system, by the hashes that it kept: whoever has a key goes on with it and notices nothing.
+//! Importing keys of another system by the hashes of their secrets: clients continue to use their secrets unchanged.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use super::{Keys, NewKey, checks::Checks};
 use crate::{
-    act::{Act, Action, Actor, Origin},
-    api_key::{ApiKey, Creator},
-    audit::Outcome,
-    caller::Authority,
+    audit::context::{Action, Actor, AuditContext, RequestContext},
+    auth::caller::Authority,
     clock::Timestamp,
-    error::{Error, Outage},
+    error::Error,
     id::{KeyId, OrganizationId},
-    ports::{Holder, Imported, Notable},
-    secret::{ImportedText, KeyPrefix, OldHash, Shape},
-    snapshot::Snapshot,
+    keys::{
+        api_key::{ApiKey, Creator},
+        secret::{KeyFormat, KeyPrefix, LegacyHash},
+        settings::KeySettings,
+    },
+    optimistic::until_stored,
+    ports::Imported,
 };
 
 /// A key of another system.
 #[derive(Clone, Debug)]
-pub struct OldKey {
-    /// Its settings.
+pub struct LegacyKey {
+    /// The owner and the settings.
     pub new: NewKey,
-    /// Whether it is in use.
-    pub enabled: bool,
-    /// What its secret begins with, to recognize it by.
+    /// The start of its secret, to recognize the key by.
     pub start: String,
     /// The hash of its secret.
-    pub hash: OldHash,
-    /// When it was made; `None`: now.
+    pub hash: LegacyHash,
+    /// When it was created (UTC). `None`: now.
     pub created_at: Option<Timestamp>,
-    /// Verifies that found it good.
+    /// The number of successful verify requests so far.
     pub request_count: u64,
-    /// The last of them.
+    /// The last of these requests (UTC). `None`: never used.
     pub last_request_at: Option<Timestamp>,
-    /// When it was last refilled.
+    /// When its remaining uses were last refilled (UTC). `None`: never.
     pub last_refill_at: Option<Timestamp>,
 }
 
-/// What became of a key of another system, in the order in which they were given.
+/// The result for one key of another system. Results are in the order of the request.
 #[derive(Clone, Debug)]
-pub enum Taken {
-    /// It is ours from now on, or would be.
-    Over(Box<ApiKey>),
-    /// It has been for a while.
-    Before,
+pub enum ImportOutcome {
+    /// The key was imported; with `dry_run`, it would be.
+    Imported(Box<ApiKey>),
+    /// The organization has imported the key before.
+    AlreadyImported,
 }
 
 impl Keys {
-    /// Takes over keys whose secrets have this shape: all or none, but for those that were taken over before. With `dry_run`
-    /// nothing is stored.
+    /// Imports keys whose secrets have this format: all of them or none, except for those that were imported before.
+    /// With `dry_run` nothing is stored.
     ///
     /// # Errors
-    /// Those of [`Keys::create_many`]; [`Error::TooManyShapes`].
+    /// The same as for [`Keys::create_many`]; [`Error::TooManyKeyFormats`].
     pub async fn import(
         &self,
         authority: &Authority,
-        shape: &Shape,
-        keys: Vec<OldKey>,
+        key_format: &KeyFormat,
+        keys: Vec<LegacyKey>,
         dry_run: bool,
-    ) -> Result<Vec<Taken>, Error> {
+    ) -> Result<Vec<ImportOutcome>, Error> {
         let mut checks = Checks::new(self, authority);
         let mut made = Vec::with_capacity(keys.len());
         for old in keys {
-            let new = NewKey { prefix: shape.key_prefix(), ..old.new.clone() };
+            let new = NewKey { prefix: key_format.key_prefix(), ..old.new.clone() };
             let key = self.make_for(&mut checks, new, old.start.clone()).await?;
             made.push(Imported { key: of_old(key, &old), hash: old.hash });
         }
-        let shapes = std::slice::from_ref(shape);
-        self.take_over(authority.organization(), shapes, made, dry_run, &authority.act(Action::ImportKey, self.now()))
-            .await
+        let key_formats = std::slice::from_ref(key_format);
+        self.import_new(
+            authority.organization(),
+            key_formats,
+            made,
+            dry_run,
+            &authority.audit_context(Action::ImportKey, self.now()),
+        )
+        .await
     }
 
-    /// The same by the operator, on the machine itself. The keys belong to the organization. Each secret has one of the shapes,
-    /// which have the same prefix; of which one it is nothing tells.
+    /// Imports keys by the operator, on the command line. The keys belong to the organization. The secret of each key
+    /// has one of these formats, which have the same prefix; it is not known which one.
     ///
     /// # Errors
-    /// [`Error::NotFound`]: no such organization; [`Error::TooManyShapes`]; [`Error::Outage`].
+    /// [`Error::NotFound`]: the organization does not exist; [`Error::TooManyKeyFormats`]; [`Error::Outage`].
     pub async fn import_as_operator(
         &self,
         organization: OrganizationId,
-        shapes: &[Shape],
-        keys: Vec<OldKey>,
+        key_formats: &[KeyFormat],
+        keys: Vec<LegacyKey>,
         dry_run: bool,
-    ) -> Result<Vec<Taken>, Error> {
-        if !self.ports.accounts.has_organization(organization).await? {
-            return Err(Error::NotFound);
-        }
+    ) -> Result<Vec<ImportOutcome>, Error> {
+        let can_manage = self.keys_can_manage_by_default(organization).await?;
+        let defaults = KeySettings { can_manage, ..KeySettings::default() };
         let now = self.now();
-        let prefix = shapes.first().map_or_else(KeyPrefix::standard, Shape::key_prefix);
-        let made = keys.into_iter().map(|old| {
+        let prefix = key_formats.first().map_or_else(KeyPrefix::default_prefix, KeyFormat::key_prefix);
+        let mut made = Vec::with_capacity(keys.len());
+        for old in keys {
             let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
             let begin = (prefix.clone(), old.start.clone());
-            let NewKey { name, permissions, external_id, expires_at, metadata, quota, .. } = old.new.clone();
-            let key = ApiKey {
-                name,
-                expires_at,
-                metadata,
-                permissions,
-                external_id,
-                quota,
-                ..ApiKey::beginning_with(id, organization, begin, Creator::Operator, now)
-            };
-            Imported { key: of_old(key, &old), hash: old.hash }
-        });
-        let (actor, action, origin) = (Actor::Operator, Action::ImportKey, Origin::default());
-        let act = Act { organization, actor, action, permission: None, origin, at: now };
-        self.take_over(organization, shapes, made.collect(), dry_run, &act).await
+            // A refill interval has been running since the key was created.
+            let settings = old.new.settings.apply(&defaults, old.created_at.unwrap_or(now))?;
+            let key = ApiKey { settings, ..ApiKey::beginning_with(id, organization, begin, Creator::Operator, now) };
+            made.push(Imported { key: of_old(key, &old), hash: old.hash });
+        }
+        let (actor, action, origin) = (Actor::Operator, Action::ImportKey, RequestContext::default());
+        let context = AuditContext { organization, actor, action, permission: None, origin, at: now };
+        self.import_new(organization, key_formats, made, dry_run, &context).await
     }
 
-    async fn take_over(
+    async fn import_new(
         &self,
         organization: OrganizationId,
-        shapes: &[Shape],
+        key_formats: &[KeyFormat],
         made: Vec<Imported>,
         dry_run: bool,
-        act: &Act,
-    ) -> Result<Vec<Taken>, Error> {
-        let hashes: Vec<OldHash> = made.iter().map(|imported| imported.hash).collect();
-        // Given twice, the second one has been taken over before.
-        let mut known: HashSet<OldHash> = self.ports.imports.known(organization, &hashes).await?.into_iter().collect();
-        let mut taken = Vec::with_capacity(made.len());
-        let mut rest = Vec::new();
-        for imported in made {
-            if known.insert(imported.hash) {
-                taken.push(Taken::Over(Box::new(imported.key.clone())));
-                rest.push(imported);
-            } else {
-                taken.push(Taken::Before);
-            }
-        }
-        // Also where all keys are there: they may have been taken over with another shape, which is not theirs.
-        if !dry_run {
-            self.ports.imports.import(shapes, rest, act).await?;
-        }
-        Ok(taken)
-    }
-
-    /// The key with an imported text: that of `organization`, whatever others have imported. `None` for the organization: that of
-    /// the only one that has it; where several have it, it is nobody's, and an alarm for each. A text that was not shown yet is
-    /// found by its first verify only, from which on it is found like any other.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub(crate) async fn find_imported(
-        &self,
-        text: &ImportedText,
-        organization: Option<OrganizationId>,
-        may_be_first: bool,
-    ) -> Result<Option<Arc<Snapshot>>, Outage> {
-        if let Some(organization) = organization {
-            return self.find_imported_in(organization, text, may_be_first).await;
-        }
-        // What is remembered about the holder may be over: then it is read.
-        for _ in 0..2 {
-            let organization = match self.ports.imports.find_holder(&text.old).await? {
-                Holder::Nobody => return Ok(None),
-                Holder::One { was_shown: false, .. } if !may_be_first => return Ok(None),
-                Holder::One { organization, .. } => organization,
-                Holder::Several(keys) => {
-                    self.alarm_holders(keys);
-                    return Ok(None);
+        context: &AuditContext,
+    ) -> Result<Vec<ImportOutcome>, Error> {
+        let hashes: Vec<LegacyHash> = made.iter().map(|imported| imported.hash).collect();
+        until_stored(|| async {
+            // If a hash is in the request twice, the second one counts as imported before.
+            let known = self.ports.imports.known(organization, &hashes).await?;
+            let mut known: HashSet<LegacyHash> = known.into_iter().collect();
+            let mut outcomes = Vec::with_capacity(made.len());
+            let mut rest = Vec::new();
+            for imported in &made {
+                if known.insert(imported.hash) {
+                    outcomes.push(ImportOutcome::Imported(Box::new(imported.key.clone())));
+                    rest.push(imported.clone());
+                } else {
+                    outcomes.push(ImportOutcome::AlreadyImported);
                 }
-            };
-            if let Some(key) = self.find_imported_in(organization, text, may_be_first).await? {
-                return Ok(Some(key));
             }
-            self.ports.imports.forget_holder(&text.old);
-        }
-        Ok(None)
-    }
-
-    async fn find_imported_in(
-        &self,
-        organization: OrganizationId,
-        text: &ImportedText,
-        may_be_first: bool,
-    ) -> Result<Option<Arc<Snapshot>>, Outage> {
-        let hash = text.old.in_organization(organization);
-        if let Some(key) = self.find(&hash).await? {
-            return Ok(Some(key));
-        }
-        if self.ports.imports.adopt(organization, text, may_be_first, self.now()).await? {
-            self.ports.snapshots.read(&hash).await
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// Tells each organization that somebody else has imported the same secret.
-    fn alarm_holders(&self, keys: Vec<(OrganizationId, KeyId)>) {
-        for (organization, key) in keys {
-            let (actor, action, origin) = (Actor::Unknown, Action::UseContestedSecret, Origin::default());
-            let act = Act { organization, actor, action, permission: None, origin, at: self.now() };
-            let reason = "two organizations have imported it".to_owned();
-            self.ports.log.gather(Notable { act, outcome: Outcome::Alarm, reason, target: key.uuid() });
-        }
+            if dry_run {
+                return Ok(Some(outcomes));
+            }
+            // This is done even if no key is new: their secrets may have been imported with another, wrong format.
+            match self.ports.imports.import(key_formats, rest, Vec::new(), context).await {
+                // Another request of the organization has imported one of them at the same time, so it is known now.
+                Err(Error::SecretInUse) => Ok(None),
+                imported => imported.map(|()| Some(outcomes)),
+            }
+        })
+        .await
     }
 }
 
-/// What a key brings with it.
-fn of_old(mut key: ApiKey, old: &OldKey) -> ApiKey {
-    key.enabled = old.enabled;
+/// Adds the history of the imported key.
+fn of_old(mut key: ApiKey, old: &LegacyKey) -> ApiKey {
     key.created_at = old.created_at.unwrap_or(key.created_at);
     key.request_count = old.request_count;
     key.last_request_at = old.last_request_at;
-    key.quota.last_refill_at = old.last_refill_at;
+    key.last_refill_at = old.last_refill_at;
     key
 }

@@ -1,91 +1,174 @@
-//! What the use cases on outside users, sessions and tokens ask of the world.
+//! The ports of identities at identity providers, sessions and access tokens.
 
 use async_trait::async_trait;
 
 use crate::{
+    audit::context::AuditContext,
+    auth::{
+        identity::ActiveMembership,
+        session::{LiveSessions, Session, SessionsOf},
+        token::TokenGroup,
+    },
     clock::Timestamp,
     error::{Error, Outage},
-    id::{FamilyId, OrganizationId, SessionId, UserId},
-    identity::{Identity, Standing},
-    permission::PermissionSet,
-    session::Session,
-    token::Family,
-    user::User,
+    id::{Identity, OrganizationId, SessionId, TokenGroupId, UserId},
+    organizations::user::{Email, User, UserName},
+    permissions::Permissions,
 };
 
-/// A user to be, unless they are known already.
+/// A user to store.
 #[derive(Clone, Debug)]
-pub struct Brought {
+pub struct NewUser {
     /// The user.
     pub user: User,
-    /// How a provider knows them; without it they are known by their own address.
+    /// The user's identity at a provider. `None`: they have none.
     pub identity: Option<Identity>,
-    /// Whether the provider itself shows them. The first time it does, what it says about them is taken over.
-    pub is_seen: bool,
+    /// How they join the organization.
+    pub joined_by: JoinedBy,
 }
 
-/// A user whom somebody has spoken of.
+/// How a user joins an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// The user.
-    pub user: UserId,
-    /// Whether their provider has shown them yet.
-    pub is_seen: bool,
+pub enum JoinedBy {
+    /// Another member adds them. They have not accepted the membership yet.
+    Addition,
+    /// Their provider provisions them on login, which counts as acceptance. Not if they were removed before.
+    Provisioning,
+    /// They redeem an invitation, which counts as acceptance.
+    Invitation,
+    /// They sign up as the first member, which counts as acceptance.
+    SignUp,
 }
 
-/// Users of identity providers.
+/// How an identity is linked to an organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Not at all.
+    Unknown,
+    /// To this user.
+    User(UserId),
+    /// To a user who was removed or has left. They are not provisioned again.
+    Removed,
+}
+
+/// The profile of a user in the claims of their provider. The organization gets it when they accept the membership.
+#[derive(Clone, Debug, Default)]
+pub struct ProvidedProfile {
+    /// The display name. `None`: the claims have none.
+    pub name: Option<UserName>,
+    /// The e-mail address. `None`: the claims have none.
+    pub email: Option<Email>,
+}
+
+/// The links from identities at providers to users of organizations.
 #[async_trait]
-pub trait People: Send + Sync {
-    /// The user with this identity.
-    async fn find(&self, identity: &Identity) -> Result<Option<Known>, Outage>;
+pub trait ExternalIdentities: Send + Sync {
+    /// The memberships of an identity in organizations that are neither deleted nor suspended; with `only`, in this
+    /// organization. At most 1,000 accepted ones and then at most 100 others, both sorted by organization id.
+    async fn find_memberships(
+        &self,
+        identity: &Identity,
+        only: Option<OrganizationId>,
+    ) -> Result<Vec<ActiveMembership>, Outage>;
 
-    /// The user with this identifier.
-    async fn user(&self, user: UserId) -> Result<Option<User>, Outage>;
+    /// Whether any organization has, or had, a user with this identity.
+    async fn is_known(&self, identity: &Identity) -> Result<bool, Outage>;
 
-    /// Stores a user with an identity, or that they have been seen; answers who has it, also when two race.
-    async fn make(&self, brought: Brought) -> Result<UserId, Outage>;
+    /// How this identity is linked to an organization.
+    async fn find_link(&self, organization: OrganizationId, identity: &Identity) -> Result<Link, Outage>;
 
-    /// The memberships of a user in organizations that are not suspended, in the order of these; at most 1,000, or that in
-    /// `only` one.
-    async fn standings(&self, user: UserId, only: Option<OrganizationId>) -> Result<Vec<Standing>, Outage>;
+    /// Accepts the membership of an identity in an organization, and stores the profile that the claims have. `profile` is
+    /// `None` if the user accepts by themselves. Nothing is changed if it was accepted before.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the organization has no such user, or was deleted.
+    async fn accept(
+        &self,
+        organization: OrganizationId,
+        identity: &Identity,
+        profile: Option<ProvidedProfile>,
+        context: &AuditContext,
+    ) -> Result<(), Error>;
 }
 
-/// Sessions of browsers. They end with the secret or the user that they speak for.
+/// The stored sessions. They are deleted with the secret or the user that they stand for.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Stores a new one, instead of the oldest where its secret, user or organization has very many.
+    /// Stores a session, and deletes the one that it `replaces` (`None`: none). If its secret, user or organization has
+    /// too many, it also replaces the oldest one.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the secret or user has gone.
-    async fn create(&self, session: &Session) -> Result<(), Error>;
+    /// [`Error::NotFound`] if the secret or user does not exist any more, or the key is disabled or deleted.
+    async fn create(&self, session: &Session, replaces: Option<SessionId>) -> Result<(), Error>;
 
-    /// The session with this identifier, also one whose time is over.
+    /// The session with this id, even if it has ended.
     async fn find(&self, session: SessionId) -> Result<Option<Session>, Outage>;
 
-    /// Ends it, if there is such a one.
+    /// Notes that a session was used. It is stored in the background; the latest use of several counts.
+    fn record_use(&self, session: SessionId, at: Timestamp);
+
+    /// Lists at most `limit` of these sessions that have not ended, sorted by id, beginning after `after` (`None`: with
+    /// the first).
+    async fn list(
+        &self,
+        of: SessionsOf,
+        live: LiveSessions,
+        after: Option<SessionId>,
+        limit: u64,
+    ) -> Result<Vec<Session>, Outage>;
+
+    /// Deletes a session, if it exists.
     async fn delete(&self, session: SessionId) -> Result<(), Outage>;
+
+    /// Deletes a session if it is one of these, and writes `context` to the audit log. Returns whether it was one.
+    async fn delete_one(
+        &self,
+        of: SessionsOf,
+        session: SessionId,
+        context: Option<AuditContext>,
+    ) -> Result<bool, Outage>;
+
+    /// Deletes all of these sessions except `kept` (`None`: all), in batches, and returns their number. If there was any,
+    /// `context` is written to the audit log. After an outage some may be deleted; another call deletes the rest.
+    async fn delete_all(
+        &self,
+        of: SessionsOf,
+        kept: Option<SessionId>,
+        context: Option<AuditContext>,
+    ) -> Result<u64, Outage>;
 }
 
-/// Families of tokens. They outlive the key that their tokens stand for.
+/// The stored token groups. They are kept after their key or trust rule is deleted, so that their tokens can be revoked.
 #[async_trait]
-pub trait Families: Send + Sync {
-    /// The family with this secret and these permissions, which is `family` where there was none; from now on it has a token
-    /// that lives until `until`. Families whose last token ended before `over` do not count any more.
+pub trait TokenGroups: Send + Sync {
+    /// The id of the token group with this secret and these permissions; if there is none, `group` is stored. It has a
+    /// token until `until` (UTC) from now on. Token groups whose last token expired before `expired_before` are not counted.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] where the secret or its organization has very many others; [`Error::TooMany`] where all
-    /// organizations together have.
-    async fn join(
+    /// [`Error::TooManyTokens`] if the secret or its organization has too many others; [`Error::TooMany`] if all
+    /// organizations together have too many.
+    async fn find_or_create(
         &self,
-        family: Family,
-        permissions: &PermissionSet,
+        group: TokenGroup,
+        permissions: &Permissions,
         until: Timestamp,
-        over: Timestamp,
-    ) -> Result<FamilyId, Error>;
+        expired_before: Timestamp,
+    ) -> Result<TokenGroupId, Error>;
 
-    /// Those with a token that ends after `over`: as many as all organizations may have, at most.
-    async fn live(&self, over: Timestamp) -> Result<Vec<Family>, Outage>;
+    /// The token groups with a token that expires after `expired_before`: at most as many as all organizations may have.
+    async fn live(&self, expired_before: Timestamp) -> Result<Vec<TokenGroup>, Outage>;
 
-    /// What the tokens of these families may do, as far as there are such.
-    async fn permissions(&self, families: Vec<FamilyId>) -> Result<Vec<(FamilyId, PermissionSet)>, Outage>;
+    /// The token group with this id, with the permissions of its tokens. `None`: it does not exist, or its last token expired
+    /// long ago.
+    async fn find(&self, group: TokenGroupId) -> Result<Option<(TokenGroup, Permissions)>, Outage>;
+
+    /// Revokes the tokens of a token group: the group gets [`TokenGroup::revoked_secret`], so the next token with its secret and
+    /// permissions belongs to a new one. Writes `context` to the audit log, unless the group does not exist or is revoked already.
+    ///
+    /// # Errors
+    /// [`Outage`]: the database is not available.
+    async fn revoke(&self, group: TokenGroupId, context: &AuditContext) -> Result<(), Outage>;
+
+    /// The permissions of the tokens of those of these token groups that exist.
+    async fn permissions(&self, groups: Vec<TokenGroupId>) -> Result<Vec<(TokenGroupId, Permissions)>, Outage>;
 }

@@ -1,74 +1,97 @@
-//! What importing keys asks of the world.
+//! The port of importing keys of other systems.
 
 use async_trait::async_trait;
 
 use crate::{
-    act::Act,
-    api_key::ApiKey,
+    audit::context::AuditContext,
     clock::Timestamp,
     error::{Error, Outage},
     id::{KeyId, OrganizationId},
-    secret::{ImportedText, OldHash, Shape},
+    keys::{
+        api_key::ApiKey,
+        secret::{ImportedSecret, KeyFormat, LegacyHash, SecretHash},
+    },
 };
 
-/// A key as it comes from elsewhere, with the hash of its secret that was kept there.
+/// A key of another system, with the hash that the other system has stored.
 #[derive(Clone, Debug)]
 pub struct Imported {
     /// The key.
     pub key: ApiKey,
-    /// The hash.
-    pub hash: OldHash,
+    /// The hash of its secret.
+    pub hash: LegacyHash,
 }
 
-/// Which organizations have imported a secret, and have its key still. Those where its text was shown count before those that
-/// know its hash only: whoever has a copy of the other system's table can import every hash in it.
+/// The organizations that have imported a secret and still have its key. Organizations in which the secret itself was
+/// used precede those that know only its hash: everyone with a copy of the other system's table could import all its
+/// hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Holder {
-    /// None.
-    Nobody,
-    /// This one.
+pub enum SecretOwner {
+    /// No organization.
+    NotImported,
+    /// One organization.
     One {
-        /// The organization.
+        /// Its id.
         organization: OrganizationId,
-        /// Whether the text was shown there.
-        was_shown: bool,
+        /// Whether the secret was used there.
+        was_used: bool,
     },
-    /// These, each with its key; at most 100 of them.
+    /// Several organizations, each with the id of its key; at most 100.
     Several(Vec<(OrganizationId, KeyId)>),
 }
 
-/// Keys that come from elsewhere.
+/// The import of keys of other systems.
 #[async_trait]
 pub trait Imports: Send + Sync {
-    /// What a text may be stored by that has one of the shapes that were imported. `None`: it has none of them.
-    fn read_text(&self, text: &str) -> Option<ImportedText>;
+    /// The hashes of a text that has one of the imported formats. `None`: it has none of them.
+    fn parse_secret(&self, text: &str) -> Option<ImportedSecret>;
 
-    /// Which of these hashes the organization has imported already.
-    async fn known(&self, organization: OrganizationId, hashes: &[OldHash]) -> Result<Vec<OldHash>, Outage>;
+    /// Those of these hashes that the organization has imported already.
+    async fn known(&self, organization: OrganizationId, hashes: &[LegacyHash]) -> Result<Vec<LegacyHash>, Outage>;
 
-    /// Stores keys of one organization whose secrets have one of these shapes, each with its part of the log: all or none. The
-    /// shapes are stored also where there are no keys. What other organizations have imported makes no difference.
-    ///
-    /// # Errors
-    /// [`Error::CapReached`], [`Error::SetNotFound`]; [`Error::TooManyShapes`]; [`Error::TooMany`]; [`Error::NameTaken`] where
-    /// the organization itself imported one of them at the same moment.
-    async fn import(&self, shapes: &[Shape], keys: Vec<Imported>, act: &Act) -> Result<(), Error>;
+    /// Whether the organization has all of these formats.
+    async fn has_key_formats(&self, organization: OrganizationId, key_formats: &[KeyFormat]) -> Result<bool, Outage>;
 
-    /// The only organization where the secret was shown, as far as it is remembered. `None` says nothing.
-    fn recall_holder(&self, old: &OldHash) -> Option<OrganizationId>;
-
-    /// Which organizations have imported a secret, remembered or read.
-    async fn find_holder(&self, old: &OldHash) -> Result<Holder, Outage>;
-
-    /// Forgets whose a secret is, because there was no key any more.
-    fn forget_holder(&self, old: &OldHash);
-
-    /// Makes the secret of an organization one that is found by [`OldHash::in_organization`]. One that was not shown yet
-    /// becomes one that was, if `may_be_first`. `false`: the organization has not imported it, or may not be shown it.
-    async fn adopt(
+    /// The key of the organization that has or had the secret with this hash, and whether the secret is its newest one.
+    /// `None`: there is none, or it is deleted.
+    async fn find_key_of(
         &self,
         organization: OrganizationId,
-        text: &ImportedText,
+        hash: &LegacyHash,
+    ) -> Result<Option<(KeyId, bool)>, Outage>;
+
+    /// Stores keys of one organization whose secrets have one of these formats, and `generated` keys with secrets of this
+    /// service, each with its audit event: all of them, or none. The formats are stored even if there are no keys.
+    /// Imports of other organizations do not matter.
+    ///
+    /// # Errors
+    /// [`Error::CapReached`]; [`Error::SetNotFound`]; [`Error::TooManyKeyFormats`]; [`Error::TooMany`];
+    /// [`Error::SecretInUse`] if another request of the organization has imported one of them at the same time: then it
+    /// is [known](Imports::known).
+    async fn import(
+        &self,
+        key_formats: &[KeyFormat],
+        keys: Vec<Imported>,
+        generated: Vec<(ApiKey, SecretHash)>,
+        context: &AuditContext,
+    ) -> Result<(), Error>;
+
+    /// The only organization in which the secret was used, if that is cached. `None`: not cached.
+    fn get_cached_secret_owner(&self, old: &LegacyHash) -> Option<OrganizationId>;
+
+    /// The organizations that have imported a secret, from the cache or the database.
+    async fn find_secret_owner(&self, old: &LegacyHash) -> Result<SecretOwner, Outage>;
+
+    /// Removes the organization of a secret from the cache: its key no longer exists.
+    fn invalidate_secret_owner(&self, old: &LegacyHash);
+
+    /// Changes the stored hash of an imported secret to [`LegacyHash::in_organization`], by which it is found from then
+    /// on. A secret that was not used yet is marked as used if `may_be_first` is true. `false`: the organization has
+    /// not imported it, or it may not be used there.
+    async fn claim_secret(
+        &self,
+        organization: OrganizationId,
+        text: &ImportedSecret,
         may_be_first: bool,
         now: Timestamp,
     ) -> Result<bool, Outage>;

@@ -1,5 +1,5 @@
-//! Pruning the front of the logs: events whose retention period has passed, in the order of the chain, and only where the chain
-//! holds. What was pruned is signed.
+//! Prunes the audit logs by retention period: from the beginning of a chain, in its order, and only as far as the chain is intact. A
+//! signed record says what was pruned.
 
 use std::{
     collections::HashSet,
@@ -7,14 +7,15 @@ use std::{
 };
 
 use domain::{
-    audit::{Break, Head, Proof},
+    audit::{ChainHead, ChainVerifier, IntegrityError},
     clock::Timestamp,
     id::OrganizationId,
     ports::PruneSigner,
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect, QueryTrait,
     prelude::Uuid,
     sea_query::{Expr, ExprTrait},
 };
@@ -22,62 +23,64 @@ use tokio::time::Instant;
 
 use super::{chain_hash, read};
 use crate::{
-    Store, convert,
-    entity::{audit_chain, audit_event},
-    outage::Failure,
-    pieces::Pieces,
+    audit::AuditStore,
+    database::batches::Batches,
+    db::error::DbFailure,
+    rows::{
+        convert,
+        entity::{audit_chain, audit_event},
+    },
 };
 
-/// Signs what is pruned, where there is a signing key.
+/// Signs the records of pruning, if there is a signing key.
 pub(crate) type Signer = Option<Arc<dyn PruneSigner>>;
 
-/// Chains in one read.
-const CHAINS: usize = 1_000;
+/// The most chains in one read.
+const MAX_CHAINS_PER_READ: usize = 1_000;
 
-/// Events that are removed in one transaction: other changes wait for it.
-const EVENTS: u64 = 500;
+/// The most events that are removed in one transaction, for which other changes of the organization wait.
+const MAX_EVENTS_PER_TRANSACTION: u64 = 500;
 
-/// Which events are too old, and since when records of pruning no longer matter.
+/// What a run of retention prunes.
 #[derive(Clone)]
 pub(crate) struct Pruning {
-    /// Events of before this moment go.
+    /// Older events are removed. Milliseconds since the Unix epoch.
     pub(crate) before: i64,
-    /// Now, for the signed record.
+    /// The current time, for the signed record.
     pub(crate) now: Timestamp,
     /// How long events are kept, in milliseconds.
     pub(crate) kept: u64,
     pub(crate) signer: Signer,
 }
 
-/// What came of one transaction.
+/// The result of one transaction.
 enum Pruned {
-    /// So many events were removed.
+    /// The number of removed events.
     Removed(u64),
-    /// The chain does not hold here, so nothing more was removed.
-    Broken(Break),
+    /// The chain is not intact at this event, so nothing more was removed.
+    Broken(IntegrityError),
 }
 
-impl Store {
-    /// Prunes all logs. Answers how many events were removed. A log that does not hold is left as it is, and named in the log of
-    /// the service.
-    pub(crate) async fn prune_logs(&self, pruning: Pruning) -> Result<u64, Failure> {
+impl AuditStore {
+    /// Prunes all audit logs. Returns the number of removed events. A log that is not intact is left as it is and reported.
+    pub(crate) async fn prune_logs(&self, pruning: Pruning) -> Result<u64, DbFailure> {
         let mut removed = 0;
         let mut done = HashSet::new();
         loop {
-            let chains = self.chains_with_old_events(pruning.before, done.len() + CHAINS).await?;
+            let chains = self.chains_with_old_events(pruning.before, done.len() + MAX_CHAINS_PER_READ).await?;
             let new: Vec<Uuid> = chains.into_iter().filter(|organization| !done.contains(organization)).collect();
             for organization in &new {
                 removed += self.prune_log(*organization, &pruning).await?;
             }
-            if new.len() < CHAINS || self.stop.is_cancelled() {
+            if new.len() < MAX_CHAINS_PER_READ || self.database.workers.stop.is_cancelled() {
                 return Ok(removed);
             }
-            // Only those that do not hold are still among the next.
+            // The next read returns these again if they are not intact.
             done.extend(new);
         }
     }
 
-    async fn chains_with_old_events(&self, before: i64, limit: usize) -> Result<Vec<Uuid>, Failure> {
+    async fn chains_with_old_events(&self, before: i64, limit: usize) -> Result<Vec<Uuid>, DbFailure> {
         let chains = audit_chain::Entity::find()
             .select_only()
             .column(audit_chain::Column::OrganizationId)
@@ -85,31 +88,27 @@ impl Store {
             .order_by_asc(audit_chain::Column::BeginAt)
             .limit(limit as u64)
             .into_tuple();
-        Ok(chains.all(&self.pools.read).await?)
+        Ok(chains.all(&self.database.pools.read).await?)
     }
 
-    async fn prune_log(&self, organization: Uuid, pruning: &Pruning) -> Result<u64, Failure> {
-        let (mut removed, mut pieces) = (0, Pieces::new());
-        while !self.stop.is_cancelled() {
+    async fn prune_log(&self, organization: Uuid, pruning: &Pruning) -> Result<u64, DbFailure> {
+        let (mut removed, mut batches) = (0, Batches::new());
+        while !self.database.workers.stop.is_cancelled() {
             let (pruning, begun) = (pruning.clone(), Instant::now());
-            let prune = self.transaction(move |transaction, _| {
+            let prune = self.database.transaction(move |transaction, _| {
                 let pruning = pruning.clone();
                 Box::pin(async move { prune(transaction, organization, &pruning).await })
             });
             match prune.await? {
                 Pruned::Removed(count) => {
                     removed += count;
-                    if count < EVENTS {
+                    if count < MAX_EVENTS_PER_TRANSACTION {
                         return Ok(removed);
                     }
-                    pieces.give_way(begun.elapsed(), &self.stop).await;
+                    batches.give_way(begun.elapsed(), &self.database.workers.stop).await;
                 }
                 Pruned::Broken(broken) => {
-                    tracing::error!(
-                        target: "claviger", org_id = %OrganizationId::from_uuid(organization), %broken,
-                        "the log of an organization was changed in the database; retention removes nothing from it: run \
-                         `claviger audit verify`"
-                    );
+                    self.broken_logs.report(OrganizationId::from_uuid(organization), broken);
                     return Ok(removed);
                 }
             }
@@ -118,20 +117,21 @@ impl Store {
     }
 }
 
-/// Chains that may have events of before a moment.
+/// Whether a chain may have events older than `before`, in milliseconds since the Unix epoch.
 pub(crate) fn with_events_before(before: i64) -> Condition {
     Condition::all()
         .add(audit_chain::Column::BeginAt.lt(before))
         .add(Expr::col(audit_chain::Column::BeginSeq).lt(Expr::col(audit_chain::Column::EndSeq)))
 }
 
-/// Removes the oldest events of a chain, as far as all of them are old, but not very many at a time.
-async fn prune<C: ConnectionTrait>(db: &C, organization: Uuid, pruning: &Pruning) -> Result<Pruned, Failure> {
+/// Removes the oldest events of a chain up to the first one that is not older than the cutoff, at most
+/// [`MAX_EVENTS_PER_TRANSACTION`].
+async fn prune<C: ConnectionTrait>(db: &C, organization: Uuid, pruning: &Pruning) -> Result<Pruned, DbFailure> {
     let Some(row) = audit_chain::Entity::find_by_id(organization).lock_exclusive().one(db).await? else {
         return Ok(Pruned::Removed(0));
     };
     if row.prune_record.is_some() && pruning.signer.is_none() {
-        // An unsigned pruning would leave nothing that proves the signed ones before it.
+        // An unsigned prune record would replace the signed record of the events that were pruned earlier.
         static WARNED: Once = Once::new();
         WARNED.call_once(|| {
             tracing::warn!(
@@ -141,21 +141,27 @@ async fn prune<C: ConnectionTrait>(db: &C, organization: Uuid, pruning: &Pruning
         });
         return Ok(Pruned::Removed(0));
     }
+    let chain = read::chain(&row);
+    if !chain.has_valid_hashes {
+        return Ok(Pruned::Broken(IntegrityError::InvalidHash));
+    }
     let (removed, unchained_at) = remove_unchained(db, organization, pruning.before).await?;
-    if removed == EVENTS {
+    if removed == MAX_EVENTS_PER_TRANSACTION {
         return Ok(Pruned::Removed(removed));
     }
-    let chain = read::chain(&row)?;
     let events = audit_event::Entity::find()
         .filter(audit_event::Column::OrganizationId.eq(organization))
         .filter(audit_event::Column::Seq.gt(row.begin_seq))
         .order_by_asc(audit_event::Column::Seq)
-        .limit(EVENTS - removed + 1)
-        .all(db)
-        .await?;
-    let most = usize::try_from(EVENTS - removed).unwrap_or(usize::MAX);
-    // In the order of the chain: what follows an event that is young stays.
-    let old = events.iter().take(most).take_while(|event| event.at < pruning.before).count();
+        .limit(MAX_EVENTS_PER_TRANSACTION - removed + 1);
+    let rows = db.query_all_raw(events.build(db.get_database_backend())).await?;
+    let events = match read_events(rows, chain.begin.seq) {
+        Ok(events) => events,
+        Err(broken) => return Ok(Pruned::Broken(broken)),
+    };
+    let max = usize::try_from(MAX_EVENTS_PER_TRANSACTION - removed).unwrap_or(usize::MAX);
+    // In the order of the chain: old events after a younger one stay.
+    let old = events.iter().take(max).take_while(|event| event.at < pruning.before).count();
     let chained_at = events.get(old).map(|event| event.at);
     let begin_at = chained_at.into_iter().chain(unchained_at).min().unwrap_or(pruning.before);
     let mut begin = audit_chain::ActiveModel {
@@ -163,7 +169,7 @@ async fn prune<C: ConnectionTrait>(db: &C, organization: Uuid, pruning: &Pruning
         begin_at: Set(begin_at),
         ..audit_chain::ActiveModel::default()
     };
-    if let Some(start) = prove(&chain.begin, &events[..old]) {
+    if let Some(start) = verify(&chain.begin, &events[..old]) {
         let start = match start {
             Ok(start) => start,
             Err(broken) => return Ok(Pruned::Broken(broken)),
@@ -183,27 +189,38 @@ async fn prune<C: ConnectionTrait>(db: &C, organization: Uuid, pruning: &Pruning
     Ok(Pruned::Removed(removed + old as u64))
 }
 
-/// Goes along these events, which follow `begin`. Answers the last of them; `None`: there is none.
-fn prove(begin: &Head, events: &[audit_event::Model]) -> Option<Result<Head, Break>> {
-    let mut proof = Proof::after(begin);
+/// The events of rows that follow the sequence number `begin`. One of them may be unreadable: SQLite stores values of any type in any
+/// column.
+fn read_events(rows: Vec<QueryResult>, begin: u64) -> Result<Vec<audit_event::Model>, IntegrityError> {
+    let mut events = Vec::with_capacity(rows.len());
+    for (seq, row) in (begin + 1..).zip(rows) {
+        events.push(audit_event::Model::from_query_result(&row, "").map_err(|_| IntegrityError::Changed(seq))?);
+    }
+    Ok(events)
+}
+
+/// Verifies the events, which follow `begin`. Returns the head of the last one; `None`: there are no events.
+fn verify(begin: &ChainHead, events: &[audit_event::Model]) -> Option<Result<ChainHead, IntegrityError>> {
+    let mut verifier = ChainVerifier::after(begin);
     for event in events {
         let stored = read::stored_or_changed(event.clone());
-        let hash = stored.hash.ok_or(Break::Changed(stored.event.seq));
-        if let Err(broken) = hash.and_then(|hash| proof.step(&stored.event, &hash)) {
+        let hash = stored.hash.ok_or(IntegrityError::Changed(stored.event.seq));
+        if let Err(broken) = hash.and_then(|hash| verifier.step(&stored.event, &hash)) {
             return Some(Err(broken));
         }
     }
     let last = events.last()?;
     let hash = chain_hash(last.hash.as_deref().unwrap_or_default(), "audit_events", last.organization_id).ok()?;
-    Some(Ok(Head { organization: begin.organization, seq: begin.seq + events.len() as u64, hash }))
+    Some(Ok(ChainHead { organization: begin.organization, seq: begin.seq + events.len() as u64, hash }))
 }
 
-/// Removes old events of before there was a chain. Answers how many, and when the oldest of those that stay was.
+/// Removes old events without a sequence number, from before logs were chained. Returns how many, and the time of the oldest one that
+/// stays, in milliseconds since the Unix epoch.
 async fn remove_unchained<C: ConnectionTrait>(
     db: &C,
     organization: Uuid,
     before: i64,
-) -> Result<(u64, Option<i64>), Failure> {
+) -> Result<(u64, Option<i64>), DbFailure> {
     let unchained = Condition::all()
         .add(audit_event::Column::OrganizationId.eq(organization))
         .add(audit_event::Column::Seq.is_null());
@@ -213,12 +230,12 @@ async fn remove_unchained<C: ConnectionTrait>(
         .column(audit_event::Column::At)
         .filter(unchained.clone())
         .order_by_asc(audit_event::Column::Id)
-        .limit(EVENTS + 1)
+        .limit(MAX_EVENTS_PER_TRANSACTION + 1)
         .into_tuple()
         .all(db)
         .await?;
-    let most = usize::try_from(EVENTS).unwrap_or(usize::MAX);
-    let old = oldest.iter().take(most).take_while(|(_, at)| *at < before).count();
+    let max = usize::try_from(MAX_EVENTS_PER_TRANSACTION).unwrap_or(usize::MAX);
+    let old = oldest.iter().take(max).take_while(|(_, at)| *at < before).count();
     if let Some((last, _)) = old.checked_sub(1).and_then(|last| oldest.get(last)) {
         let old = unchained.add(audit_event::Column::Id.lte(*last));
         audit_event::Entity::delete_many().filter(old).exec(db).await?;

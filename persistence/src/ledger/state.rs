@@ -1,28 +1,31 @@
-//! What decides about the uses of a key, and what some uses make of it.
+//! The state of a key that decides whether it may be used, and how uses change it.
 
-use domain::{clock::Timestamp, quota::Quota, refusal::Refusal, verdict::Spent};
+use domain::{clock::Timestamp, deny_reason::DenyReason, keys::quota::Quota, verify::result::ConsumeOutcome};
 
-use super::Ask;
-use crate::{convert, convert::BrokenRow, entity::api_key};
+use super::SpendRequest;
+use crate::rows::{
+    convert::{self, BrokenRow},
+    entity::api_key,
+};
 
-/// A key as far as uses go.
+/// The columns of a key that decide whether it may be used.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State {
     pub(super) version: i64,
     pub(super) enabled: bool,
     pub(super) expires_at: Option<i64>,
     pub(super) quota: Quota,
-    /// Verifies that found it good.
+    /// Successful verifies.
     pub(super) requests: u64,
 }
 
-/// What came of the uses that were asked for.
+/// The outcome of the requests for one key.
 pub(super) struct Served {
-    /// In the order of the asks.
-    pub(super) answers: Vec<Spent>,
-    /// So many were admitted.
+    /// In the order of the requests.
+    pub(super) answers: Vec<ConsumeOutcome>,
+    /// The number of admitted requests.
     pub(super) admitted: u64,
-    /// The key afterwards.
+    /// The state afterwards.
     pub(super) after: State,
 }
 
@@ -37,35 +40,37 @@ impl State {
         })
     }
 
-    /// Whether its uses depend on the time, but for the end of the key.
-    pub(super) fn goes_by_time(&self) -> bool {
+    /// Whether its uses depend on the time, apart from the expiry.
+    pub(super) fn depends_on_time(&self) -> bool {
         self.quota.refill.is_some() || self.quota.rate_limit.is_some()
     }
 
-    /// Whether a use was decided on these settings.
-    pub(super) fn is_of(&self, ask: &Ask) -> bool {
-        self.enabled && convert::number(ask.version) == self.version
+    /// Whether a request was decided by the settings of this state.
+    pub(super) fn matches_version(&self, request: &SpendRequest) -> bool {
+        self.enabled && convert::number(request.version) == self.version
     }
 
-    /// Serves the uses of the key in their order, and gives each its own answer.
-    pub(super) fn serve(&self, asks: &[Ask], now: Timestamp) -> Served {
+    /// Consumes the requested uses in their order.
+    pub(super) fn serve(&self, requests: &[SpendRequest], now: Timestamp) -> Served {
         let expired = self.expires_at.is_some_and(|end| now.millis() >= end);
-        let mut tally = self.quota.tally(now);
-        let answer = |ask: &Ask| {
-            if !self.is_of(ask) {
-                return Spent::Changed;
+        let mut batch = self.quota.start_batch(now);
+        let answer = |request: &SpendRequest| {
+            if !self.matches_version(request) {
+                return ConsumeOutcome::Changed;
             }
             if expired {
-                return Spent::Refused(Refusal::KeyExpired);
+                return ConsumeOutcome::Denied(DenyReason::KeyExpired);
             }
-            match tally.take(ask.cost) {
-                Ok(quota) => Spent::Admitted { quota, request_count: self.requests + tally.admitted(), at: now },
-                Err(refusal) => Spent::Refused(refusal),
+            match batch.try_consume(request.cost) {
+                Ok(quota) => {
+                    ConsumeOutcome::Admitted { quota, request_count: self.requests + batch.admitted(), at: now }
+                }
+                Err(deny_reason) => ConsumeOutcome::Denied(deny_reason),
             }
         };
-        let answers = asks.iter().map(answer).collect();
-        let admitted = tally.admitted();
-        let after = Self { quota: tally.after(), requests: self.requests + admitted, ..*self };
+        let answers = requests.iter().map(answer).collect();
+        let admitted = batch.admitted();
+        let after = Self { quota: batch.after(), requests: self.requests + admitted, ..*self };
         Served { answers, admitted, after }
     }
 }

@@ -1,8 +1,8 @@
-//! Databases with as many keys as wanted, filled past the service in bulk and kept for the next run.
+//! Databases with a given number of keys. They are filled by SQL, not through the service, and kept for the next run.
 
 use std::{fmt::Write, path::PathBuf, time::Instant};
 
-use domain::secret::SecretHash;
+use domain::keys::secret::SecretHash;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement, TransactionTrait, Value,
     sqlx::postgres::PgPoolCopyExt,
@@ -14,19 +14,19 @@ use crate::{
     server::Server,
 };
 
-/// Keys with limits in each database.
-pub const METERED: u64 = 10_001;
+/// The number of metered keys in each database, in addition to the unmetered ones.
+pub const METERED_KEYS: u64 = 10_001;
 
-/// A database that is filled.
-pub struct Filled {
-    /// For `CLAVIGER_DATABASE_URL`.
+/// A database with keys.
+pub struct FilledDatabase {
+    /// Its URL, for `CLAVIGER_DATABASE_URL`.
     pub url: String,
-    /// Bytes on disk for each key.
+    /// Its size on disk in bytes, divided by the number of unmetered keys.
     pub bytes_per_key: u64,
 }
 
-/// The SQLite database with so many keys, below `folder`.
-pub async fn sqlite(folder: &std::path::Path, keys: u64) -> Filled {
+/// The SQLite database with this number of unmetered keys, in `folder`. Created and filled if it does not exist.
+pub async fn sqlite(folder: &std::path::Path, keys: u64) -> FilledDatabase {
     let path: PathBuf = folder.join(format!("keys-{keys}.db"));
     let url = format!("sqlite://{}", path.display());
     let done = path.with_extension("filled");
@@ -45,26 +45,27 @@ pub async fn sqlite(folder: &std::path::Path, keys: u64) -> Filled {
         std::fs::write(&done, "").expect("written");
     }
     let bytes = std::fs::metadata(&path).expect("the database").len();
-    Filled { url, bytes_per_key: bytes / keys.max(1) }
+    FilledDatabase { url, bytes_per_key: bytes / keys.max(1) }
 }
 
-/// The PostgreSQL database with so many keys on `server`. `None`: no such server.
-pub async fn postgres(server: &str, keys: u64) -> Option<Filled> {
+/// The PostgreSQL database with this number of unmetered keys. Created and filled if it does not exist. `server` is the URL of
+/// a database on the server. `None` if a statement fails, for example because there is no server.
+pub async fn postgres(server: &str, keys: u64) -> Option<FilledDatabase> {
     let name = format!("claviger_bench_{keys}");
     let at = |name: &str| server.rsplit_once('/').map(|(host, _)| format!("{host}/{name}"));
     let url = at(&name)?;
-    let root = Database::connect(server).await.ok()?;
-    let filled = |text: &str| Statement::from_string(DbBackend::Postgres, text.to_owned());
-    let known = format!(
+    let admin = Database::connect(server).await.ok()?;
+    let to_statement = |text: &str| Statement::from_string(DbBackend::Postgres, text.to_owned());
+    let is_filled_sql = format!(
         "SELECT description FROM pg_shdescription d JOIN pg_database b ON b.oid = d.objoid \
                          WHERE b.datname = '{name}' AND description = 'filled'"
     );
-    if root.query_one_raw(filled(&known)).await.ok()?.is_none() {
-        let _ = root.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
-        root.execute_unprepared(&format!("CREATE DATABASE {name}")).await.ok()?;
+    if admin.query_one_raw(to_statement(&is_filled_sql)).await.ok()?.is_none() {
+        let _ = admin.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+        admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.ok()?;
         Server::run(&url, &["migrate"]);
         let database = connect(&url).await;
-        // References hold by construction, and an index is built faster at once than row by row.
+        // The references are valid by construction. Building an index at the end is faster than maintaining it for each row.
         let index = "CREATE INDEX api_key_secrets_by_api_key ON api_key_secrets (api_key_id)";
         for statement in ["SET session_replication_role = replica", "DROP INDEX api_key_secrets_by_api_key"] {
             database.execute_unprepared(statement).await.ok()?;
@@ -74,34 +75,35 @@ pub async fn postgres(server: &str, keys: u64) -> Option<Filled> {
             database.execute_unprepared(statement).await.ok()?;
         }
         database.close().await.ok()?;
-        root.execute_unprepared(&format!("COMMENT ON DATABASE {name} IS 'filled'")).await.ok()?;
+        admin.execute_unprepared(&format!("COMMENT ON DATABASE {name} IS 'filled'")).await.ok()?;
     }
-    let size = root.query_one_raw(filled(&format!("SELECT pg_database_size('{name}') AS size"))).await.ok()??;
+    let size =
+        admin.query_one_raw(to_statement(&format!("SELECT pg_database_size('{name}') AS size"))).await.ok()??;
     let bytes: i64 = size.try_get("", "size").ok()?;
-    Some(Filled { url, bytes_per_key: bytes.unsigned_abs() / keys.max(1) })
+    Some(FilledDatabase { url, bytes_per_key: bytes.unsigned_abs() / keys.max(1) })
 }
 
 async fn connect(url: &str) -> DatabaseConnection {
     let mut options = ConnectOptions::new(url.to_owned());
     options.max_connections(1).sqlx_logging(false);
-    Database::connect(options).await.expect("the database is there")
+    Database::connect(options).await.expect("a connection to the database")
 }
 
-/// The organization of all keys.
+/// The id of the organization that all keys belong to.
 #[must_use]
 pub fn organization() -> Uuid {
     Uuid::from_u128(0x0193_5000_0000_7000_8000_0000_0000_0001)
 }
 
-/// When the first key was made.
-const BEGIN: i64 = 1_760_000_000_000;
+/// When the first key was created, in ms UTC.
+const FIRST_KEY_CREATED_AT_MS: i64 = 1_760_000_000_000;
 
 fn id(kind: Kind, number: u64) -> Uuid {
-    let millis = u128::try_from(BEGIN).expect("positive") + u128::from(number / 100);
+    let millis = u128::try_from(FIRST_KEY_CREATED_AT_MS).expect("positive") + u128::from(number / 100);
     Uuid::from_u128(millis << 80 | 0x7000 << 64 | 0x8000 << 48 | u128::from(number) | (kind as u128) << 40)
 }
 
-const KEYS: [&str; 10] = [
+const KEY_COLUMNS: [&str; 10] = [
     "id",
     "organization_id",
     "name",
@@ -113,20 +115,20 @@ const KEYS: [&str; 10] = [
     "updated_at",
     "remaining",
 ];
-const SECRETS: [&str; 3] = ["hash", "api_key_id", "created_at"];
+const SECRET_COLUMNS: [&str; 3] = ["hash", "api_key_id", "created_at"];
 
 async fn fill(database: &DatabaseConnection, keys: u64) {
     let started = Instant::now();
     let organization = organization();
     let statement = format!(
-        "INSERT INTO organizations (id, name, kind, created_at) VALUES ({}, 'Bench', 'tenant', {BEGIN})",
+        "INSERT INTO organizations (id, name, kind, created_at) VALUES ({}, 'Bench', 'tenant', {FIRST_KEY_CREATED_AT_MS})",
         match database.get_database_backend() {
             DbBackend::Postgres => format!("'{organization}'"),
             _ => format!("X'{}'", organization.simple()),
         }
     );
     database.execute_unprepared(&statement).await.expect("inserted");
-    let numbers = [(Kind::Caller, 1), (Kind::Admin, 1), (Kind::Metered, METERED), (Kind::Plain, keys)];
+    let numbers = [(Kind::Caller, 1), (Kind::Admin, 1), (Kind::Metered, METERED_KEYS), (Kind::Unmetered, keys)];
     let all = numbers.into_iter().flat_map(|(kind, count)| (0..count).map(move |number| (kind, number)));
     let mut secrets = Vec::with_capacity(usize::try_from(keys).expect("a usize"));
     let rows = all.map(|(kind, number)| {
@@ -137,7 +139,7 @@ async fn fill(database: &DatabaseConnection, keys: u64) {
             Kind::Admin => "*",
             _ => "files:read",
         };
-        let made = BEGIN + (number / 100).cast_signed();
+        let created_at = FIRST_KEY_CREATED_AT_MS + (number / 100).cast_signed();
         let remaining = (kind == Kind::Metered).then_some(9_000_000_000_000_i64);
         vec![
             id(kind, number).into(),
@@ -147,16 +149,18 @@ async fn fill(database: &DatabaseConnection, keys: u64) {
             secret.start().into(),
             true.into(),
             permissions.into(),
-            made.into(),
-            made.into(),
+            created_at.into(),
+            created_at.into(),
             remaining.into(),
         ]
     });
-    copy(database, "api_keys", &KEYS, rows).await;
-    // In the order of the index, which else would be built at random.
+    copy(database, "api_keys", &KEY_COLUMNS, rows).await;
+    // Sorted, so that rows are appended to the index instead of inserted at random places.
     secrets.sort_unstable_by_key(|(hash, _): &(SecretHash, Uuid)| *hash.bytes());
-    let rows = secrets.iter().map(|(hash, id)| vec![hash.bytes().to_vec().into(), (*id).into(), BEGIN.into()]);
-    copy(database, "api_key_secrets", &SECRETS, rows).await;
+    let rows = secrets
+        .iter()
+        .map(|(hash, id)| vec![hash.bytes().to_vec().into(), (*id).into(), FIRST_KEY_CREATED_AT_MS.into()]);
+    copy(database, "api_key_secrets", &SECRET_COLUMNS, rows).await;
     eprintln!("  filled with {keys} keys in {:.1} s", started.elapsed().as_secs_f64());
 }
 
@@ -167,7 +171,7 @@ async fn copy(database: &DatabaseConnection, table: &str, columns: &[&str], rows
         let mut copy = pool.copy_in_raw(&format!("COPY {table} ({columns}) FROM STDIN")).await.expect("a copy");
         let mut text = String::new();
         for row in rows {
-            let fields: Vec<String> = row.iter().map(field).collect();
+            let fields: Vec<String> = row.iter().map(copy_field).collect();
             text.push_str(&fields.join("\t"));
             text.push('\n');
             if text.len() > 1 << 20 {
@@ -180,19 +184,19 @@ async fn copy(database: &DatabaseConnection, table: &str, columns: &[&str], rows
     }
     let statement = format!("INSERT INTO {table} ({columns}) VALUES");
     let transaction = database.begin().await.expect("a transaction");
-    let mut some = Vec::with_capacity(ROWS);
+    let mut batch = Vec::with_capacity(ROWS_PER_INSERT);
     for row in rows {
-        some.push(row);
-        if some.len() == ROWS {
-            insert(&transaction, &statement, std::mem::take(&mut some)).await;
+        batch.push(row);
+        if batch.len() == ROWS_PER_INSERT {
+            insert(&transaction, &statement, std::mem::take(&mut batch)).await;
         }
     }
-    insert(&transaction, &statement, some).await;
+    insert(&transaction, &statement, batch).await;
     transaction.commit().await.expect("committed");
 }
 
-/// A value as COPY reads it.
-fn field(value: &Value) -> String {
+/// A value in the text format of `COPY`.
+fn copy_field(value: &Value) -> String {
     match value {
         Value::Uuid(Some(id)) => id.to_string(),
         Value::Bool(Some(value)) => value.to_string(),
@@ -209,7 +213,7 @@ fn field(value: &Value) -> String {
     }
 }
 
-const ROWS: usize = 500;
+const ROWS_PER_INSERT: usize = 500;
 
 async fn insert<C: ConnectionTrait>(database: &C, statement: &str, rows: Vec<Vec<Value>>) {
     let Some(first) = rows.first() else { return };

@@ -1,35 +1,35 @@
-//! Keys by number: the same number is the same key, so that millions of them need not be kept.
+//! Secrets that are generated from a number, so that the benchmark does not store millions of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{
     clock::Entropy,
-    secret::{KeyPrefix, Secret},
+    keys::secret::{KeyPrefix, Secret},
 };
 
-/// Small and fast pseudo-random numbers (splitmix64). Nothing here is secret.
+/// A pseudo-random number generator (splitmix64). Not for real secrets.
 #[derive(Debug)]
 pub struct Random(AtomicU64);
 
 impl Random {
-    /// The sequence of a seed.
+    /// A generator whose sequence depends on `seed` only.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(AtomicU64::new(mix(seed.wrapping_add(STEP))))
+        Self(AtomicU64::new(mix(seed.wrapping_add(INCREMENT))))
     }
 
-    /// The next number.
+    /// The next number of the sequence.
     pub fn next(&self) -> u64 {
-        mix(self.0.fetch_add(STEP, Ordering::Relaxed))
+        mix(self.0.fetch_add(INCREMENT, Ordering::Relaxed))
     }
 
-    /// A number below `end`.
+    /// The next number, modulo `end`: from 0 to `end` - 1. Panics if `end` is 0.
     pub fn below(&self, end: usize) -> usize {
         usize::try_from(self.next() % (end as u64)).expect("below a usize")
     }
 }
 
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+const INCREMENT: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -45,23 +45,23 @@ impl Entropy for Random {
     }
 }
 
-/// What a key of the database is for.
+/// The kind of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Without limits.
-    Plain,
-    /// With a limit that no run uses up.
+    /// A key without limits.
+    Unmetered,
+    /// A metered key, with more remaining uses than any run takes.
     Metered,
-    /// The caller of verify.
+    /// The caller's key for verification.
     Caller,
-    /// The caller of everything else.
+    /// The caller's key for all other operations, with all permissions.
     Admin,
-    /// In no database.
+    /// A well-formed key that is in no database.
     Unknown,
 }
 
-/// The key with a number.
+/// The secret of the key of this kind and number.
 #[must_use]
 pub fn key(kind: Kind, number: u64) -> Secret {
-    Secret::generate(&KeyPrefix::standard(), &Random::new(number ^ (kind as u64 + 1) << 56))
+    Secret::generate(&KeyPrefix::default_prefix(), &Random::new(number ^ (kind as u64 + 1) << 56))
 }

@@ -1,6 +1,6 @@
 //! The parts of the benchmark: keys, databases filled with them, servers, and a load.
 
-#![expect(clippy::print_stderr, reason = "progress is told beside the report")]
+#![expect(clippy::print_stderr, reason = "progress goes to stderr, the report to stdout")]
 
 pub mod fill;
 pub mod keys;

@@ -1,8 +1,8 @@
-//! A load: requests on kept-alive connections from two threads, each answer looked at. Lean, because it shares the cores with
-//! the server that is measured.
+//! The load generator: two threads send requests on kept-alive connections and check each response. It uses little CPU time,
+//! because it shares the cores with the measured server.
 //!
-//! Closed: each connection asks again when it has its answer. Open: questions become due at a steady rate whether or not
-//! there is an answer yet, and a delay counts from when a question was due.
+//! Closed loop: each connection sends its next request when it has received a response. Open loop: requests become due at a
+//! constant rate, and latency counts from the time when a request was due.
 
 use std::{
     collections::VecDeque,
@@ -22,73 +22,77 @@ use rustix::{
 
 use crate::keys::{Kind, Random, key};
 
-/// What is asked.
+/// The requests that are sent.
 #[derive(Clone)]
 pub enum Source {
-    /// The same request each time.
+    /// Always this request.
     Same(Vec<u8>),
-    /// A key of these, drawn evenly, between two halves of a request.
+    /// A random one of these secrets, between the part of the request before it and the part after it.
     Keys(Vec<u8>, Arc<Vec<String>>, Vec<u8>),
-    /// A well-formed key that nobody has, never twice.
+    /// A well-formed but unknown secret, different for each request, between the part of the request before it and the part
+    /// after it.
     Unknown(Vec<u8>, Vec<u8>),
-    /// As many of these keys in one request.
+    /// This number of random ones of these secrets in each request, which the function makes of them.
     Many(usize, Arc<Vec<String>>, fn(&[&str]) -> Vec<u8>),
 }
 
-/// A load on a server.
+/// The settings of a load.
 #[derive(Clone)]
 pub struct Plan {
-    /// Where.
+    /// The address of the server.
     pub address: SocketAddr,
-    /// Kept-alive connections.
+    /// The number of kept-alive connections.
     pub connections: usize,
-    /// Requests a second; without it, closed.
+    /// Requests per second, for an open loop. `None`: a closed loop.
     pub rate: Option<f64>,
-    /// How long.
+    /// How long requests are sent.
     pub time: Duration,
-    /// What is asked.
+    /// The requests.
     pub source: Source,
-    /// How a right answer's body begins.
+    /// The beginning of the body of a correct response. Its status must be 200.
     pub expected: &'static str,
-    /// Makes different runs draw different keys.
+    /// The seed of the random numbers.
     pub seed: u64,
 }
 
-/// What came of it.
+/// The result of a load.
 pub struct Outcome {
-    /// Right answers.
-    pub right: u64,
-    /// Other answers, and the first of them.
+    /// The number of correct responses.
+    pub correct: u64,
+    /// The number of wrong and missing responses.
     pub wrong: u64,
-    /// The first wrong answer.
+    /// The first wrong response.
     pub sample: Option<String>,
-    /// Right answers a second.
+    /// Correct responses per second.
     pub rate: f64,
-    /// Microseconds.
-    pub delays: Histogram<u64>,
+    /// The latencies of correct responses, in microseconds.
+    pub latencies: Histogram<u64>,
 }
 
 const THREADS: usize = 2;
 
 /// Runs a load.
+///
+/// # Panics
+/// A connection fails or is closed.
 #[must_use]
 pub fn run(plan: &Plan) -> Outcome {
     let started = Instant::now();
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let threads: Vec<_> =
             (0..THREADS).map(|n| scope.spawn(move || Thread::new(plan, n).expect("connections").run())).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a load")).collect()
+        threads.into_iter().map(|thread| thread.join().expect("a thread of the load")).collect()
     });
-    let mut all = Outcome { right: 0, wrong: 0, sample: None, rate: 0.0, delays: histogram() };
+    let mut all = Outcome { correct: 0, wrong: 0, sample: None, rate: 0.0, latencies: histogram() };
     for outcome in outcomes {
-        all.right += outcome.right;
+        all.correct += outcome.correct;
         all.wrong += outcome.wrong;
         all.sample = all.sample.or(outcome.sample);
-        all.delays.add(&outcome.delays).expect("same bounds");
+        all.latencies.add(&outcome.latencies).expect("same bounds");
     }
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    let right = all.right as f64;
-    all.rate = right / started.elapsed().as_secs_f64();
+    let correct = all.correct as f64;
+    all.rate = correct / started.elapsed().as_secs_f64();
     all
 }
 
@@ -121,12 +125,12 @@ impl<'a> Thread<'a> {
         let poll = Poll::new()?;
         let count = (plan.connections + THREADS - 1 - n) / THREADS;
         let mut connections = Vec::with_capacity(count);
-        for place in 0..count {
+        for index in 0..count {
             let stream = std::net::TcpStream::connect(plan.address)?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
-            poll.registry().register(&mut stream, Token(place), Interest::READABLE)?;
+            poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
             let (out, received) = (Vec::with_capacity(16_384), Vec::with_capacity(65_536));
             connections.push(Connection { stream, out, received, since: Instant::now(), is_busy: false });
         }
@@ -138,7 +142,7 @@ impl<'a> Thread<'a> {
             None
         };
         let seed = plan.seed.wrapping_mul(64).wrapping_add(n as u64);
-        let outcome = Outcome { right: 0, wrong: 0, sample: None, rate: 0.0, delays: histogram() };
+        let outcome = Outcome { correct: 0, wrong: 0, sample: None, rate: 0.0, latencies: histogram() };
         Ok(Self { plan, poll, connections, random: Random::new(seed), unknown: seed << 32, timer, outcome })
     }
 
@@ -146,32 +150,32 @@ impl<'a> Thread<'a> {
         let begin = Instant::now();
         let end = begin + self.plan.time;
         let mut events = Events::with_capacity(1_024);
-        #[expect(clippy::cast_precision_loss, reason = "two")]
-        let step = self.plan.rate.map(|rate| Duration::from_secs_f64(THREADS as f64 / rate));
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let interval = self.plan.rate.map(|rate| Duration::from_secs_f64(THREADS as f64 / rate));
         let mut next_due = begin;
         let mut due: VecDeque<Instant> = VecDeque::new();
-        if step.is_none() {
-            for place in 0..self.connections.len() {
-                self.ask(place, Instant::now());
+        if interval.is_none() {
+            for index in 0..self.connections.len() {
+                self.send_request(index, Instant::now());
             }
         }
         loop {
             let now = Instant::now();
-            if let Some(step) = step {
+            if let Some(interval) = interval {
                 while next_due <= now && next_due < end {
                     due.push_back(next_due);
-                    next_due += step;
+                    next_due += interval;
                 }
-                for place in 0..self.connections.len() {
+                for index in 0..self.connections.len() {
                     if due.is_empty() {
                         break;
                     }
-                    if !self.connections[place].is_busy {
+                    if !self.connections[index].is_busy {
                         let since = due.pop_front().expect("not empty");
-                        self.ask(place, since);
+                        self.send_request(index, since);
                     }
                 }
-                self.wake_at(next_due);
+                self.set_timer(next_due);
             }
             let is_idle = due.is_empty() && self.connections.iter().all(|connection| !connection.is_busy);
             if (now >= end && is_idle) || now >= end + Duration::from_secs(10) {
@@ -179,11 +183,11 @@ impl<'a> Thread<'a> {
             }
             self.poll.poll(&mut events, Some(Duration::from_millis(100))).expect("events");
             for event in &events {
-                let Token(place) = event.token();
+                let Token(index) = event.token();
                 if event.token() == TIMER {
-                    let _ = rustix::io::read(self.timer.as_ref().expect("it rang"), &mut [0; 8]);
-                } else if self.answered(place) && step.is_none() && Instant::now() < end {
-                    self.ask(place, Instant::now());
+                    let _ = rustix::io::read(self.timer.as_ref().expect("a timer"), &mut [0; 8]);
+                } else if self.read_response(index) && interval.is_none() && Instant::now() < end {
+                    self.send_request(index, Instant::now());
                 }
             }
         }
@@ -191,7 +195,7 @@ impl<'a> Thread<'a> {
         self.outcome
     }
 
-    fn wake_at(&self, at: Instant) {
+    fn set_timer(&self, at: Instant) {
         if let Some(timer) = &self.timer {
             let wait = at.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
             let value = Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() };
@@ -201,8 +205,8 @@ impl<'a> Thread<'a> {
         }
     }
 
-    fn ask(&mut self, place: usize, since: Instant) {
-        let connection = &mut self.connections[place];
+    fn send_request(&mut self, index: usize, since: Instant) {
+        let connection = &mut self.connections[index];
         connection.since = since;
         connection.is_busy = true;
         connection.out.clear();
@@ -227,13 +231,13 @@ impl<'a> Thread<'a> {
                 connection.out = request(&keys);
             }
         }
-        // A request fits into the socket's buffer: it is never written in parts.
-        connection.stream.write_all(&connection.out).expect("the server takes the request");
+        // A request fits into the empty buffer of the socket, so a non-blocking write is complete.
+        connection.stream.write_all(&connection.out).expect("a request was written");
     }
 
-    /// Reads what there is. Whether the answer is complete.
-    fn answered(&mut self, place: usize) -> bool {
-        let connection = &mut self.connections[place];
+    /// Reads the received bytes. Returns whether the response is complete.
+    fn read_response(&mut self, index: usize) -> bool {
+        let connection = &mut self.connections[index];
         let mut buffer = [0; 16_384];
         loop {
             match connection.stream.read(&mut buffer) {
@@ -252,8 +256,8 @@ impl<'a> Thread<'a> {
         let micros = u64::try_from(connection.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         connection.is_busy = false;
         if body.starts_with(self.plan.expected.as_bytes()) && connection.received.starts_with(b"HTTP/1.1 200") {
-            self.outcome.right += 1;
-            self.outcome.delays.saturating_record(micros.max(1));
+            self.outcome.correct += 1;
+            self.outcome.latencies.saturating_record(micros.max(1));
         } else {
             self.outcome.wrong += 1;
             self.outcome.sample.get_or_insert_with(|| String::from_utf8_lossy(&connection.received).into_owned());
@@ -262,7 +266,7 @@ impl<'a> Thread<'a> {
     }
 }
 
-/// The body of a complete answer.
+/// The body of a response. `None` if the response is not complete yet.
 fn body(received: &[u8]) -> Option<&[u8]> {
     const NAME: &[u8] = b"content-length: ";
     let end = memmem::find(received, b"\r\n\r\n")? + 4;

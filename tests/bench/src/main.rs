@@ -1,7 +1,7 @@
-//! The benchmark: `tests/benchmark`. What the service does in a second, beside a bare route of the same framework, in
-//! alternation on the same machine; every answer is looked at, and one wrong answer fails the run.
+//! The benchmark, run by `tests/benchmark`. Measures requests per second of the service and of a minimal server on the same
+//! framework, in turn, on the same machine. Every response is checked: a wrong one fails the run.
 
-#![expect(clippy::print_stdout, reason = "the report is what this program is for")]
+#![expect(clippy::print_stdout, reason = "the report is the output of this program")]
 
 mod report;
 mod revocation;
@@ -10,7 +10,7 @@ mod special;
 use std::{path::PathBuf, time::Duration};
 
 use bench::{
-    fill::{self, Filled},
+    fill::{self, FilledDatabase},
     load::{self, Outcome, Plan},
     scenario::{self, Case, HELLO, UNMETERED},
     server::Server,
@@ -20,66 +20,66 @@ use report::Table;
 
 /// Measures the service.
 #[derive(Parser)]
-struct Line {
-    /// Fewer and shorter rounds, and at most a hundred thousand keys: under five minutes
+struct Arguments {
+    /// Fewer and shorter rounds, and at most 100,000 keys: less than five minutes
     #[arg(long)]
     quick: bool,
-    /// Numbers of keys in the database
+    /// Numbers of keys in the databases, separated by commas
     #[arg(long, value_delimiter = ',')]
     keys: Option<Vec<u64>>,
-    /// Rounds, each with every case once
+    /// Number of rounds. Each round runs every case once
     #[arg(long)]
     rounds: Option<usize>,
-    /// Milliseconds of a case in a round
+    /// Duration of a case in a round, in milliseconds
     #[arg(long)]
     millis: Option<u64>,
     /// Only the databases whose name contains this: `SQLite` or `PostgreSQL`
     #[arg(long, default_value = "")]
     database: String,
-    /// Only the cases whose name contains this, and what they are compared with
+    /// Only the cases whose name contains this, and the cases that they are compared with
     #[arg(long, default_value = "")]
     only: String,
-    /// A server for databases `claviger_bench_*`
+    /// PostgreSQL server, on which databases `claviger_bench_*` are created
     #[arg(long, default_value = "postgres://postgres@127.0.0.1:5432/postgres")]
     postgres: String,
-    /// Only how soon a revoked key is dead on other nodes
+    /// Only how soon a revoked key is refused by other nodes
     #[arg(long)]
     revocation: bool,
-    /// Where SQLite databases are kept for the next run
+    /// Folder of the SQLite databases, which are kept for the next run
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
 }
 
 #[tokio::main]
 async fn main() {
-    let line = Line::parse();
-    std::fs::create_dir_all(&line.folder).expect("a folder for the databases");
-    let sizes = line
+    let arguments = Arguments::parse();
+    std::fs::create_dir_all(&arguments.folder).expect("a folder for the databases");
+    let sizes = arguments
         .keys
         .clone()
-        .unwrap_or_else(|| if line.quick { vec![1_000, 100_000] } else { vec![1_000, 1_000_000, 10_000_000] });
-    report::machine(&line.folder);
-    let sizes = if line.revocation { Vec::new() } else { sizes };
+        .unwrap_or_else(|| if arguments.quick { vec![1_000, 100_000] } else { vec![1_000, 1_000_000, 10_000_000] });
+    report::print_machine(&arguments.folder);
+    let sizes = if arguments.revocation { Vec::new() } else { sizes };
     for size in sizes {
-        if SQLITE.contains(&line.database) {
-            measure(&line, SQLITE, size, &fill::sqlite(&line.folder, size).await);
+        if SQLITE.contains(&arguments.database) {
+            measure(&arguments, SQLITE, size, &fill::sqlite(&arguments.folder, size).await);
         }
-        if POSTGRESQL.contains(&line.database) {
-            match fill::postgres(&line.postgres, size).await {
-                Some(filled) => measure(&line, POSTGRESQL, size, &filled),
-                None => println!("\n(no PostgreSQL at {})", line.postgres),
+        if POSTGRESQL.contains(&arguments.database) {
+            match fill::postgres(&arguments.postgres, size).await {
+                Some(filled) => measure(&arguments, POSTGRESQL, size, &filled),
+                None => println!("\n(no PostgreSQL at {})", arguments.postgres),
             }
         }
     }
-    if line.revocation || line.only.is_empty() && POSTGRESQL.contains(&line.database) {
-        revocation::measure(&line.postgres, line.quick).await;
+    if arguments.revocation || arguments.only.is_empty() && POSTGRESQL.contains(&arguments.database) {
+        revocation::measure(&arguments.postgres, arguments.quick).await;
     }
 }
 
 const SQLITE: &str = "SQLite";
 const POSTGRESQL: &str = "PostgreSQL";
 
-fn measure(line: &Line, database: &str, size: u64, filled: &Filled) {
+fn measure(arguments: &Arguments, database: &str, size: u64, filled: &FilledDatabase) {
     println!("\n## {database}, {size} keys\n");
     let settings = [
         ("CLAVIGER_CACHE_KEYS", (size + 100_000).max(1_000_000).to_string()),
@@ -88,36 +88,38 @@ fn measure(line: &Line, database: &str, size: u64, filled: &Filled) {
     let hello = Server::hello();
     let service = Server::claviger(&filled.url, &settings);
     println!(
-        "- Process start to ready: {:.2} s; {} bytes a key on disk.",
+        "- Process start to ready: {:.2} s; {} bytes on disk per key.",
         service.start.as_secs_f64(),
         filled.bytes_per_key
     );
-    if line.only.is_empty() {
-        special::cold(&service, size);
-        special::remember_all(&service, size);
+    if arguments.only.is_empty() {
+        special::cold_cache(&service, size);
+        special::cache_all_keys(&service, size);
     }
     let cases: Vec<Case> = scenario::cases(size);
-    let wanted: Vec<&Case> =
-        cases.iter().filter(|case| case.name.contains(&line.only) || [HELLO, UNMETERED].contains(&case.name)).collect();
-    let rounds = line.rounds.unwrap_or(if line.quick { 3 } else { 5 });
-    let time = Duration::from_millis(line.millis.unwrap_or(if line.quick { 700 } else { 1_500 }));
+    let wanted: Vec<&Case> = cases
+        .iter()
+        .filter(|case| case.name.contains(&arguments.only) || [HELLO, UNMETERED].contains(&case.name))
+        .collect();
+    let rounds = arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 5 });
+    let time = Duration::from_millis(arguments.millis.unwrap_or(if arguments.quick { 700 } else { 1_500 }));
     let address = |case: &Case| if case.name.starts_with(HELLO) { hello.address } else { service.address };
     let mut table = Table::new();
     for round in 0..=rounds {
         for case in &wanted {
             let plan = plan(case, address(case), None, time, round as u64);
-            let outcome = right(case.name, load::run(&plan));
-            // The first round warms both servers up.
+            let outcome = assert_all_correct(case.name, load::run(&plan));
+            // The first round is the warm-up of both servers, and is not counted.
             if round > 0 {
                 table.add(case, &outcome);
             }
         }
     }
     table.print();
-    if line.only.is_empty() {
-        special::open(&wanted, &table, &address, time, rounds);
-        special::flood(&wanted, &service, time);
-        special::bulk_create(&service, line.quick);
+    if arguments.only.is_empty() {
+        special::open_loop(&wanted, &table, &address, time, rounds);
+        special::unknown_key_flood(&wanted, &service, time);
+        special::bulk_create(&service, arguments.quick);
         if size == 1_000_000 && database == "SQLite" {
             special::unknown_memory(&service, 10_000_000);
         }
@@ -130,10 +132,10 @@ fn plan(case: &Case, address: std::net::SocketAddr, rate: Option<f64>, time: Dur
     Plan { address, connections, rate, time, source, expected, seed: seed * 31 + 1 }
 }
 
-/// The outcome, if every answer was right.
-fn right(name: &str, outcome: Outcome) -> Outcome {
-    let sample = outcome.sample.as_deref().unwrap_or("no answer");
-    assert!(outcome.wrong == 0, "{name}: {} wrong answers, the first: {sample}", outcome.wrong);
-    assert!(outcome.right > 0, "{name}: no answers");
+/// Returns `outcome`. Panics if a response was wrong, or if there was none.
+fn assert_all_correct(name: &str, outcome: Outcome) -> Outcome {
+    let sample = outcome.sample.as_deref().unwrap_or("no response");
+    assert!(outcome.wrong == 0, "{name}: {} wrong or missing responses, the first wrong one: {sample}", outcome.wrong);
+    assert!(outcome.correct > 0, "{name}: no responses");
     outcome
 }

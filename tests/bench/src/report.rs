@@ -1,11 +1,11 @@
-//! What is printed: the machine, and a table of medians.
+//! The report: a description of the machine, and a table of medians.
 
 use std::{collections::BTreeMap, fs::File, io::Write, path::Path, process::Command, time::Instant};
 
 use bench::{load::Outcome, scenario::Case};
 
-/// What the numbers were measured on.
-pub(crate) fn machine(folder: &Path) {
+/// Prints a description of the machine. The disk is that of `folder`.
+pub(crate) fn print_machine(folder: &Path) {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
     let value = |text: &str, name: &str| {
@@ -24,19 +24,20 @@ pub(crate) fn machine(folder: &Path) {
     println!("- Kernel: {}", run("uname", "-sr").unwrap_or_default());
     println!("- Compiler: {}", run("rustc", "--version").unwrap_or_default());
     println!("- PostgreSQL: {}", run("psql", "--version").unwrap_or_else(|| "none".to_owned()));
-    let (median, p99) = fdatasync(folder);
+    let (median, p99) = measure_fdatasync(folder);
     println!("- Disk: 4 KiB appended and fdatasync: median {median} µs, p99 {p99} µs");
-    println!("- Service and yardstick: release build, mimalloc, one worker a core; the load has the same cores.");
+    println!("- Service and baseline: release build, mimalloc, one worker per core; the load uses the same cores.");
 }
 
-/// How long the disk takes to keep a little, in microseconds: the least that a durable answer can take.
-fn fdatasync(folder: &Path) -> (u128, u128) {
+/// Median and 99th percentile of the time for writing 4 KiB durably to the disk, in microseconds: a lower bound for a durable
+/// write of the service.
+fn measure_fdatasync(folder: &Path) -> (u128, u128) {
     let path = folder.join("fdatasync");
     let mut file = File::create(&path).expect("a file");
     let times = (0..300).map(|_| {
         file.write_all(&[0; 4_096]).expect("written");
         let begin = Instant::now();
-        file.sync_data().expect("kept");
+        file.sync_data().expect("synced");
         begin.elapsed().as_micros()
     });
     let mut times: Vec<u128> = times.collect();
@@ -45,22 +46,22 @@ fn fdatasync(folder: &Path) -> (u128, u128) {
     (times[150], times[297])
 }
 
-struct Row {
+struct CaseRow {
     keys: u64,
-    beside: &'static str,
+    compared_with: &'static str,
     rates: Vec<f64>,
     p50: Vec<u64>,
     p99: Vec<u64>,
     p999: Vec<u64>,
 }
 
-/// Outcomes by case, in the order of the first round.
+/// Results by case, in the order of the first round.
 pub(crate) struct Table {
     order: Vec<&'static str>,
-    rows: BTreeMap<&'static str, Row>,
+    rows: BTreeMap<&'static str, CaseRow>,
 }
 
-/// The value in the middle.
+/// The median of values. Panics if there are none.
 pub(crate) fn median<T: PartialOrd + Copy>(values: &[T]) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
@@ -76,21 +77,21 @@ impl Table {
         if !self.order.contains(&case.name) {
             self.order.push(case.name);
         }
-        let row = self.rows.entry(case.name).or_insert_with(|| Row {
+        let row = self.rows.entry(case.name).or_insert_with(|| CaseRow {
             keys: case.keys,
-            beside: case.beside,
+            compared_with: case.compared_with,
             rates: Vec::new(),
             p50: Vec::new(),
             p99: Vec::new(),
             p999: Vec::new(),
         });
         row.rates.push(outcome.rate);
-        row.p50.push(outcome.delays.value_at_quantile(0.5));
-        row.p99.push(outcome.delays.value_at_quantile(0.99));
-        row.p999.push(outcome.delays.value_at_quantile(0.999));
+        row.p50.push(outcome.latencies.value_at_quantile(0.5));
+        row.p99.push(outcome.latencies.value_at_quantile(0.99));
+        row.p999.push(outcome.latencies.value_at_quantile(0.999));
     }
 
-    /// Requests a second of a case.
+    /// The median rate of a case, in requests per second.
     pub(crate) fn rate(&self, name: &str) -> f64 {
         median(&self.rows[name].rates)
     }
@@ -100,24 +101,24 @@ impl Table {
         println!("|---|---|---|---|---|---|---|---|");
         for name in &self.order {
             let row = &self.rows[name];
-            let Some(beside) = self.rows.get(row.beside) else { continue };
+            let Some(compared_with) = self.rows.get(row.compared_with) else { continue };
             #[expect(clippy::cast_precision_loss, reason = "a ratio")]
             let ratio = |(rate, other): (&f64, &f64)| rate * row.keys as f64 / other;
-            let ratios: Vec<f64> = row.rates.iter().zip(&beside.rates).map(ratio).collect();
+            let ratios: Vec<f64> = row.rates.iter().zip(&compared_with.rates).map(ratio).collect();
             let min = ratios.iter().copied().fold(f64::MAX, f64::min);
             let max = ratios.iter().copied().fold(0.0, f64::max);
             #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-            let slower: Vec<f64> =
-                row.p99.iter().zip(&beside.p99).map(|(own, other)| *own as f64 / *other as f64).collect();
+            let p99_ratios: Vec<f64> =
+                row.p99.iter().zip(&compared_with.p99).map(|(own, other)| *own as f64 / *other as f64).collect();
             println!(
                 "| {name} | {:.0} | **{:.2}** ({min:.2}–{max:.2}) | {} | {} | {} | {} | {:.2} |",
                 median(&row.rates),
                 median(&ratios),
-                row.beside,
+                row.compared_with,
                 median(&row.p50),
                 median(&row.p99),
                 median(&row.p999),
-                median(&slower),
+                median(&p99_ratios),
             );
         }
         println!();

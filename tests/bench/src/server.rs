@@ -1,4 +1,4 @@
-//! The two servers that are measured, as processes of their own.
+//! The two servers that are measured: the service and the baseline, each in its own process.
 
 use std::{
     fs,
@@ -11,19 +11,19 @@ use std::{
 
 use serde_json::Value;
 
-/// A server that runs; it is ended when this value is dropped.
+/// A running server. It is stopped when this value is dropped.
 pub struct Server {
     child: Child,
-    /// Where it serves.
+    /// The address that it listens on.
     pub address: SocketAddr,
-    /// How long it took from the start of the process to the first answer.
+    /// The time from the start of the process until it listened.
     pub start: Duration,
 }
 
-/// A program beside this one.
+/// The path of a program in the folder of this one.
 ///
 /// # Panics
-/// This program is nowhere.
+/// The path of this program is unknown.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("this program");
@@ -31,7 +31,7 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 impl Server {
-    /// The yardstick.
+    /// Starts the baseline.
     #[must_use]
     pub fn hello() -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -39,14 +39,14 @@ impl Server {
         drop(free);
         let started = Instant::now();
         let mut command = Command::new(program("claviger-bench-hello"));
-        let child = command.arg(address.to_string()).spawn().expect("build it first: tests/benchmark does");
+        let child = command.arg(address.to_string()).spawn().expect("the program, which tests/benchmark builds");
         while TcpStream::connect(address).is_err() {
             std::thread::sleep(Duration::from_millis(5));
         }
         Self { child, address, start: started.elapsed() }
     }
 
-    /// The service on a database, with its defaults but for `settings`.
+    /// Starts the service on the database with this URL. `settings` are environment variables, all others have their defaults.
     #[must_use]
     pub fn claviger(database: &str, settings: &[(&str, String)]) -> Self {
         let started = Instant::now();
@@ -56,26 +56,26 @@ impl Server {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the service starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let address = loop {
-            let line = lines.next().expect("it tells where it listens").expect("text");
+            let line = lines.next().expect("a line about listening").expect("text");
             let event: Value = serde_json::from_str(&line).unwrap_or_default();
             if event["message"] == "listening" {
                 break event["address"].as_str().expect("an address").parse().expect("an address");
             }
         };
         let start = started.elapsed();
-        // Its log must be read, or it would stop when the pipe is full.
+        // The log is read, so that the pipe does not fill up.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address, start }
     }
 
-    /// Runs a subcommand of the service.
+    /// Runs a subcommand of the service on the database with this URL. Panics if it fails.
     pub fn run(database: &str, arguments: &[&str]) {
         let mut command = Command::new(program("claviger"));
         let status = command.env("CLAVIGER_DATABASE_URL", database).args(arguments).stderr(Stdio::null()).status();
         assert!(status.expect("the service runs").success(), "{arguments:?}");
     }
 
-    /// Bytes of memory that it has now.
+    /// Its resident memory in bytes.
     #[must_use]
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join("status"));

@@ -1,4 +1,4 @@
-//! What a table of rates does not show: a cold start, memory, a steady load, a flood, bulk creation.
+//! Measurements outside of the table: a cold cache, memory, a constant rate, a flood of unknown keys, bulk creation.
 
 use std::{
     io::{Read, Write},
@@ -10,23 +10,22 @@ use bench::{
     fill,
     keys::{Kind, key},
     load,
-    scenario::{self, Case, HELLO, UNMETERED, VALID},
+    scenario::{self, Case, FORWARD_AUTH, HELLO, UNMETERED, VALID},
     server::Server,
 };
 
 use crate::{
-    plan,
+    assert_all_correct, plan,
     report::{Table, median},
-    right,
 };
 
-/// Sends one request and answers its body.
-fn ask(stream: &mut TcpStream, request: &[u8]) -> String {
+/// Sends a request and returns the body of the response.
+fn send_request(stream: &mut TcpStream, request: &[u8]) -> String {
     stream.write_all(request).expect("sent");
     let mut received = Vec::new();
     let mut buffer = vec![0; 65_536];
     loop {
-        let count = stream.read(&mut buffer).expect("an answer");
+        let count = stream.read(&mut buffer).expect("a response");
         assert!(count > 0, "the connection ended: {}", String::from_utf8_lossy(&received));
         received.extend_from_slice(&buffer[..count]);
         let text = String::from_utf8_lossy(&received);
@@ -40,11 +39,11 @@ fn ask(stream: &mut TcpStream, request: &[u8]) -> String {
     }
 }
 
-/// Each of many keys for the first time after the start.
-pub(crate) fn cold(service: &Server, size: u64) {
-    let keys = scenario::texts(Kind::Plain, (0..size).rev().take(100_000));
+/// Measures the first verification of 100,000 keys after the start.
+pub(crate) fn cold_cache(service: &Server, size: u64) {
+    let keys = scenario::secrets(Kind::Unmetered, (0..size).rev().take(100_000));
     let started = Instant::now();
-    each_once(service.address, &keys);
+    verify_each_once(service.address, &keys);
     let (count, rate) = (keys.len(), per_second(keys.len() as u64, started));
     println!("- Cold cache: {count} keys, each for the first time, on 64 connections: {rate:.0} keys/s.");
 }
@@ -59,9 +58,9 @@ fn ratio(own: u64, other: u64) -> f64 {
     own as f64 / other as f64
 }
 
-/// Asks for each key once, from 64 connections.
-fn each_once(address: SocketAddr, keys: &[String]) {
-    let (before, after) = scenario::native_halves();
+/// Verifies each key once, on 64 connections.
+fn verify_each_once(address: SocketAddr, keys: &[String]) {
+    let (before, after) = scenario::native_request_parts();
     std::thread::scope(|scope| {
         for part in keys.chunks(keys.len().div_ceil(64)) {
             let (before, after) = (&before, &after);
@@ -69,7 +68,7 @@ fn each_once(address: SocketAddr, keys: &[String]) {
                 let mut stream = TcpStream::connect(address).expect("a connection");
                 stream.set_nodelay(true).expect("set");
                 for key in part {
-                    let answer = ask(&mut stream, &[before, key.as_bytes(), after].concat());
+                    let answer = send_request(&mut stream, &[before, key.as_bytes(), after].concat());
                     assert!(answer.starts_with(VALID), "{answer}");
                 }
             });
@@ -77,8 +76,8 @@ fn each_once(address: SocketAddr, keys: &[String]) {
     });
 }
 
-/// Has the service read every key, and tells what one takes.
-pub(crate) fn remember_all(service: &Server, size: u64) {
+/// Verifies every key, so that all are cached, and measures the memory per key.
+pub(crate) fn cache_all_keys(service: &Server, size: u64) {
     let before = service.memory();
     let started = Instant::now();
     std::thread::scope(|scope| {
@@ -88,27 +87,27 @@ pub(crate) fn remember_all(service: &Server, size: u64) {
                 let numbers: Vec<u64> = (part..size).step_by(4).collect();
                 for numbers in numbers.chunks(100) {
                     let keys: Vec<String> =
-                        numbers.iter().map(|number| key(Kind::Plain, *number).expose().to_owned()).collect();
+                        numbers.iter().map(|number| key(Kind::Unmetered, *number).expose().to_owned()).collect();
                     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                    let answer = ask(&mut stream, &scenario::batch(&keys));
+                    let answer = send_request(&mut stream, &scenario::batch_request(&keys));
                     assert_eq!(answer.matches("\"valid\":true").count(), keys.len(), "{answer}");
                 }
             });
         }
     });
     let rate = per_second(size, started);
-    // Uses are written in the background; their memory comes back when that is done.
+    // Buffered uses are written in the background. Their memory is free afterwards.
     std::thread::sleep(Duration::from_secs(3));
     let grown = service.memory().saturating_sub(before);
     println!(
-        "- All keys read by batches of 100: {rate:.0} keys/s; memory grew by {} bytes a key, to {} MiB.",
+        "- All keys read by batches of 100: {rate:.0} keys/s; memory grew by {} bytes per key, to {} MiB.",
         grown / size,
         service.memory() >> 20
     );
 }
 
-/// A steady load at half of what the service could do, on both servers.
-pub(crate) fn open(
+/// Measures the latencies of both servers at a constant rate, half of the service's highest.
+pub(crate) fn open_loop(
     cases: &[&Case],
     table: &Table,
     address: &dyn Fn(&Case) -> SocketAddr,
@@ -120,47 +119,50 @@ pub(crate) fn open(
     println!("| case | p50 µs | p99 µs | p99.9 µs | p99 beside hello |");
     println!("|---|---|---|---|---|");
     let mut hello = Vec::new();
-    for name in [HELLO, UNMETERED, "unmetered, native"] {
+    for name in [HELLO, UNMETERED, "unmetered, native", FORWARD_AUTH] {
         let case = cases.iter().find(|case| case.name == name).expect("a case");
         let outcomes: Vec<_> = (0..rounds)
-            .map(|round| right(name, load::run(&plan(case, address(case), Some(rate), time, round as u64))))
+            .map(|round| {
+                assert_all_correct(name, load::run(&plan(case, address(case), Some(rate), time, round as u64)))
+            })
             .collect();
         let at = |quantile| {
-            median(&outcomes.iter().map(|outcome| outcome.delays.value_at_quantile(quantile)).collect::<Vec<_>>())
+            median(&outcomes.iter().map(|outcome| outcome.latencies.value_at_quantile(quantile)).collect::<Vec<_>>())
         };
         if name == HELLO {
-            hello = outcomes.iter().map(|outcome| outcome.delays.value_at_quantile(0.99)).collect();
+            hello = outcomes.iter().map(|outcome| outcome.latencies.value_at_quantile(0.99)).collect();
         }
         println!("| {name} | {} | {} | {} | {:.2} |", at(0.5), at(0.99), at(0.999), ratio(at(0.99), median(&hello)));
     }
     println!();
 }
 
-/// Good keys beside 5,000 unknown ones a second.
-pub(crate) fn flood(cases: &[&Case], service: &Server, time: Duration) {
+/// Measures the latency for valid keys, alone and with 5,000 unknown keys per second.
+pub(crate) fn unknown_key_flood(cases: &[&Case], service: &Server, time: Duration) {
     let native = cases.iter().find(|case| case.name == "unmetered, native").expect("a case");
     let unknown = cases.iter().find(|case| case.name.starts_with("unknown")).expect("a case");
-    let steady = |seed| right("steady", load::run(&plan(native, service.address, Some(10_000.0), time, seed)));
-    let alone: Vec<_> = (0..3).map(|seed| steady(seed).delays.value_at_quantile(0.99)).collect();
-    let beside: Vec<_> = (0..3)
+    let steady =
+        |seed| assert_all_correct("steady", load::run(&plan(native, service.address, Some(10_000.0), time, seed)));
+    let alone: Vec<_> = (0..3).map(|seed| steady(seed).latencies.value_at_quantile(0.99)).collect();
+    let with_flood: Vec<_> = (0..3)
         .map(|seed| {
             std::thread::scope(|scope| {
                 let flood = plan(unknown, service.address, Some(5_000.0), time, 900 + seed);
-                let flood = scope.spawn(move || right("flood", load::run(&flood)));
-                let p99 = steady(seed).delays.value_at_quantile(0.99);
+                let flood = scope.spawn(move || assert_all_correct("flood", load::run(&flood)));
+                let p99 = steady(seed).latencies.value_at_quantile(0.99);
                 flood.join().expect("the flood");
                 p99
             })
         })
         .collect();
-    let (alone, beside) = (median(&alone), median(&beside));
+    let (alone, with_flood) = (median(&alone), median(&with_flood));
     println!(
-        "- Good keys at 10,000/s: p99 {alone} µs alone, {beside} µs beside 5,000/s unknown keys ({:.2}).",
-        ratio(beside, alone)
+        "- Valid keys at 10,000/s: p99 {alone} µs alone, {with_flood} µs beside 5,000/s unknown keys ({:.2}).",
+        ratio(with_flood, alone)
     );
 }
 
-/// Keys made a thousand at a time.
+/// Measures the creation of 1,000 keys per request.
 pub(crate) fn bulk_create(service: &Server, is_quick: bool) {
     let admin = key(Kind::Admin, 0);
     let keys: Vec<String> =
@@ -176,19 +178,19 @@ pub(crate) fn bulk_create(service: &Server, is_quick: bool) {
     let mut stream = TcpStream::connect(service.address).expect("a connection");
     let started = Instant::now();
     for _ in 0..calls {
-        let answer = ask(&mut stream, request.as_bytes());
+        let answer = send_request(&mut stream, request.as_bytes());
         assert_eq!(answer.matches("\"key\":\"cvg_").count(), 1_000, "{}", &answer[..200.min(answer.len())]);
     }
-    println!("- Created in bulk, 1,000 a call: {:.0} keys/s.", per_second(calls * 1_000, started));
+    println!("- Created in bulk, 1,000 per call: {:.0} keys/s.", per_second(calls * 1_000, started));
 }
 
-/// What unknown keys leave in memory.
+/// Measures the memory that verifications of `count` unknown keys take.
 pub(crate) fn unknown_memory(service: &Server, count: u64) {
     let before = service.memory();
-    let most = std::sync::atomic::AtomicU64::new(before);
+    let max = std::sync::atomic::AtomicU64::new(before);
     std::thread::scope(|scope| {
         for part in 0..4_u64 {
-            let most = &most;
+            let max = &max;
             scope.spawn(move || {
                 let mut stream = TcpStream::connect(service.address).expect("a connection");
                 for call in 0..count / 400 {
@@ -196,15 +198,15 @@ pub(crate) fn unknown_memory(service: &Server, count: u64) {
                     let keys: Vec<String> =
                         (first..first + 100).map(|number| key(Kind::Unknown, number).expose().to_owned()).collect();
                     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                    let answer = ask(&mut stream, &scenario::batch(&keys));
+                    let answer = send_request(&mut stream, &scenario::batch_request(&keys));
                     assert_eq!(answer.matches("INVALID_API_KEY").count(), 100, "{answer}");
                     if call % 1_000 == 0 {
-                        most.fetch_max(service.memory(), std::sync::atomic::Ordering::Relaxed);
+                        max.fetch_max(service.memory(), std::sync::atomic::Ordering::Relaxed);
                     }
                 }
             });
         }
     });
-    let most = most.into_inner().max(service.memory());
-    println!("- {count} unknown keys: memory grew by {} KiB at most.", most.saturating_sub(before) >> 10);
+    let max = max.into_inner().max(service.memory());
+    println!("- {count} unknown keys: memory grew by {} KiB at most.", max.saturating_sub(before) >> 10);
 }

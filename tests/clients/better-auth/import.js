@@ -1,5 +1,5 @@
-// Makes databases with the real better-auth, as its own server would: one of SQLite, and one of PostgreSQL where
-// CLAVIGER_TEST_POSTGRES_URL names a server. Takes their keys over and asks a running Claviger about them.
+// Creates databases with better-auth itself, as its server does: on SQLite, and on PostgreSQL if CLAVIGER_TEST_POSTGRES_URL
+// names a server. Imports their keys into Claviger and verifies them.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
@@ -18,7 +18,7 @@ async function call(path, body, key) {
   return { status: answer.status, ...(await answer.json()) };
 }
 
-// What a server of better-auth has in its database after a while, and the texts of its keys.
+// Creates a user and keys in a database of better-auth. Returns the user's id and the secrets of the keys.
 async function make(database) {
   const options = {
     baseURL: "http://localhost",
@@ -52,16 +52,16 @@ async function check(url, database) {
   const run = (...more) => {
     const words = ["import", "better-auth", url, "--organization", admin.org_id, "--database-url", databaseUrl, ...more];
     const output = execFileSync(claviger, words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-    assert.match(output, /^4 keys: … and 64 letters\n1 keys: sk_live_… and 64 letters\n/);
+    assert.match(output, /^4 keys: … and 64 characters\n1 keys: sk_live_… and 64 characters\n/);
     return output.split("\n").find((line) => line.includes("imported before"));
   };
   assert.equal(run("--dry-run"), "5 keys: 5 would be imported, 0 imported before");
   assert.equal(run(), "5 keys: 5 imported, 0 imported before");
   assert.equal(run(), "5 keys: 0 imported, 5 imported before");
   const verify = (key, permissions) => call("/api_keys/verify", { key, permissions }, admin.api_key);
-  // The service hears within a second of what another process has written.
+  // The service reads changes of another process within a second.
   for (let tries = 0; (await verify(made.plain)).code !== "VALID"; tries += 1) {
-    assert.ok(tries < 100, "the keys are not heard of");
+    assert.ok(tries < 100, "the imported keys are still unknown");
     await pause(100);
   }
   const prefixed = await verify(made.prefixed, ["files:read", "files:write"]);
@@ -74,7 +74,7 @@ async function check(url, database) {
   assert.deepEqual(limited.map((verdict) => verdict.code), ["VALID", "RATE_LIMITED"]);
   assert.equal((await verify(made.off)).code, "KEY_DISABLED");
   assert.equal((await verify(made.plain.toLowerCase())).code, "INVALID_API_KEY");
-  assert.equal((await call("/auth/check-key", undefined, made.plain)).status, 200, "from its first verify on");
+  assert.equal((await call("/auth/check-key", undefined, made.plain)).status, 200, "an imported key is a credential after its first verification");
 }
 
 const file = `${directory}/better-auth.db`;
@@ -92,10 +92,12 @@ if (server) {
   try {
     await check(url.href, pool);
   } finally {
+    // The pool does not wait until its connections are closed. PostgreSQL does, for five seconds; with FORCE it would end them,
+    // which is an error without a listener in this process.
     await pool.end();
-    await other.query(`DROP DATABASE ${name} WITH (FORCE)`);
+    await other.query(`DROP DATABASE ${name}`);
     await other.end();
   }
 }
-console.log("better-auth's keys were taken over");
+console.log("better-auth's keys were imported");
 process.exit(0);

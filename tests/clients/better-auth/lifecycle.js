@@ -1,4 +1,4 @@
-// The whole life of a key, by better-auth's own client with its API key plugin.
+// The lifecycle of a key, with better-auth's client and its API key plugin.
 import assert from "node:assert/strict";
 import { createAuthClient } from "better-auth/client";
 import { apiKeyClient } from "@better-auth/api-key/client";
@@ -33,7 +33,7 @@ const created = ok(
 );
 assert.match(created.key, /^app_/);
 assert.equal(created.referenceId, userId);
-assert.ok(created.expiresAt instanceof Date, "the client turns our times into dates");
+assert.ok(created.expiresAt instanceof Date, "the client parses times as dates");
 
 const got = ok(await client.apiKey.get({ query: { id: created.id } }));
 assert.deepEqual([got.name, got.remaining, got.permissions], ["mobile", 2, { files: ["read"] }]);
@@ -54,4 +54,4 @@ assert.equal((await verify()).error.code, "INVALID_API_KEY");
 const gone = await client.apiKey.get({ query: { id: created.id } });
 assert.deepEqual([gone.error.status, gone.error.code], [404, "KEY_NOT_FOUND"]);
 assert.deepEqual(ok(await client.apiKey.deleteAllExpiredApiKeys({})), { deleted: 0 });
-console.log("better-auth's client: the life of a key works");
+console.log("better-auth's client: the lifecycle of a key works");

@@ -1,40 +1,43 @@
-"""The quick start, by a client that is generated from the document alone."""
+"""The quick start, with a client that is generated from the OpenAPI document."""
 
 import sys
 
 from claviger_client import AuthenticatedClient, Client
-from claviger_client.api.athena import athena_create_api_key, athena_verify_api_key
-from claviger_client.api.credentials import close_session, create_token, get_jwks, get_me, get_revoked, open_session
-from claviger_client.api.live_kit import check_key, create_key
-from claviger_client.api.organizations import (
-    add_member,
-    create_api_key,
-    create_permission_set,
-    delete_api_key,
-    list_api_keys,
-    update_organization,
+from claviger_client.api.athena import create_athena_key, verify_athena_key
+from claviger_client.api.keys import create_api_key, delete_api_key, list_api_keys
+from claviger_client.api.live_kit import check_api_key, sign_up
+from claviger_client.api.members import add_member
+from claviger_client.api.organizations import update_organization
+from claviger_client.api.permission_sets import create_permission_set
+from claviger_client.api.sessions_and_tokens import (
+    close_session,
+    create_token,
+    get_jwks,
+    get_me,
+    get_revoked_tokens,
+    open_session,
 )
 from claviger_client.models import (
-    AddMember,
+    AddMemberRequest,
+    ApiError,
     ApiKey,
-    AthenaCreate,
-    AthenaVerify,
-    CreateApiKey,
-    CreatePermissionSet,
-    CreateToken,
-    EnvelopeError,
-    Error,
-    SignUp,
-    UpdateOrganization,
+    AthenaCreateKeyRequest,
+    AthenaVerifyKeyRequest,
+    CreateApiKeyRequest,
+    CreatePermissionSetRequest,
+    CreateTokenRequest,
+    LiveKitError,
+    SignUpRequest,
+    UpdateOrganizationRequest,
 )
 
 
 def main(base_url: str) -> None:
-    sign_up = SignUp(user_name="Pia Python", user_email="pia@example.com", org_name="Snakes")
-    data = create_key.sync(client=Client(base_url=base_url), body=sign_up).data
+    request = SignUpRequest(user_name="Pia Python", user_email="pia@example.com", org_name="Snakes")
+    data = sign_up.sync(client=Client(base_url=base_url), body=request).data
     admin = AuthenticatedClient(base_url=base_url, token=data.api_key)
 
-    new = CreateApiKey(name="Reader", permissions=["read"])
+    new = CreateApiKeyRequest(name="Reader", permissions=["read"])
     created = create_api_key.sync(data.org_id, client=admin, body=new)
     assert created.expires_at is None and created.created_by.type_ == "key"
     reader = AuthenticatedClient(base_url=base_url, token=created.key)
@@ -44,23 +47,23 @@ def main(base_url: str) -> None:
     assert all(isinstance(key, ApiKey) for key in listed)
 
     refused = create_api_key.sync(data.org_id, client=reader, body=new)
-    assert isinstance(refused, Error) and refused.code == 403
+    assert isinstance(refused, ApiError) and refused.code == 403
 
     deleted = delete_api_key.sync(data.org_id, created.id, client=admin)
     assert deleted.message == "API key deleted successfully"
-    gone = check_key.sync(client=reader)
-    assert isinstance(gone, EnvelopeError) and gone.success is False
+    gone = check_api_key.sync(client=reader)
+    assert isinstance(gone, LiveKitError) and gone.success is False
 
-    metered = athena_create_api_key.sync(client=admin, body=AthenaCreate(remaining=2, rate_limit_max="5"))
-    verdict = athena_verify_api_key.sync(client=admin, body=AthenaVerify(key=metered.key))
+    metered = create_athena_key.sync(client=admin, body=AthenaCreateKeyRequest(remaining=2, rate_limit_max="5"))
+    verdict = verify_athena_key.sync(client=admin, body=AthenaVerifyKeyRequest(key=metered.key))
     assert verdict.valid and verdict.key.remaining == 1 and verdict.error is None
 
-    by_id = create_permission_set.sync(data.org_id, client=admin, body=CreatePermissionSet("readers", ["files:read"]))
-    new = AddMember(permissions=[], user_name="Jo", user_email="jo@example.com")
-    new.permission_sets = [str(by_id.id)]
+    by_id = create_permission_set.sync(data.org_id, client=admin, body=CreatePermissionSetRequest("readers", ["files:read"]))
+    new = AddMemberRequest(permissions=[], user_name="Jo", user_email="jo@example.com")
+    new.permission_sets = [by_id.id]
     member = add_member.sync(data.org_id, client=admin, body=new)
     assert member.user_email == "jo@example.com" and member.permission_sets == [by_id.id]
-    renamed = update_organization.sync(data.org_id, client=admin, body=UpdateOrganization(name="Typed"))
+    renamed = update_organization.sync(data.org_id, client=admin, body=UpdateOrganizationRequest(name="Typed"))
     assert renamed.name == "Typed" and renamed.external_id is None
 
     me = get_me.sync(client=admin)
@@ -71,11 +74,11 @@ def main(base_url: str) -> None:
     assert get_me.sync(client=page).credential == "session"
     assert close_session.sync(client=page).message == "Signed out"
     assert get_me.sync(client=page).code == 401
-    token = create_token.sync(client=admin, body=CreateToken(audience="storage", permissions=["files:read"]))
+    token = create_token.sync(client=admin, body=CreateTokenRequest(audience="storage", permissions=["files:read"]))
     assert token.token_type == "Bearer" and token.permissions == ["files:read"]
     anyone = Client(base_url=base_url)
     assert get_jwks.sync(client=anyone).keys[0].crv == "Ed25519"
-    assert get_revoked.sync(client=anyone).count(".") == 2
+    assert get_revoked_tokens.sync(client=anyone).jwt.count(".") == 2
     print("Python client: the quick start works")
 
 

@@ -1,4 +1,4 @@
-// The quick start, by a client that is typed from the document alone.
+// The quick start, with a client whose types are generated from the OpenAPI document.
 import createClient from "openapi-fetch";
 import type { components, paths } from "./schema";
 
@@ -43,7 +43,7 @@ const changed = await admin.PATCH("/orgs/{org_id}/api_keys/{key_id}", {
   params: one,
   body: { allowed_addresses: ["127.0.0.0/8", "::1"], not_before: "2026-01-01T00:00:00Z" },
 });
-check(changed.data?.allowed_addresses?.length === 2, "conditions");
+check(changed.data?.allowed_addresses?.length === 2, "restrictions");
 const rotated = await admin.POST("/orgs/{org_id}/api_keys/{key_id}/rotate", {
   params: { ...one, header: { "Idempotency-Key": "rotate-1" } },
   body: { grace_seconds: 60 },
@@ -53,15 +53,15 @@ const again = await admin.POST("/orgs/{org_id}/api_keys/{key_id}/rotate", {
   params: { ...one, header: { "Idempotency-Key": "rotate-1" } },
   body: { grace_seconds: 60 },
 });
-check(again.data?.id === created.data.id && again.data.key === null, "a repeated request");
+check(again.data?.id === created.data.id && again.data.key === null, "a replayed response");
 const found = await admin.GET("/orgs/{org_id}/api_keys", {
   params: { path, query: { permission: "files:read", sort: "-request_count", enabled: true, limit: 10 } },
 });
-check(found.data?.some((key) => key.id === created.data.id) === true, "conditions and orders of a list");
+check(found.data?.some((key) => key.id === created.data.id) === true, "filters and sort order of a list");
 const usage = await admin.GET("/orgs/{org_id}/api_keys/{key_id}/usage", { params: { ...one, query: { by: "day" } } });
 check(usage.data?.series.length === 30, "usage");
 const events = await admin.GET("/orgs/{org_id}/audit_events", { params: { path, query: { action: "api_key.rotate" } } });
-check(events.data?.length === 1 && events.data[0]?.outcome === "done", "the log");
+check(events.data?.length === 1 && events.data[0]?.outcome === "done", "the audit log");
 const imported = await admin.POST("/orgs/{org_id}/api_keys/import", {
   params: { path },
   body: {
@@ -81,15 +81,18 @@ check(restored.data?.enabled === false, "restore");
 const gone = await reader.GET("/auth/check-key");
 check(gone.response.status === 401 && gone.error?.success === false, "the deleted key is refused");
 
-// Both written forms of a number are in the types, and so is what null means.
-const metered = await admin.POST("/api/auth/api-key/create", { body: { remaining: "2", rateLimitMax: 5, name: null } });
+// The types contain maps, numbers and nullable fields.
+const permissions = { files: ["read"] };
+const metered = await admin.POST("/api/auth/api-key/create", {
+  body: { remaining: 2, rateLimitMax: 5, name: null, permissions },
+});
 check(metered.data?.remaining === 2 && metered.data.rateLimitTimeWindow === 86_400_000, "limits");
-const verdict = await admin.POST("/api/auth/api-key/verify", { body: { key: metered.data.key } });
+const verdict = await admin.POST("/api/auth/api-key/verify", { body: { key: metered.data.key, permissions } });
 check(verdict.data?.valid === true && verdict.data.key?.remaining === 1, "verify");
 const unknown = await admin.POST("/api/auth/api-key/verify", { body: { key: "nonsense" } });
-check(unknown.data?.error?.code === "INVALID_API_KEY" && unknown.data.key === null, "a refusal");
+check(unknown.data?.error?.code === "INVALID_API_KEY" && unknown.data.key === null, "an unknown key");
 
-// People, sets, and what a browser and a service sign in with.
+// Members, permission sets, sessions of browsers, and tokens of services.
 const set = await admin.POST("/orgs/{org_id}/permission_sets", {
   params: { path },
   body: { name: "readers", permissions: ["files:read"] },
@@ -103,7 +106,7 @@ check(member.data?.user_email === "jo@example.com" && member.data.permission_set
 const organization = await admin.PATCH("/orgs/{org_id}", { params: { path }, body: { name: "Typed" } });
 check(organization.data?.name === "Typed" && organization.data.external_id === null, "an organization");
 const me = await admin.GET("/me");
-check(me.data?.credential === "api_key" && me.data.organization?.permissions?.[0] === "*", "who one is");
+check(me.data?.credential === "api_key" && me.data.organization?.permissions?.[0] === "*", "the caller");
 const session = await admin.POST("/session");
 const cookie = session.response.headers.get("set-cookie")?.split(";")[0] ?? "";
 check(cookie.startsWith("apiKeyCookie=ey"), "a session");
@@ -114,7 +117,7 @@ check((await page.GET("/me")).response.status === 401, "signed out");
 const token = await admin.POST("/tokens", { body: { audience: "storage", permissions: ["files:read"] } });
 check(token.data?.token_type === "Bearer" && token.data.permissions[0] === "files:read", "a token");
 const published = await createClient<paths>({ baseUrl }).GET("/.well-known/jwks.json");
-check(published.data?.keys[0]?.crv === "Ed25519", "the keys that it is checked with");
+check(published.data?.keys[0]?.crv === "Ed25519", "the keys that verify tokens");
 const revoked = await createClient<paths>({ baseUrl }).GET("/.well-known/revoked", { parseAs: "text" });
 check(revoked.data?.split(".").length === 3, "the list of revoked tokens");
 console.log("TypeScript client: the quick start works");

@@ -1,41 +1,60 @@
-// Calls to the REST API: the typed client made from the OpenAPI document, and what is thrown where there is no success.
+// Calls to the REST API: a typed client that is generated from the OpenAPI document, and the errors that calls throw.
 
 import createClient from "openapi-fetch";
+import { BASE_PATH } from "../lib/service-url.ts";
 import type { components, operations, paths } from "./schema";
 
 export type Schemas = components["schemas"];
 export type Key = Schemas["ApiKey"];
-export type Me = Schemas["Me"];
+export type Me = Schemas["Caller"];
 export type Member = Schemas["Member"];
+export type ActiveSession = Schemas["ActiveSession"];
+export type Invitation = Schemas["Invitation"];
+export type CreatedInvitation = Schemas["CreatedInvitation"];
+export type SignInOptions = Schemas["SignInOptions"];
+export type InvitationPreview = Schemas["InvitationPreview"];
 export type PermissionSet = Schemas["PermissionSet"];
 export type AuditEvent = Schemas["AuditEvent"];
+export type AuditAction = Schemas["AuditAction"];
+export type AuditReason = Schemas["AuditReason"];
+export type AuditOutcome = Schemas["AuditOutcome"];
 export type Usage = Schemas["Usage"];
-/** Which keys a list has, and in which order. */
-export type KeyQuery = NonNullable<operations["listApiKeys"]["parameters"]["query"]>;
 export type Verdict = Schemas["Verdict"];
+export type VerdictCode = Schemas["VerdictCode"];
+export type DenyCode = Schemas["DenyCode"];
+export type ServicePermission = Schemas["ServicePermission"];
+/** Filters and order of a list of keys. */
+export type KeyQuery = NonNullable<operations["listApiKeys"]["parameters"]["query"]>;
 
 export const client = createClient<paths>({
-  baseUrl: "",
-  // The session is in a cookie of this origin. Nothing is kept by the browser: every answer says `no-store`.
+  baseUrl: BASE_PATH,
+  // The session is in a cookie of this origin. The browser caches nothing: every response has `no-store`.
   credentials: "same-origin",
-  // Looked up on each call, so that a page that was just loaded is not bound to what it found.
+  // Looked up on each call, so that tests can replace it after the page was loaded.
   fetch: (request) => fetch(request),
 });
 
-/** Why there was no success. */
-export class Problem extends Error {
+/** The reason of an error. `no_answer`: the service did not answer. `unknown`: a response without a reason, as proxies send. */
+export type Reason = Schemas["ErrorReason"] | "no_answer" | "unknown";
+
+/** A call that failed. */
+export class ApiError extends Error {
   constructor(
-    /** The status of HTTP; 0 where there was no answer. */
-    readonly status: number,
-    /** What the service said. */
+    readonly reason: Reason,
+    /** The message of the service. */
     message: string,
-    /** What is wrong with which field. */
+    /** What is wrong with each invalid field. */
     readonly fields: Record<string, string> = {},
-    /** What the service's log calls the request. */
+    /** Id of the request in the log of the service. */
     readonly requestId: string | null = null,
   ) {
     super(message);
   }
+}
+
+/** Whether an error is an {@link ApiError} with one of these reasons. */
+export function hasReason(error: unknown, ...reasons: Reason[]): error is ApiError {
+  return error instanceof ApiError && reasons.includes(error.reason);
 }
 
 interface Answer<T> {
@@ -44,31 +63,32 @@ interface Answer<T> {
   response: Response;
 }
 
-/** What is in a successful answer, with the cursor of the next page where there is one. Throws a {@link Problem}. */
-export async function paged<T>(call: Promise<Answer<T>>): Promise<{ items: T; next: string | null }> {
-  const answer = await reached(call);
+/** The data of a successful response, and the cursor of the next page if there is one. Throws {@link ApiError}. */
+export async function unwrapPage<T>(call: Promise<Answer<T>>): Promise<{ items: T; next: string | null }> {
+  const answer = await succeeded(call);
   return { items: answer.data as T, next: nextCursor(answer.response.headers.get("link")) };
 }
 
-/** What is in a successful answer. Throws a {@link Problem}. */
-export async function done<T>(call: Promise<Answer<T>>): Promise<T> {
-  return (await reached(call)).data as T;
+/** The data of a successful response. Throws {@link ApiError}. */
+export async function unwrap<T>(call: Promise<Answer<T>>): Promise<T> {
+  return (await succeeded(call)).data as T;
 }
 
-async function reached<T>(call: Promise<Answer<T>>): Promise<Answer<T>> {
+async function succeeded<T>(call: Promise<Answer<T>>): Promise<Answer<T>> {
   const answer = await call.catch((cause: unknown) => {
     if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
-    throw new Problem(0, "no answer");
+    throw new ApiError("no_answer", "no answer");
   });
-  if (!answer.response.ok) throw problem(answer);
+  if (!answer.response.ok) throw toApiError(answer.error, answer.response);
   return answer;
 }
 
-function problem({ error, response }: Answer<unknown>): Problem {
-  const body = (typeof error === "object" && error !== null ? error : {}) as Partial<Schemas["Error"]>;
-  const fields = Object.entries(body.fields ?? {}).map(([name, wrong]) => [name, String(wrong)]);
+function toApiError(error: unknown, response: Response): ApiError {
+  const body = (typeof error === "object" && error !== null ? error : {}) as Partial<Schemas["ApiError"]>;
+  const fields = Object.entries(body.fields ?? {}).map(([name, sentence]) => [name, String(sentence)]);
   const requestId = body.request_id ?? response.headers.get("x-request-id");
-  return new Problem(response.status, body.message ?? response.statusText, Object.fromEntries(fields), requestId);
+  const message = body.message ?? response.statusText;
+  return new ApiError(body.reason ?? "unknown", message, Object.fromEntries(fields), requestId);
 }
 
 /** The cursor in `Link: <…?cursor=…>; rel="next"` (RFC 8288). */
@@ -77,20 +97,29 @@ export function nextCursor(link: string | null): string | null {
   return target === undefined ? null : new URL(target, "http://here").searchParams.get("cursor");
 }
 
-/** A word by which the service knows a request again that was sent twice. */
-export function once(): { "Idempotency-Key": string } {
-  // Not `randomUUID`, which browsers have on https alone.
+/** A new idempotency key: a request that is sent twice with it is executed once. */
+export function idempotencyKeyHeader(): { "Idempotency-Key": string } {
+  // Not `randomUUID`, which browsers have only over https.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return { "Idempotency-Key": Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("") };
 }
 
-/** Said by the window when an answer shows that the session has ended. */
+/** The reasons of a caller that is not signed in. */
+export const SIGNED_OUT: Reason[] = ["unauthenticated", "invalid_credential"];
+
+/** Event of the window: a response showed that the session has ended. */
 export const SESSION_ENDED = "sessionended";
 
+/** Operations at which a wrong credential ends no session: it is sent to sign in, or to find out who is signed in. */
+const UNRELATED_TO_SESSION: ReadonlySet<string> = new Set(["/me", "/session", "/invitations/redeem"]);
+
 client.use({
-  onResponse({ response, schemaPath }) {
-    // At the door a 401 is an answer like any other.
-    const isAtTheDoor = schemaPath === "/me" || schemaPath === "/session";
-    if (response.status === 401 && !isAtTheDoor) window.dispatchEvent(new Event(SESSION_ENDED));
+  async onResponse({ response, schemaPath }) {
+    if (response.ok || UNRELATED_TO_SESSION.has(schemaPath)) return;
+    const body: unknown = await response
+      .clone()
+      .json()
+      .catch(() => null);
+    if (hasReason(toApiError(body, response), ...SIGNED_OUT)) window.dispatchEvent(new Event(SESSION_ENDED));
   },
 });

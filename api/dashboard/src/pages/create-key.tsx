@@ -1,75 +1,81 @@
-// A new key: a form that says while one types what the key will be able to do, then its text, once.
+// Creating a key: a form with a summary, then the secret, which is shown once.
 
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { Link, useNavigate } from "react-router";
-import { client, done, Problem, type Schemas } from "../api/client.ts";
-import { useSets } from "../api/lookups.ts";
-import { Failure, Head, Notice } from "../parts/basics.tsx";
-import { Dialog } from "../parts/dialog.tsx";
-import { KeyForm, Mistakes } from "../parts/key-form.tsx";
-import { KeySummary } from "../parts/key-summary.tsx";
-import { isFinished } from "../parts/permission-picker.tsx";
-import { Lost, Secret } from "../parts/secret.tsx";
-import { useAction } from "../parts/use-action.ts";
-import { useOnce } from "../parts/use-once.ts";
-import { check, type Draft, EMPTY, granted, toCreate, type Wrong } from "../rules/draft.ts";
-import { useOrganization } from "../session.tsx";
+import { ApiError, client, type Schemas, unwrap } from "../api/client.ts";
+import { useSets } from "../api/queries.ts";
+import { ErrorSummary, KeyForm } from "../components/keys/key-form.tsx";
+import { KeySummary } from "../components/keys/key-summary.tsx";
+import { LostSecret, NewSecret } from "../components/keys/new-secret.tsx";
+import { isPermissionEntryEmpty } from "../components/permission-picker.tsx";
+import { Dialog } from "../components/ui/dialog.tsx";
+import { ErrorNotice } from "../components/ui/error-notice.tsx";
+import { Notice } from "../components/ui/notice.tsx";
+import { PageHeader } from "../components/ui/page-header.tsx";
+import { useAction } from "../hooks/use-action.ts";
+import { useIdempotencyKey } from "../hooks/use-idempotency-key.ts";
+import { useOrganization } from "../hooks/use-organization.ts";
+import type { KeyFormValues } from "../lib/key-fields.ts";
+import { effectivePermissions, EMPTY_FORM, type FieldErrors, toCreate, validate } from "../lib/key-form-model.ts";
 
-export function CreateKey() {
-  const { org, held, can } = useOrganization();
+/** `isOwn`: the key belongs to the caller's user. So do all keys of callers who can change only their own. */
+export function CreateKey({ isOwn = false }: { isOwn?: boolean }) {
+  const { org, held, can, canCreateOwnKeys } = useOrganization();
+  const ofUser = isOwn || !can("api_keys:write");
   const queries = useQueryClient();
   const navigate = useNavigate();
   const sets = useSets(org, can("permission_sets:read"));
-  const [draft, setDraft] = useState<Draft>(EMPTY);
-  const [wrong, setWrong] = useState<Wrong>({});
-  const { isBusy, problem, run } = useAction();
-  const [made, setMade] = useState<Schemas["CreatedApiKey"] | null>(null);
-  const header = useOnce(draft);
+  const [form, setForm] = useState<KeyFormValues>(EMPTY_FORM);
+  const [errors, setErrors] = useState<FieldErrors>({});
+  const { isBusy, error, run } = useAction();
+  const [created, setCreated] = useState<Schemas["CreatedApiKey"] | null>(null);
+  const header = useIdempotencyKey(form);
 
-  const change = (part: Partial<Draft>) => {
-    setDraft((draft) => ({ ...draft, ...part }));
-    setWrong({});
+  const change = (part: Partial<KeyFormValues>) => {
+    setForm((form) => ({ ...form, ...part }));
+    setErrors({});
   };
 
   const create = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const mistakes = check(draft);
-    setWrong(mistakes);
-    if (Object.keys(mistakes).length > 0 || !isFinished(event.currentTarget)) return;
+    const found = validate(form);
+    setErrors(found);
+    if (Object.keys(found).length > 0 || !isPermissionEntryEmpty(event.currentTarget)) return;
     return run(async () => {
       try {
         const params = { path: { org_id: org }, header };
-        setMade(await done(client.POST("/orgs/{org_id}/api_keys", { params, body: toCreate(draft) })));
-      } catch (problem) {
-        if (problem instanceof Problem) setWrong(problem.fields);
-        throw problem;
+        const body = { ...toCreate(form), ...(ofUser && { own: true }) };
+        setCreated(await unwrap(client.POST("/orgs/{org_id}/api_keys", { params, body })));
+      } catch (error) {
+        if (error instanceof ApiError) setErrors(error.fields);
+        throw error;
       }
       window.scrollTo(0, 0);
       await queries.invalidateQueries({ queryKey: ["keys", org] });
     });
   };
 
-  if (made !== null) {
-    const finish = () => navigate(`/orgs/${org}/keys/${made.id}`);
+  if (created !== null) {
+    const finish = () => navigate(`/orgs/${org}/keys/${created.id}`);
     return (
       <>
-        <Head title="Create a key" />
-        <Dialog title={`${made.name} is ready`} onClose={null}>
-          {made.key === null ? (
-            <Lost onDone={finish} />
+        <PageHeader title="Create a key" />
+        <Dialog title={`${created.name} is ready`} onClose={null}>
+          {created.key === null ? (
+            <LostSecret onDone={finish} />
           ) : (
-            <Secret secret={made.key} permission={granted(draft, sets)[0]} onDone={finish} done="I have stored it" />
+            <NewSecret secret={created.key} permission={effectivePermissions(form, sets)[0]} onDone={finish} />
           )}
         </Dialog>
       </>
     );
   }
-  if (!can("api_keys:write")) {
+  if (ofUser ? !canCreateOwnKeys : !can("api_keys:write")) {
     return (
       <>
-        <Head title="Create a key" />
-        <Notice tone="warn">
+        <PageHeader title="Create a key" />
+        <Notice tone="warning">
           <span>You cannot create keys here: that needs the permission api_keys:write. Ask an administrator.</span>
         </Notice>
       </>
@@ -77,31 +83,38 @@ export function CreateKey() {
   }
   return (
     <>
-      <Head title="Create a key" about="It belongs to the organization, not to you." />
-      <form className="columns" onSubmit={create} noValidate>
+      <PageHeader
+        title="Create a key"
+        description={
+          ofUser
+            ? "The key belongs to you: it never has more permissions than you, and stops working when you leave."
+            : "The key belongs to the organization, not to you."
+        }
+      />
+      <form className="form-layout" onSubmit={create} noValidate>
         <div className="stack">
           <KeyForm
-            draft={draft}
-            change={change}
-            wrong={wrong}
+            form={form}
+            onChange={change}
+            errors={errors}
             held={held}
             sets={sets}
-            mayLimit={can("org:admin")}
-            isNew
+            canSetLimits={can("org:admin")}
+            apiKey={null}
           />
         </div>
-        <div className="stack aside">
-          <section className="card" aria-label="What this key will be able to do">
-            <h2>This key</h2>
-            <KeySummary draft={draft} sets={sets} held={held} isNew />
+        <div className="stack form-aside">
+          <section className="card" aria-label="Summary">
+            <h2>Summary</h2>
+            <KeySummary form={form} sets={sets} held={held} isNew />
           </section>
-          {problem !== null && <Failure of={problem} />}
-          <Mistakes of={wrong} />
+          {error !== null && <ErrorNotice error={error} />}
+          <ErrorSummary errors={errors} />
           <div className="row">
             <button type="submit" className="primary" disabled={isBusy}>
               {isBusy ? "Creating…" : "Create key"}
             </button>
-            <Link to={`/orgs/${org}/keys`} className="button">
+            <Link to={`/orgs/${org}/${ofUser ? "my-keys" : "keys"}`} className="button">
               Cancel
             </Link>
           </div>

@@ -1,23 +1,27 @@
-// One key: what it is, how it is used, what was done to it, and all that can be done to it.
+// One key: its settings, usage and audit events, and the operations on it.
 
 import { useQueryClient } from "@tanstack/react-query";
 import { Ban, Power, RefreshCw, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { Link, NavLink, useNavigate, useParams } from "react-router";
-import { type Key, Problem } from "../api/client.ts";
-import { useKey, useSets } from "../api/lookups.ts";
-import { Empty, Failure, Head, Loading, useNow } from "../parts/basics.tsx";
-import { EventTable } from "../parts/event-table.tsx";
-import { KeyFacts } from "../parts/key-facts.tsx";
-import { Settings } from "../parts/key-settings.tsx";
-import { Standing } from "../parts/key-table.tsx";
-import { OldSecret } from "../parts/old-secret.tsx";
-import { Revoke } from "../parts/revoke.tsx";
-import { Rotate } from "../parts/rotate.tsx";
-import { Switch } from "../parts/switch.tsx";
-import { UsagePanel } from "../parts/usage.tsx";
-import { isRotating } from "../rules/status.ts";
-import { useOrganization } from "../session.tsx";
+import { hasReason, type Key } from "../api/client.ts";
+import { useKey, useSets } from "../api/queries.ts";
+import { AuditEventTable } from "../components/audit-event-table.tsx";
+import { EditKeyForm } from "../components/keys/edit-key-form.tsx";
+import { EnableKey } from "../components/keys/enable-key.tsx";
+import { KeyDetails } from "../components/keys/key-details.tsx";
+import { KeyStatus } from "../components/keys/key-status.tsx";
+import { PreviousSecret } from "../components/keys/previous-secret.tsx";
+import { RevokeKey } from "../components/keys/revoke-key.tsx";
+import { RotateKey } from "../components/keys/rotate-key.tsx";
+import { EmptyState } from "../components/ui/empty-state.tsx";
+import { ErrorNotice } from "../components/ui/error-notice.tsx";
+import { Loading } from "../components/ui/loading.tsx";
+import { PageHeader } from "../components/ui/page-header.tsx";
+import { UsagePanel } from "../components/usage-panel.tsx";
+import { useNow } from "../hooks/use-now.ts";
+import { useOrganization } from "../hooks/use-organization.ts";
+import { isRotating } from "../lib/key-status.ts";
 
 const TABS = [
   ["", "Overview"],
@@ -25,39 +29,37 @@ const TABS = [
   ["activity", "Activity"],
 ] as const;
 
-type Asked = "rotate" | "revoke" | "switch" | null;
-
 export function KeyPage() {
-  const { org, can } = useOrganization();
+  const { org, can, canChangeKey, keysPath } = useOrganization();
   const { key: id = "", tab = "" } = useParams();
   const now = useNow();
   const { data: key, error, refetch } = useKey(org, id);
   const sets = useSets(org, can("permission_sets:read"));
   if (error !== null) {
-    if (!(error instanceof Problem && error.status === 404)) return <Failure of={error} retry={refetch} />;
+    if (!hasReason(error, "not_found")) return <ErrorNotice error={error} retry={refetch} />;
     return (
       <>
-        <Head title="No such key" />
-        <Empty title="This key is not here">
-          <p>It was revoked, or belongs to another organization.</p>
-          <Link to={`/orgs/${org}/keys?status=revoked`} className="button">
-            Look among revoked keys
+        <PageHeader title="Key" />
+        <EmptyState title="Key not found">
+          <p>It was revoked, or you have no access to it.</p>
+          <Link to={`${keysPath}?status=revoked`} className="button">
+            Show revoked keys
           </Link>
-        </Empty>
+        </EmptyState>
       </>
     );
   }
   if (key === undefined) {
     return (
       <>
-        <Head title="Key" />
-        <Loading lines={6} what="Loading the key" />
+        <PageHeader title="Key" />
+        <Loading lines={6} label="Loading the key" />
       </>
     );
   }
   return (
     <>
-      <KeyHead key={key.id} org={org} of={key} mayWrite={can("api_keys:write")} />
+      <KeyHeader key={key.id} org={org} apiKey={key} canWrite={canChangeKey(key)} />
       <nav className="tabs" aria-label="About this key">
         {TABS.map(([path, name]) => (
           <NavLink key={path} to={`/orgs/${org}/keys/${id}${path && `/${path}`}`} end>
@@ -66,67 +68,69 @@ export function KeyPage() {
         ))}
       </nav>
       {tab === "" && (
-        <div className="stack wide">
-          {isRotating(key, now) && <OldSecret org={org} of={key} mayEnd={can("api_keys:write")} />}
-          <div className="grid">
-            <KeyFacts org={org} of={key} sets={sets} />
+        <div className="stack spacious">
+          {isRotating(key, now) && <PreviousSecret org={org} apiKey={key} canRevoke={canChangeKey(key)} />}
+          <div className="card-grid">
+            <KeyDetails org={org} apiKey={key} sets={sets} />
           </div>
-          <UsagePanel org={org} apiKey={key.id} title="Verifications" />
+          <UsagePanel org={org} keyId={key.id} title="Verifications" />
         </div>
       )}
-      {tab === "settings" && <Settings key={key.id} org={org} of={key} sets={sets} />}
-      {tab === "activity" && <Activity org={org} of={key} mayRead={can("audit:read")} />}
+      {tab === "settings" && <EditKeyForm key={key.id} org={org} apiKey={key} sets={sets} />}
+      {tab === "activity" && <Activity org={org} keyId={key.id} canRead={can("audit:read")} />}
     </>
   );
 }
 
-function KeyHead({ org, of, mayWrite }: { org: string; of: Key; mayWrite: boolean }) {
+function KeyHeader({ org, apiKey, canWrite }: { org: string; apiKey: Key; canWrite: boolean }) {
   const queries = useQueryClient();
   const navigate = useNavigate();
-  const [asked, setAsked] = useState<Asked>(null);
-  const close = () => setAsked(null);
-  const changed = async () => {
+  const { can, keysPath } = useOrganization();
+  const [openDialog, setOpenDialog] = useState<"rotate" | "revoke" | "enable" | null>(null);
+  const close = () => setOpenDialog(null);
+  const onChanged = async () => {
     await Promise.all([
-      queries.invalidateQueries({ queryKey: ["key", org, of.id] }),
+      queries.invalidateQueries({ queryKey: ["key", org, apiKey.id] }),
       queries.invalidateQueries({ queryKey: ["keys", org] }),
       queries.invalidateQueries({ queryKey: ["events", org] }),
     ]);
   };
   return (
     <>
-      <Head
-        title={of.name || "Unnamed key"}
-        about={
+      <PageHeader
+        title={apiKey.name || "Unnamed key"}
+        description={
           <span className="row">
-            <Link to={`/orgs/${org}/keys`}>All keys</Link> <code>{of.start}…</code> <Standing of={of} />
+            <Link to={keysPath}>{can("api_keys:read") ? "All keys" : "My keys"}</Link> <code>{apiKey.start}…</code>{" "}
+            <KeyStatus apiKey={apiKey} />
           </span>
         }
       >
-        {mayWrite && (
+        {canWrite && (
           <>
-            <button type="button" onClick={() => setAsked("rotate")}>
+            <button type="button" onClick={() => setOpenDialog("rotate")}>
               <RefreshCw size={17} aria-hidden /> Rotate
             </button>
-            <button type="button" onClick={() => setAsked("switch")}>
-              {of.enabled ? <Ban size={17} aria-hidden /> : <Power size={17} aria-hidden />}
-              {of.enabled ? "Disable" : "Enable"}
+            <button type="button" onClick={() => setOpenDialog("enable")}>
+              {apiKey.enabled ? <Ban size={17} aria-hidden /> : <Power size={17} aria-hidden />}
+              {apiKey.enabled ? "Disable" : "Enable"}
             </button>
-            <button type="button" className="danger" onClick={() => setAsked("revoke")}>
+            <button type="button" className="danger" onClick={() => setOpenDialog("revoke")}>
               <Trash2 size={17} aria-hidden /> Revoke
             </button>
           </>
         )}
-      </Head>
-      {asked === "rotate" && <Rotate org={org} of={of} onClose={close} onChanged={changed} />}
-      {asked === "switch" && <Switch org={org} of={of} onClose={close} onChanged={changed} />}
-      {asked === "revoke" && (
-        <Revoke
+      </PageHeader>
+      {openDialog === "rotate" && <RotateKey org={org} apiKey={apiKey} onClose={close} onChanged={onChanged} />}
+      {openDialog === "enable" && <EnableKey org={org} apiKey={apiKey} onClose={close} onChanged={onChanged} />}
+      {openDialog === "revoke" && (
+        <RevokeKey
           org={org}
-          of={of}
+          apiKey={apiKey}
           onClose={close}
           onRevoked={async () => {
-            navigate(`/orgs/${org}/keys`);
-            queries.removeQueries({ queryKey: ["key", org, of.id] });
+            navigate(keysPath);
+            queries.removeQueries({ queryKey: ["key", org, apiKey.id] });
             await queries.invalidateQueries({ queryKey: ["keys", org] });
           }}
         />
@@ -135,7 +139,7 @@ function KeyHead({ org, of, mayWrite }: { org: string; of: Key; mayWrite: boolea
   );
 }
 
-function Activity({ org, of, mayRead }: { org: string; of: Key; mayRead: boolean }) {
-  if (!mayRead) return <p className="faint">Who did what is for those who hold audit:read.</p>;
-  return <EventTable org={org} filters={{ target: of.id }} empty="Nothing was done to this key." />;
+function Activity({ org, keyId, canRead }: { org: string; keyId: string; canRead: boolean }) {
+  if (!canRead) return <p className="muted">The activity needs the permission audit:read.</p>;
+  return <AuditEventTable org={org} filters={{ target: keyId }} emptyTitle="No events for this key" />;
 }

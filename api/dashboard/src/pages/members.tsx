@@ -1,58 +1,72 @@
-// Members: people, and what bounds the keys that belong to them.
+// The members of an organization. A member's permissions also limit the member's keys.
 
 import { useQueryClient } from "@tanstack/react-query";
-import { Plus } from "lucide-react";
+import { Link, Plus } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { useSearchParams } from "react-router";
-import { client, done, type Member, type PermissionSet } from "../api/client.ts";
-import { useKeys, useMembers, useSets } from "../api/lookups.ts";
-import { Chips, Failure, Head, Loading, Notice, Time } from "../parts/basics.tsx";
-import { Consequences } from "../parts/consequences.tsx";
-import { Confirm } from "../parts/confirm.tsx";
-import { Dialog } from "../parts/dialog.tsx";
-import { Field } from "../parts/field.tsx";
-import { names } from "../parts/key-table.tsx";
-import { Pager } from "../parts/pager.tsx";
-import { PermissionPicker } from "../parts/permission-picker.tsx";
-import { useSay } from "../parts/toast.tsx";
-import { useAction } from "../parts/use-action.ts";
-import { useOnce } from "../parts/use-once.ts";
-import { useMe, useOrganization } from "../session.tsx";
+import { client, type Member, type PermissionSet, unwrap } from "../api/client.ts";
+import { useKeys, useMembers, useSets } from "../api/queries.ts";
+import { InviteMember, OpenInvitations, RecoverMember } from "../components/invitations.tsx";
+import { RevokeImpact } from "../components/keys/revoke-impact.tsx";
+import { MemberSessions } from "../components/member-sessions.tsx";
+import { PermissionChips } from "../components/permission-chips.tsx";
+import { PermissionPicker } from "../components/permission-picker.tsx";
+import { ConfirmDialog } from "../components/ui/confirm-dialog.tsx";
+import { Dialog } from "../components/ui/dialog.tsx";
+import { ErrorNotice } from "../components/ui/error-notice.tsx";
+import { Field } from "../components/ui/field.tsx";
+import { Loading } from "../components/ui/loading.tsx";
+import { Notice } from "../components/ui/notice.tsx";
+import { PageHeader } from "../components/ui/page-header.tsx";
+import { Pager } from "../components/ui/pager.tsx";
+import { RelativeTime } from "../components/ui/relative-time.tsx";
+import { useAction } from "../hooks/use-action.ts";
+import { useIdempotencyKey } from "../hooks/use-idempotency-key.ts";
+import { useOrganization } from "../hooks/use-organization.ts";
+import { useToast } from "../hooks/use-toast.ts";
+import { setNames } from "../lib/permissions.ts";
 
 export function Members() {
-  const { org, can } = useOrganization();
-  const me = useMe();
+  const { org, can, user } = useOrganization();
   const [search] = useSearchParams();
-  const after = search.get("after") ?? undefined;
-  const { data, error, refetch } = useMembers(org, after, true);
+  const cursor = search.get("after") ?? undefined;
+  const { data, error, refetch } = useMembers(org, cursor, true);
   const sets = useSets(org, can("permission_sets:read"));
-  const [edited, setEdited] = useState<Member | "new" | null>(null);
-  const [removed, setRemoved] = useState<Member | null>(null);
-  const mayChange = can("members:admin");
+  const [editing, setEditing] = useState<Member | "new" | null>(null);
+  const [removing, setRemoving] = useState<Member | null>(null);
+  const [showingSessions, setShowingSessions] = useState<Member | null>(null);
+  const [recovering, setRecovering] = useState<Member | null>(null);
+  const [isInviting, setInviting] = useState(false);
+  const canChange = can("members:admin");
   return (
     <>
-      <Head
+      <PageHeader
         title="Members"
-        about="A member's keys can never do more than the member. When a member is removed, their keys stop working."
+        description="A member's keys never have more permissions than the member. When a member is removed, their keys stop working."
       >
-        {mayChange && (
-          <button type="button" className="primary" onClick={() => setEdited("new")}>
-            <Plus size={18} aria-hidden /> Add member
-          </button>
+        {canChange && (
+          <>
+            <button type="button" onClick={() => setEditing("new")}>
+              <Plus size={18} aria-hidden /> Add member
+            </button>
+            <button type="button" className="primary" onClick={() => setInviting(true)}>
+              <Link size={18} aria-hidden /> Invite
+            </button>
+          </>
         )}
-      </Head>
-      {error !== null && <Failure of={error} retry={refetch} />}
+      </PageHeader>
+      {error !== null && <ErrorNotice error={error} retry={refetch} />}
       <div className="card table">
-        {data === undefined && error === null && <Loading what="Loading members" />}
+        {data === undefined && error === null && <Loading label="Loading members" />}
         {data !== undefined && (
-          <div className="scroll">
-            <table className="cards">
+          <div className="table-scroll">
+            <table className="responsive-table">
               <thead>
                 <tr>
                   <th scope="col">Name</th>
                   <th scope="col">Permissions</th>
-                  <th scope="col">Since</th>
-                  {mayChange && <th scope="col">Change</th>}
+                  <th scope="col">Added</th>
+                  {canChange && <th scope="col">Actions</th>}
                 </tr>
               </thead>
               <tbody>
@@ -60,32 +74,52 @@ export function Members() {
                   <tr key={member.user_id}>
                     <th scope="row">
                       {member.user_name}
-                      {member.user_id === me.user?.id && " (you)"}
+                      {member.user_id === user && " (you)"}
                       <br />
-                      <span className="faint small">{member.user_email ?? "from an identity provider"}</span>
+                      <span className="muted small">{member.user_email ?? "from an identity provider"}</span>
                     </th>
                     <td data-label="Permissions">
-                      <Chips of={member.permissions} sets={names(member, sets)} most={12} />
+                      <PermissionChips
+                        permissions={member.permissions}
+                        sets={setNames(member.permission_sets, sets)}
+                        max={12}
+                      />
                     </td>
-                    <td data-label="Since">
-                      <Time at={member.created_at} />
+                    <td data-label="Added">
+                      <RelativeTime at={member.created_at} />
                     </td>
-                    {mayChange && (
+                    {canChange && (
                       <td>
                         <span className="row">
                           <button
                             type="button"
                             className="small"
                             aria-label={`Edit ${member.user_name}`}
-                            onClick={() => setEdited(member)}
+                            onClick={() => setEditing(member)}
                           >
                             Edit
                           </button>
                           <button
                             type="button"
+                            className="small"
+                            aria-label={`Sessions of ${member.user_name}`}
+                            onClick={() => setShowingSessions(member)}
+                          >
+                            Sessions
+                          </button>
+                          <button
+                            type="button"
+                            className="small"
+                            aria-label={`Create a recovery link for ${member.user_name}`}
+                            onClick={() => setRecovering(member)}
+                          >
+                            Recovery link
+                          </button>
+                          <button
+                            type="button"
                             className="small danger"
                             aria-label={`Remove ${member.user_name}`}
-                            onClick={() => setRemoved(member)}
+                            onClick={() => setRemoving(member)}
                           >
                             Remove
                           </button>
@@ -100,47 +134,53 @@ export function Members() {
         )}
       </div>
       {data !== undefined && <Pager next={data.next} />}
-      {edited !== null && <Edit of={edited === "new" ? null : edited} sets={sets} onClose={() => setEdited(null)} />}
-      {removed !== null && <Remove of={removed} onClose={() => setRemoved(null)} />}
+      <OpenInvitations sets={sets} />
+      {editing !== null && (
+        <EditMember member={editing === "new" ? null : editing} sets={sets} onClose={() => setEditing(null)} />
+      )}
+      {showingSessions !== null && <MemberSessions member={showingSessions} onClose={() => setShowingSessions(null)} />}
+      {isInviting && <InviteMember sets={sets} onClose={() => setInviting(false)} />}
+      {recovering !== null && <RecoverMember member={recovering} onClose={() => setRecovering(null)} />}
+      {removing !== null && <RemoveMember member={removing} onClose={() => setRemoving(null)} />}
     </>
   );
 }
 
-function Edit({ of, sets, onClose }: { of: Member | null; sets: PermissionSet[]; onClose: () => void }) {
+function EditMember({ member, sets, onClose }: { member: Member | null; sets: PermissionSet[]; onClose: () => void }) {
   const { org, held } = useOrganization();
   const queries = useQueryClient();
-  const say = useSay();
+  const toast = useToast();
   const [name, setName] = useState("");
   const [email, setEmail] = useState("");
-  const [permissions, setPermissions] = useState(of?.permissions ?? []);
-  const [chosen, setChosen] = useState(of?.permission_sets ?? []);
-  const { isBusy, problem, run } = useAction();
-  const header = useOnce({ name, email, permissions, chosen });
+  const [permissions, setPermissions] = useState(member?.permissions ?? []);
+  const [chosenSets, setChosenSets] = useState(member?.permission_sets ?? []);
+  const { isBusy, error, run } = useAction();
+  const header = useIdempotencyKey({ name, email, permissions, chosenSets });
   const save = (event: FormEvent) => {
     event.preventDefault();
     return run(async () => {
-      const grants = { permissions, permission_sets: chosen };
-      if (of === null) {
-        const body = { user_name: name.trim(), user_email: email.trim(), ...grants };
-        await done(client.POST("/orgs/{org_id}/members", { params: { path: { org_id: org }, header }, body }));
+      const granted = { permissions, permission_sets: chosenSets };
+      if (member === null) {
+        const body = { user_name: name.trim(), user_email: email.trim(), ...granted };
+        await unwrap(client.POST("/orgs/{org_id}/members", { params: { path: { org_id: org }, header }, body }));
       } else {
-        const path = { org_id: org, user_id: of.user_id };
-        await done(client.PATCH("/orgs/{org_id}/members/{user_id}", { params: { path }, body: grants }));
+        const path = { org_id: org, user_id: member.user_id };
+        await unwrap(client.PATCH("/orgs/{org_id}/members/{user_id}", { params: { path }, body: granted }));
       }
-      say(of === null ? `${name} is a member now.` : `What ${of.user_name} may do is changed.`);
+      toast(member === null ? `${name} is now a member.` : `The permissions of ${member.user_name} are changed.`);
       await queries.invalidateQueries({ queryKey: ["members", org] });
       onClose();
     });
   };
   return (
-    <Dialog title={of === null ? "Add a member" : `What ${of.user_name} may do`} onClose={onClose}>
+    <Dialog title={member === null ? "Add a member" : `Permissions of ${member.user_name}`} onClose={onClose}>
       <form className="stack" onSubmit={save}>
-        {of === null && (
-          <div className="pair">
+        {member === null && (
+          <div className="field-pair">
             <Field label="Name">
               <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
             </Field>
-            <Field label="E-mail address" hint="If somebody has this address already, they are added.">
+            <Field label="E-mail address" hint="Each member has a different address. It is not verified.">
               <input type="email" value={email} required onChange={(event) => setEmail(event.target.value)} />
             </Field>
           </div>
@@ -149,19 +189,19 @@ function Edit({ of, sets, onClose }: { of: Member | null; sets: PermissionSet[];
           held={held}
           sets={sets}
           permissions={permissions}
-          chosenSets={chosen}
+          chosenSets={chosenSets}
           onChange={(permissions, sets) => {
             setPermissions(permissions);
-            setChosen(sets);
+            setChosenSets(sets);
           }}
         />
-        {problem !== null && <Failure of={problem} />}
+        {error !== null && <ErrorNotice error={error} />}
         <div className="row end">
           <button type="button" onClick={onClose}>
             Cancel
           </button>
           <button type="submit" className="primary" disabled={isBusy}>
-            {of === null ? "Add member" : "Save"}
+            {member === null ? "Add member" : "Save"}
           </button>
         </div>
       </form>
@@ -169,39 +209,38 @@ function Edit({ of, sets, onClose }: { of: Member | null; sets: PermissionSet[];
   );
 }
 
-function Remove({ of, onClose }: { of: Member; onClose: () => void }) {
-  const { org, can } = useOrganization();
-  const me = useMe();
-  const { data: keys } = useKeys(org, { user: of.user_id, sort: "-last_used_at", limit: 50 }, can("api_keys:read"));
+function RemoveMember({ member, onClose }: { member: Member; onClose: () => void }) {
+  const { org, can, user } = useOrganization();
+  const { data: keys } = useKeys(org, { user: member.user_id, sort: "-last_used_at", limit: 50 }, can("api_keys:read"));
   const queries = useQueryClient();
-  const say = useSay();
+  const toast = useToast();
   const action = useAction();
   const remove = () =>
     action.run(async () => {
-      const path = { org_id: org, user_id: of.user_id };
-      await done(client.DELETE("/orgs/{org_id}/members/{user_id}", { params: { path } }));
-      say(`${of.user_name} is no member any more.`);
+      const path = { org_id: org, user_id: member.user_id };
+      await unwrap(client.DELETE("/orgs/{org_id}/members/{user_id}", { params: { path } }));
+      toast(`${member.user_name} is removed.`);
       await queries.invalidateQueries({ queryKey: ["members", org] });
       onClose();
     });
   return (
-    <Confirm
-      title={`Remove ${of.user_name}?`}
-      verb="Remove member"
+    <ConfirmDialog
+      title={`Remove ${member.user_name}?`}
+      confirmLabel="Remove member"
       action={action}
       onConfirm={remove}
       onClose={onClose}
     >
-      <p>All keys that belong to them here are refused from now on, everywhere.</p>
-      {of.user_id === me.user?.id && (
-        <Notice tone="bad">
-          <strong>That is you.</strong>
+      <p>Their name and e-mail address are erased here. All of their keys in this organization stop working at once.</p>
+      {member.user_id === user && (
+        <Notice tone="danger">
+          <strong>This is you.</strong>
           <span>You will be signed out.</span>
         </Notice>
       )}
-      {keys !== undefined && keys.items.length === 0 && <p className="faint">No key belongs to them.</p>}
-      {keys !== undefined && keys.items.length > 0 && <Consequences keys={keys.items} />}
-      {keys?.next != null && <p className="faint">These are the 50 that were used last.</p>}
-    </Confirm>
+      {keys !== undefined && keys.items.length === 0 && <p className="muted">They have no keys.</p>}
+      {keys !== undefined && keys.items.length > 0 && <RevokeImpact keys={keys.items} />}
+      {keys?.next != null && <p className="muted">Only the 50 most recently used keys are shown.</p>}
+    </ConfirmDialog>
   );
 }

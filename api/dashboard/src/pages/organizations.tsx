@@ -1,113 +1,91 @@
-// Where one may act: the platform's callers choose among all organizations, others among their own.
+// The list of organizations: all of them for platform callers, otherwise those that the caller has access to.
 
-import { useQuery } from "@tanstack/react-query";
-import { Link, useSearchParams } from "react-router";
-import { client, paged } from "../api/client.ts";
-import { Empty, Failure, Head, Loading, Time } from "../parts/basics.tsx";
-import { Pager } from "../parts/pager.tsx";
-import { platformOf, useMe } from "../session.tsx";
+import { useQueryClient } from "@tanstack/react-query";
+import { Plus } from "lucide-react";
+import { useState } from "react";
+import { Link } from "react-router";
+import { client, unwrap } from "../api/client.ts";
+import { platformOf } from "../api/session.ts";
+import { CreateOrganization } from "../components/organizations/create-organization.tsx";
+import { OrganizationList } from "../components/organizations/organization-list.tsx";
+import { EmptyState } from "../components/ui/empty-state.tsx";
+import { ErrorNotice } from "../components/ui/error-notice.tsx";
+import { PageHeader } from "../components/ui/page-header.tsx";
+import { useAction } from "../hooks/use-action.ts";
+import { useMe } from "../hooks/use-me.ts";
+import { useOrganizationOf } from "../hooks/use-organization.ts";
 
 export function Organizations() {
   const me = useMe();
-  const isPlatform = platformOf(me) !== null;
+  const platform = platformOf(me);
+  const isPlatform = platform !== null;
+  const { can } = useOrganizationOf(platform?.id ?? "");
+  const [isCreating, setCreating] = useState(false);
   return (
     <>
-      <Head
+      <PageHeader
         title="Organizations"
-        about={isPlatform ? "You act for the platform: in each of them." : "You may act in these."}
-      />
-      {isPlatform ? <All /> : <Own />}
+        description={
+          isPlatform
+            ? "As a platform caller you have access to all organizations."
+            : "The organizations that you have access to."
+        }
+      >
+        {isPlatform && can("org:admin") && (
+          <button type="button" className="primary" onClick={() => setCreating(true)}>
+            <Plus size={18} aria-hidden /> Create organization
+          </button>
+        )}
+      </PageHeader>
+      {isPlatform ? <OrganizationList /> : <MyOrganizations />}
+      {isCreating && <CreateOrganization onClose={() => setCreating(false)} />}
     </>
   );
 }
 
-function Own() {
+function MyOrganizations() {
   const me = useMe();
   if (me.organizations.length === 0) {
     return (
-      <Empty title="You are in no organization">
+      <EmptyState title="You are not a member of any organization">
         <p>Ask an administrator to add you as a member.</p>
-      </Empty>
+        {me.identity !== null && (
+          <p>
+            You are <code>{me.identity.subject}</code> at <code>{me.identity.issuer}</code>.
+          </p>
+        )}
+      </EmptyState>
     );
   }
   return (
-    <ul className="can">
-      {me.organizations.map((place) => (
-        <li key={place.id}>
-          <Link to={`/orgs/${place.id}/keys`}>{place.name ?? place.id}</Link>
+    <ul className="plain-list">
+      {me.organizations.map((organization) => (
+        <li key={organization.id}>
+          <Link to={`/orgs/${organization.id}/keys`}>{organization.name ?? organization.id}</Link>
+          {!organization.accepted && <AcceptMembership org={organization.id} />}
         </li>
       ))}
     </ul>
   );
 }
 
-function All() {
-  const [search, setSearch] = useSearchParams();
-  const externalId = search.get("external_id") ?? "";
-  const after = search.get("after") ?? undefined;
-  const { data, error, refetch } = useQuery({
-    queryKey: ["orgs", externalId, after],
-    queryFn: () => {
-      const query = { limit: 50, cursor: after, external_id: externalId || undefined };
-      return paged(client.GET("/orgs", { params: { query } }));
-    },
-  });
+/** A membership that the caller was given has no effect until the caller accepts it. */
+function AcceptMembership({ org }: { org: string }) {
+  const queries = useQueryClient();
+  const { isBusy, error, run } = useAction();
+  const accept = () =>
+    run(async () => {
+      await unwrap(client.POST("/me/memberships/{org_id}", { params: { path: { org_id: org } } }));
+      await queries.invalidateQueries();
+    });
   return (
     <>
-      <search className="filters">
-        <label className="field">
-          Find by external id
-          <input
-            type="search"
-            defaultValue={externalId}
-            onChange={(event) =>
-              setSearch(event.target.value === "" ? {} : { external_id: event.target.value }, { replace: true })
-            }
-          />
-        </label>
-      </search>
-      {error !== null && <Failure of={error} retry={refetch} />}
-      <div className="card table">
-        {data === undefined && error === null && <Loading what="Loading organizations" />}
-        {data?.items.length === 0 && <Empty title="No organization is called that" />}
-        {data !== undefined && data.items.length > 0 && (
-          <div className="scroll">
-            <table className="cards">
-              <thead>
-                <tr>
-                  <th scope="col">Name</th>
-                  <th scope="col">External id</th>
-                  <th scope="col">Status</th>
-                  <th scope="col">Made</th>
-                </tr>
-              </thead>
-              <tbody>
-                {data.items.map((one) => (
-                  <tr key={one.id}>
-                    <th scope="row">
-                      <Link to={`/orgs/${one.id}/keys`} className="keyname">
-                        {one.name ?? (one.kind === "platform" ? "Platform" : "Unnamed organization")}
-                      </Link>
-                    </th>
-                    <td data-label="External id">{one.external_id ?? <span className="faint">–</span>}</td>
-                    <td data-label="Status">
-                      {one.suspended_at === null ? (
-                        <span className="badge good">Active</span>
-                      ) : (
-                        <span className="badge bad">Suspended</span>
-                      )}
-                    </td>
-                    <td data-label="Made">
-                      <Time at={one.created_at} />
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-      </div>
-      {data !== undefined && <Pager next={data.next} />}
+      {" "}
+      <span className="muted small">You were added to it.</span>{" "}
+      <button type="button" disabled={isBusy} onClick={accept}>
+        Accept
+      </button>
+      {error !== null && <ErrorNotice error={error} />}
     </>
   );
 }

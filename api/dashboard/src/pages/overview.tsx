@@ -1,16 +1,24 @@
-// How an organization stands: what is used, what ends soon, and what could go.
+// The usage of an organization, and the keys that need attention.
 
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import type { Key, KeyQuery, Schemas } from "../api/client.ts";
-import { useKeys, useUsage } from "../api/lookups.ts";
-import { Chips, Count, Failure, Head, Loading, StatusBadge, Time, useNow } from "../parts/basics.tsx";
-import { UsagePanel } from "../parts/usage.tsx";
-import { conditions, statusOf } from "../rules/status.ts";
-import { beginning, DAY } from "../rules/time.ts";
-import { useOrganization } from "../session.tsx";
+import { useKeys, useUsage } from "../api/queries.ts";
+import { StatusBadge } from "../components/keys/key-status.tsx";
+import { PermissionChips } from "../components/permission-chips.tsx";
+import { ErrorNotice } from "../components/ui/error-notice.tsx";
+import { FormattedNumber } from "../components/ui/formatted-number.tsx";
+import { Loading } from "../components/ui/loading.tsx";
+import { PageHeader } from "../components/ui/page-header.tsx";
+import { RelativeTime } from "../components/ui/relative-time.tsx";
+import { UsagePanel } from "../components/usage-panel.tsx";
+import { useNow } from "../hooks/use-now.ts";
+import { useOrganization } from "../hooks/use-organization.ts";
+import { statusOf, statusQuery } from "../lib/key-status.ts";
+import { DAY, periodStart } from "../lib/time.ts";
 
-const MOST = 5;
+/** Keys in each list. */
+const LIST_SIZE = 5;
 
 export function Overview() {
   const { org, can } = useOrganization();
@@ -18,65 +26,65 @@ export function Overview() {
   if (!can("api_keys:read")) {
     return (
       <>
-        <Head title="Overview" />
-        <p className="faint">What the keys of the organization do is for those who hold api_keys:read.</p>
+        <PageHeader title="Overview" />
+        <p className="muted">The overview needs the permission api_keys:read.</p>
       </>
     );
   }
-  // To the day, so that the lists are asked for once.
+  // Rounded to the day, so that the queries stay the same and are not sent again.
   const today = Math.floor(now / DAY) * DAY;
   return (
     <>
-      <Head title="Overview" about="What your keys do, and what deserves a look." />
-      <div className="stack wide">
-        <Tiles org={org} />
-        <UsagePanel org={org} apiKey={null} title="Verifications of all keys" />
-        <div className="grid">
+      <PageHeader title="Overview" description="Usage of your keys, and keys that need attention." />
+      <div className="stack spacious">
+        <LastDay org={org} />
+        <UsagePanel org={org} keyId={null} title="Verifications of all keys" />
+        <div className="card-grid">
           <KeyList
             org={org}
             title="Top keys"
-            about="Used most, since they were made."
-            none="No key was used yet."
+            description="Most used since their creation."
+            emptyText="No key has been used yet."
             query={{ sort: "-request_count", used: true }}
-            only={(key) => key.request_count > 0}
-            show={(key) => (
+            filter={(key) => key.request_count > 0}
+            detail={(key) => (
               <>
-                <Count of={key.request_count} /> uses
+                <FormattedNumber value={key.request_count} /> uses
               </>
             )}
-            more="sort=-request_count"
+            search="sort=-request_count"
           />
           <KeyList
             org={org}
             title="Expiring within 30 days"
-            about="What depends on them needs a new key, or a later end."
-            none="No key ends soon."
-            query={{ ...conditions("expiring soon", today), sort: "expires_at" }}
-            show={(key) => <Time at={key.expires_at} />}
-            more="status=expiring+soon&sort=expires_at"
+            description="Replace them, or extend their expiry."
+            emptyText="No keys expire soon."
+            query={{ ...statusQuery("expiring soon", today), sort: "expires_at" }}
+            detail={(key) => <RelativeTime at={key.expires_at} />}
+            search="status=expiring+soon&sort=expires_at"
           />
           <KeyList
             org={org}
             title="Never used"
-            about="Enabled, but never used: is anybody going to?"
-            none="No unused keys."
-            query={{ ...conditions("never used", today), sort: "created_at" }}
-            only={(key) => statusOf(key, now) !== "not yet valid"}
-            show={(key) => (
+            description="Enabled, but never used."
+            emptyText="No unused keys."
+            query={{ ...statusQuery("never used", today), sort: "created_at" }}
+            filter={(key) => statusOf(key, now) !== "not yet valid"}
+            detail={(key) => (
               <>
-                made <Time at={key.created_at} />
+                created <RelativeTime at={key.created_at} />
               </>
             )}
-            more="status=never+used&sort=created_at"
+            search="status=never+used&sort=created_at"
           />
           <KeyList
             org={org}
-            title="More than they use"
-            about="They may do everything, and were not used for 30 days. Narrow or revoke them."
-            none="No key that may do everything lies idle."
-            query={{ ...conditions("idle", today), sort: "last_used_at" }}
-            show={(key) => <Chips of={key.permissions} most={2} />}
-            more="status=idle&sort=last_used_at"
+            title="Overprivileged and unused"
+            description="Keys with all permissions, not used for 30 days. Narrow or revoke them."
+            emptyText="No unused key has all permissions."
+            query={{ ...statusQuery("idle", today), sort: "last_used_at" }}
+            detail={(key) => <PermissionChips permissions={key.permissions} max={2} />}
+            search="status=idle&sort=last_used_at"
           />
         </div>
       </div>
@@ -84,31 +92,33 @@ export function Overview() {
   );
 }
 
-function Tiles({ org }: { org: string }) {
+/** The numbers of the last 24 hours. */
+function LastDay({ org }: { org: string }) {
   const now = useNow();
-  const { data, error } = useUsage(org, null, "hour", beginning(now, "hour", DAY));
-  const sum = (of: (point: Schemas["UsagePoint"]) => number) => data?.series.reduce((sum, point) => sum + of(point), 0);
+  const { data, error } = useUsage(org, null, "hour", periodStart(now, "hour", DAY));
+  const sum = (count: (point: Schemas["UsagePoint"]) => number) =>
+    data?.series.reduce((sum, point) => sum + count(point), 0);
   const [valid, refused] = [sum((point) => point.valid), sum((point) => point.refused)];
   if (error !== null) return null;
-  if (valid === undefined || refused === undefined) return <Loading lines={2} what="Loading figures" />;
+  if (valid === undefined || refused === undefined) return <Loading lines={2} label="Loading usage" />;
   const share = valid + refused === 0 ? null : (100 * refused) / (valid + refused);
   return (
-    <section className="tiles" aria-label="The last day">
-      <p className="card tile">
-        <span className="faint">Valid, last 24 hours</span>
+    <section className="stats" aria-label="Last 24 hours">
+      <p className="card stat">
+        <span className="muted">Valid, last 24 hours</span>
         <strong>
-          <Count of={valid} />
+          <FormattedNumber value={valid} />
         </strong>
       </p>
-      <p className="card tile">
-        <span className="faint">Refused, last 24 hours</span>
+      <p className="card stat">
+        <span className="muted">Refused, last 24 hours</span>
         <strong>
-          <Count of={refused} />
+          <FormattedNumber value={refused} />
         </strong>
       </p>
-      <p className="card tile">
-        <span className="faint">Share refused</span>
-        <strong>{share === null ? "–" : `${share.toFixed(share < 10 ? 1 : 0)} %`}</strong>
+      <p className="card stat">
+        <span className="muted">Share refused</span>
+        <strong>{share === null ? "–" : `${share.toFixed(share < 10 ? 1 : 0)}%`}</strong>
       </p>
     </section>
   );
@@ -117,44 +127,44 @@ function Tiles({ org }: { org: string }) {
 interface ListProps {
   org: string;
   title: string;
-  about: string;
-  none: string;
+  description: string;
+  emptyText: string;
   query: KeyQuery;
-  /** Which of them, where the API cannot be asked. */
-  only?: (key: Key) => boolean;
-  show: (key: Key) => ReactNode;
-  /** The same list, as the page of all keys asks for it. */
-  more: string;
+  /** Applied to the result, for conditions that the API has no filter for. */
+  filter?: (key: Key) => boolean;
+  detail: (key: Key) => ReactNode;
+  /** The address parameters of the same list on the page of all keys. */
+  search: string;
 }
 
-function KeyList({ org, title, about, none, query, only = () => true, show, more }: ListProps) {
-  const { data, error, refetch } = useKeys(org, { ...query, limit: MOST });
+function KeyList({ org, title, description, emptyText, query, filter = () => true, detail, search }: ListProps) {
+  const { data, error, refetch } = useKeys(org, { ...query, limit: LIST_SIZE });
   const now = useNow();
-  const items = data?.items.filter(only);
+  const items = data?.items.filter(filter);
   return (
     <section className="card" aria-label={title}>
-      <div className="spread">
+      <div className="space-between">
         <div>
           <h2>{title}</h2>
-          <p className="hint">{about}</p>
+          <p className="hint">{description}</p>
         </div>
         {data?.next != null && (
-          <Link to={`/orgs/${org}/keys?${more}`} className="small">
+          <Link to={`/orgs/${org}/keys?${search}`} className="small">
             See all
           </Link>
         )}
       </div>
-      {error !== null && <Failure of={error} retry={refetch} />}
-      {data === undefined && error === null && <Loading what={`Loading: ${title}`} />}
-      {items?.length === 0 && <p className="faint">{none}</p>}
-      <ul className="lines">
+      {error !== null && <ErrorNotice error={error} retry={refetch} />}
+      {data === undefined && error === null && <Loading label={`Loading: ${title}`} />}
+      {items?.length === 0 && <p className="muted">{emptyText}</p>}
+      <ul className="compact-list">
         {items?.map((key) => (
           <li key={key.id}>
-            <Link to={`/orgs/${org}/keys/${key.id}`} className="keyname">
+            <Link to={`/orgs/${org}/keys/${key.id}`} className="key-name">
               {key.name || `${key.start}…`}
             </Link>
             <StatusBadge status={statusOf(key, now)} />
-            <span>{show(key)}</span>
+            <span>{detail(key)}</span>
           </li>
         ))}
       </ul>

@@ -1,97 +1,99 @@
-// The door: a key or an access token opens a session, whose cookie no script can read.
+// The sign-in page: with a passkey, at an identity provider, or with an API key or an access token.
 
-import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useEffect, useRef, useState } from "react";
-import { client, done, Problem } from "../api/client.ts";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { Navigate, useLocation, useSearchParams } from "react-router";
+import { signInOptionsQuery } from "../api/passkeys.ts";
+import { HAS_EXPIRED, homePath } from "../api/session.ts";
+import { PasskeySignIn } from "../components/passkey-sign-in.tsx";
+import { ProviderLinks } from "../components/provider-links.tsx";
+import { SignInWithKey } from "../components/sign-in-with-key.tsx";
+import { EmptyState } from "../components/ui/empty-state.tsx";
+import { Loading } from "../components/ui/loading.tsx";
+import { Notice } from "../components/ui/notice.tsx";
+import { useMe } from "../hooks/use-me.ts";
 import icon from "../icon.svg";
-import { Failure, Notice } from "../parts/basics.tsx";
-import { useAction } from "../parts/use-action.ts";
-import { ENDED, whoIs } from "../session.tsx";
+import { hasPasskeys } from "../lib/passkey.ts";
+import { serviceUrl } from "../lib/service-url.ts";
+import { signInError } from "../lib/sign-in-errors.ts";
 
-const SIGN_UP = (origin: string) => `curl -s -X POST ${origin}/auth/create-key \\
+const signUpCommand = (url: string) => `curl -s -X POST ${url}/auth/create-key \\
   -H 'Content-Type: application/json' \\
   -d '{"user_name": "Your Name", "org_name": "Your Company",
        "user_email": "you@example.com"}'`;
 
+/** The address of this page, with the reason if a sign-in at a provider failed. */
+export const SIGN_IN_PATH = "/sign-in";
+
 export function SignIn() {
   const queries = useQueryClient();
-  // Not in the state: a text that a person types here must leave no copy behind.
-  const field = useRef<HTMLInputElement>(null);
-  const { isBusy, problem, run } = useAction();
-  const [isLost, setLost] = useState(false);
-
+  const { pathname, search } = useLocation();
+  const failure = useFailure();
+  const { data: options, isPending } = useQuery(signInOptionsQuery);
   useEffect(() => {
     document.title = "Sign in · Claviger";
-    field.current?.focus();
   }, []);
-
-  const hasEnded = queries.getQueryData(ENDED) === true;
-  const signIn = (event: FormEvent) => {
-    event.preventDefault();
-    const text = field.current?.value.trim() ?? "";
-    if (text === "") return;
-    queries.removeQueries({ queryKey: ENDED });
-    return run(async () => {
-      await done(client.POST("/session", { headers: { Authorization: `Bearer ${text}` } }));
-      if (field.current !== null) field.current.value = "";
-      const me = await queries.fetchQuery({ ...whoIs, staleTime: 0 });
-      // The browser has not kept the cookie.
-      setLost(me === null);
-    });
-  };
-
+  const providers = options?.providers ?? [];
+  const isKeyFirst = providers.length === 0 && !(options?.passkeys === true && hasPasskeys());
+  const hasExpired = queries.getQueryData(HAS_EXPIRED) === true;
+  const parameters = pathname === "/" || pathname === SIGN_IN_PATH ? {} : { return_to: pathname + search };
   return (
-    <main className="door">
+    <main className="sign-in-page">
       <div className="card stack">
         <div className="brand">
           <img src={icon} alt="" /> Claviger
         </div>
-        <div className="stack tight">
-          <h1>Sign in</h1>
-          <p className="faint">With an API key that may manage keys, or an access token of your identity provider.</p>
-        </div>
-        {hasEnded && (
+        <h1>Sign in</h1>
+        {hasExpired && failure === null && (
           <Notice>
-            <span>You were signed out: the session has ended, or the key behind it was revoked.</span>
+            <span>You were signed out: the session has ended, or its key was revoked.</span>
           </Notice>
         )}
-        <form className="stack" onSubmit={signIn}>
-          <label className="field">
-            API key or token
-            <input ref={field} type="password" autoComplete="off" spellCheck={false} required placeholder="cvg_…" />
-          </label>
-          {problem !== null && <SignInFailure of={problem} />}
-          {isLost && (
-            <Notice tone="bad">
-              The browser did not keep the session. It does so only over https, or on this machine: open the page at the
-              service's public origin.
-            </Notice>
-          )}
-          <button type="submit" className="primary" disabled={isBusy}>
-            {isBusy ? "Signing in…" : "Sign in"}
-          </button>
-        </form>
-        <details>
-          <summary>I have no key yet</summary>
-          <div className="stack tight">
-            <p className="small faint">
-              Where sign-up is open, this makes an organization of your own and its first key:
-            </p>
-            <pre>{SIGN_UP(location.origin)}</pre>
+        {failure !== null && (
+          <div role="alert">
+            <Notice tone="danger">{failure}</Notice>
           </div>
-        </details>
+        )}
+        {isPending ? (
+          <Loading label="Loading the ways to sign in" />
+        ) : (
+          <>
+            {options !== undefined && <PasskeySignIn options={options} />}
+            <ProviderLinks providers={providers} label="Sign in with" parameters={parameters} />
+            <details open={isKeyFirst}>
+              <summary>Sign in with an API key or a token</summary>
+              <SignInWithKey isFirst={isKeyFirst} />
+            </details>
+            <details>
+              <summary>I have no key yet</summary>
+              <div className="stack compact">
+                <p className="small muted">If sign-up is open, this creates your organization and its first key:</p>
+                <pre>{signUpCommand(serviceUrl())}</pre>
+              </div>
+            </details>
+          </>
+        )}
       </div>
     </main>
   );
 }
 
-function SignInFailure({ of }: { of: unknown }) {
-  if (!(of instanceof Problem && of.status === 401)) return <Failure of={of} />;
+/** Why a sign-in at a provider failed; null: none has failed. */
+function useFailure(): string | null {
+  const { pathname } = useLocation();
+  const [search] = useSearchParams();
+  const code = pathname === SIGN_IN_PATH ? search.get("error") : null;
+  return code === null ? null : signInError(code);
+}
+
+/** The page for a caller who is signed in already: a sign-in that was to prove who they are has failed. */
+export function SignInFailed() {
+  const me = useMe();
+  const failure = useFailure();
+  if (failure === null) return <Navigate to={homePath(me)} replace />;
   return (
-    <div role="alert">
-      <Notice tone="bad">
-        <span>This key or token is not good: mistyped, revoked, disabled or expired.</span>
-      </Notice>
-    </div>
+    <EmptyState title="You did not sign in again">
+      <p>{failure}</p>
+    </EmptyState>
   );
 }

@@ -1,168 +1,170 @@
-// Is this key good? Check by check, and nothing is counted.
+// Verifying a key with an explanation of each check, without counting a use.
 
 import { CircleCheck, CircleX } from "lucide-react";
 import { type FormEvent, useEffect, useRef, useState } from "react";
-import { client, done, type Schemas, type Verdict } from "../api/client.ts";
-import { Chips, Failure, Head, Notice } from "../parts/basics.tsx";
-import { Field } from "../parts/field.tsx";
-import { KeyName } from "../parts/names.tsx";
-import { checkWords, reasonWords } from "../rules/checks.ts";
-import { parse } from "../rules/permissions.ts";
-import { useAction } from "../parts/use-action.ts";
-import { useOrganization } from "../session.tsx";
+import { client, type Schemas, unwrap, type Verdict } from "../api/client.ts";
+import { KeyName } from "../components/names.tsx";
+import { PermissionChips } from "../components/permission-chips.tsx";
+import { ErrorNotice } from "../components/ui/error-notice.tsx";
+import { Field } from "../components/ui/field.tsx";
+import { Notice } from "../components/ui/notice.tsx";
+import { PageHeader } from "../components/ui/page-header.tsx";
+import { useAction } from "../hooks/use-action.ts";
+import { useOrganization } from "../hooks/use-organization.ts";
+import { pastedSecret } from "../lib/pasted-secret.ts";
+import { parsePermission } from "../lib/permissions.ts";
+import { checkText, DENY_TEXTS } from "../lib/verify-checks.ts";
 
 export function TryKey() {
   const { org, isPlatform, can } = useOrganization();
-  const field = useRef<HTMLInputElement>(null);
-  // The key that is being tried. Never in the state: it would end up in the page.
-  const tried = useRef<string | null>(null);
-  const [isKnown, setKnown] = useState(false);
+  const input = useRef<HTMLInputElement>(null);
+  // The secret to verify. Not in the state, so that it is never rendered into the page.
+  const secret = useRef<string | null>(null);
+  const [hasSecret, setHasSecret] = useState(false);
   const [permissions, setPermissions] = useState("");
   const [ip, setIp] = useState("");
-  // Of what was asked last: nothing that is older is shown.
-  const asked = useRef(0);
+  // Number of the last request: responses to earlier ones are not shown.
+  const lastRequest = useRef(0);
   const [verdict, setVerdict] = useState<Verdict | null>(null);
-  const { isBusy, problem, run, forget: forgetProblem } = useAction();
+  const { isBusy, error, run, clearError } = useAction();
   useEffect(
     () => () => {
-      tried.current = null;
+      secret.current = null;
     },
     [],
   );
 
-  const outdate = () => {
-    asked.current += 1;
+  const clearResult = () => {
+    lastRequest.current += 1;
     setVerdict(null);
-    forgetProblem();
+    clearError();
   };
-  const forget = () => {
-    tried.current = null;
-    setKnown(false);
-    outdate();
+  const clearSecret = () => {
+    secret.current = null;
+    setHasSecret(false);
+    clearResult();
   };
-  const needed = permissions.split(/[\s,]+/).filter((text) => text !== "");
-  const mistaken = needed.find((text) => parse(text) === null);
+  const required = permissions.split(/[\s,]+/).filter((text) => text !== "");
+  const invalid = required.find((text) => parsePermission(text) === null);
 
-  const ask = (event: FormEvent) => {
+  const verify = (event: FormEvent) => {
     event.preventDefault();
-    const typed = field.current?.value.trim() ?? "";
+    const typed = pastedSecret(input.current?.value ?? "");
     if (typed !== "") {
-      tried.current = typed;
-      setKnown(true);
-      if (field.current !== null) field.current.value = "";
+      secret.current = typed;
+      setHasSecret(true);
+      if (input.current !== null) input.current.value = "";
     }
-    const key = tried.current;
-    if (key === null || mistaken !== undefined) return;
-    outdate();
-    const question = asked.current;
+    const key = secret.current;
+    if (key === null || invalid !== undefined) return;
+    clearResult();
+    const request = lastRequest.current;
     return run(async () => {
-      const body: Schemas["VerifyApiKey"] = {
+      const body: Schemas["VerifyApiKeyRequest"] = {
         key,
-        permissions: needed,
+        permissions: required,
         ...(ip !== "" && { context: { ip } }),
         ...(isPlatform && { org_id: org }),
       };
-      const answer = await done(client.POST("/api_keys/verify", { params: { query: { explain: true } }, body }));
-      if (asked.current === question) setVerdict(answer);
+      const verdict = await unwrap(client.POST("/api_keys/verify", { params: { query: { explain: true } }, body }));
+      if (lastRequest.current === request) setVerdict(verdict);
     });
   };
 
+  const canTry = can("api_keys:verify") && can("api_keys:read");
   return (
     <>
-      <Head title="Try a key" about="See what your services would be told, and why. Nothing is counted." />
-      <div className="grid">
-        <form className="card stack" onSubmit={ask}>
+      <PageHeader
+        title="Try a key"
+        description="See the result that your services would get, and why. No use is counted."
+      />
+      <div className="card-grid">
+        <form className="card stack" onSubmit={verify}>
           <Field
             label="Key"
             hint={
-              isKnown
-                ? "Trying the key that you pasted. Paste another one, or ask again."
-                : "It is sent to the service, and not kept on this page."
+              hasSecret
+                ? "Using the key that you pasted. Paste another one to replace it."
+                : "Sent to the service, and not stored on this page."
             }
           >
-            <input ref={field} type="password" autoComplete="off" spellCheck={false} placeholder="cvg_…" />
+            <input ref={input} type="password" autoComplete="off" spellCheck={false} placeholder="cvg_…" />
           </Field>
           <Field
-            label="Permissions that are needed"
-            hint="With spaces between. Empty: none is asked for."
-            wrong={mistaken === undefined ? undefined : `${mistaken} is no permission.`}
+            label="Required permissions"
+            hint="Separated by spaces. Empty: none."
+            error={invalid === undefined ? undefined : `${invalid} is not a valid permission.`}
           >
             <input
-              className="mono"
+              className="monospace"
               value={permissions}
               spellCheck={false}
               placeholder="files:read"
               onChange={(event) => {
                 setPermissions(event.target.value);
-                outdate();
+                clearResult();
               }}
             />
           </Field>
-          <Field label="Caller's IP address" hint="For keys that are bound to addresses.">
+          <Field label="Client IP address" hint="For keys with allowed IP addresses.">
             <input
               value={ip}
               placeholder="203.0.113.7"
               onChange={(event) => {
                 setIp(event.target.value.trim());
-                outdate();
+                clearResult();
               }}
             />
           </Field>
           <div className="row">
-            <button
-              type="submit"
-              className="primary"
-              disabled={isBusy || !can("api_keys:verify") || !can("api_keys:read")}
-            >
+            <button type="submit" className="primary" disabled={isBusy || !canTry}>
               Check key
             </button>
-            {isKnown && (
-              <button type="button" onClick={forget}>
+            {hasSecret && (
+              <button type="button" onClick={clearSecret}>
                 Clear
               </button>
             )}
           </div>
-          {(!can("api_keys:verify") || !can("api_keys:read")) && (
-            <p className="hint">Trying keys needs the permissions api_keys:verify and api_keys:read.</p>
-          )}
+          {!canTry && <p className="hint">Trying keys needs the permissions api_keys:verify and api_keys:read.</p>}
         </form>
         <div aria-live="polite">
-          {problem !== null && <Failure of={problem} />}
-          {verdict !== null && <Answer org={org} of={verdict} />}
+          {error !== null && <ErrorNotice error={error} />}
+          {verdict !== null && <Result org={org} verdict={verdict} />}
         </div>
       </div>
     </>
   );
 }
 
-function Answer({ org, of }: { org: string; of: Verdict }) {
-  const checks = of.checks ?? [];
+function Result({ org, verdict }: { org: string; verdict: Verdict }) {
+  const { code, key_id: id, permissions, checks = [] } = verdict;
   return (
-    <section className="card stack" aria-label="The answer">
-      <Notice tone={of.valid ? "good" : "bad"}>
-        <strong>{of.valid ? "The key is good" : `The key is not good: ${reasonWords(of.code)}`}</strong>
-        {of.key_id !== null && (
+    <section className="card stack" aria-label="Result">
+      <Notice tone={code === "VALID" ? "success" : "danger"}>
+        <strong>{code === "VALID" ? "The key is valid" : `The key is not valid: ${DENY_TEXTS[code]}`}</strong>
+        {id !== null && (
           <span>
-            It is <KeyName org={org} id={of.key_id} />.
+            Key: <KeyName org={org} id={id} />
           </span>
         )}
       </Notice>
-      <ol className="checks">
+      <ol className="check-list">
         {checks.map((check) => (
           <li key={check.check}>
             {check.passed ? (
-              <CircleCheck size={18} className="yes" aria-label="Passed" />
+              <CircleCheck size={18} className="passed" aria-label="Passed" />
             ) : (
-              <CircleX size={18} className="no" aria-label="Failed" />
+              <CircleX size={18} className="failed" aria-label="Failed" />
             )}
-            <span>{checkWords(check)}</span>
+            <span>{checkText(check)}</span>
           </li>
         ))}
       </ol>
-      {of.permissions !== null && (
+      {permissions !== null && (
         <div>
-          <p className="hint">What it was given</p>
-          <Chips of={of.permissions} most={20} />
+          <p className="hint">Permissions</p>
+          <PermissionChips permissions={permissions} max={20} />
         </div>
       )}
     </section>

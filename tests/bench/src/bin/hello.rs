@@ -1,5 +1,5 @@
-//! The yardstick: the least that a server on the same framework can do. It has the allocator and the number of workers of
-//! the service, no middleware, and answers five bytes.
+//! The baseline: a server with one route on the same framework, with the allocator and the number of workers of the
+//! service and no middleware. Its response body has five bytes.
 
 use poem::{Route, Server, get, handler, listener::TcpListener};
 

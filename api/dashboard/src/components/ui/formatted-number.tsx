@@ -1,0 +1,5 @@
+// A number with separators between thousands.
+
+export function FormattedNumber({ value }: { value: number }) {
+  return <>{value.toLocaleString("en")}</>;
+}

@@ -1,0 +1,134 @@
+//! Reading, listing and deleting keys, and their usage.
+
+use super::Keys;
+use crate::{
+    audit::context::Action,
+    auth::caller::{Authority, Caller},
+    error::Error,
+    id::KeyId,
+    keys::{
+        api_key::{ApiKey, SecretStatus},
+        list::{Listing, Start},
+        secret::SecretHash,
+    },
+    optimistic::require_version,
+    ports::Profile,
+    usage::{self, Bucket, Period},
+};
+
+impl Keys {
+    /// One key (`None`: the request has no valid id).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Outage`].
+    pub async fn get(&self, authority: &Authority, key: Option<KeyId>) -> Result<ApiKey, Error> {
+        let key = key.ok_or(Error::NotFound)?;
+        self.ports.api_keys.find(authority.scope(), key).await?.ok_or(Error::NotFound)
+    }
+
+    /// Finds the key with this secret, also if the secret or the key is not valid, or the key is deleted and not purged.
+    /// This does not count as a use of the secret. A secret has at least 128 random bits, so it cannot be found by guessing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: no key in the scope of the caller has or had the secret; [`Error::Outage`].
+    pub async fn find_by_secret(&self, authority: &Authority, secret: &str) -> Result<(ApiKey, SecretStatus), Error> {
+        let (hashes, supplied) = match (SecretHash::of(secret), self.ports.imports.parse_secret(secret)) {
+            (Some(own), _) => (vec![own], None),
+            (None, Some(text)) => {
+                (vec![text.old.in_organization(authority.organization()), text.plain], Some(text.old))
+            }
+            (None, None) => return Err(Error::NotFound),
+        };
+        let found = self.ports.api_keys.find_by_secret(authority.scope(), &hashes, supplied, self.now()).await?;
+        found.ok_or(Error::NotFound)
+    }
+
+    /// Lists at most `limit` keys, beginning at `start`.
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn list(
+        &self,
+        authority: &Authority,
+        listing: &Listing,
+        start: Start,
+        limit: u64,
+    ) -> Result<Vec<ApiKey>, Error> {
+        Ok(self.ports.api_keys.list(authority.scope(), listing, start, limit).await?)
+    }
+
+    /// Deletes a key (`None`: the request has no valid id). It is invalid immediately, and can be restored until it is
+    /// purged. Callers may delete every key in their scope, including their own. With `only`, its version must be one
+    /// of these.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Outage`].
+    pub async fn delete(&self, authority: &Authority, key: Option<KeyId>, only: Option<&[u64]>) -> Result<(), Error> {
+        let id = key.ok_or(Error::NotFound)?;
+        let version = self.required_version(authority, id, only).await?;
+        let context = authority.audit_context(Action::DeleteKey, self.now());
+        let deleted = self.ports.api_keys.delete(authority.scope(), vec![id], version, &context).await?;
+        match version {
+            _ if !deleted.is_empty() => Ok(()),
+            None => Err(Error::NotFound),
+            // Another request has changed or deleted it meanwhile.
+            Some(_) => Err(Error::VersionMismatch),
+        }
+    }
+
+    /// The current version of a key, which must be one of `only`: the condition on which a change is stored. `None`:
+    /// `only` is `None`, so there is no condition.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Outage`].
+    pub(super) async fn required_version(
+        &self,
+        authority: &Authority,
+        key: KeyId,
+        only: Option<&[u64]>,
+    ) -> Result<Option<u64>, Error> {
+        if only.is_none() {
+            return Ok(None);
+        }
+        let current = self.get(authority, Some(key)).await?;
+        require_version(current.version, only)?;
+        Ok(Some(current.version))
+    }
+
+    /// Deletes those of these keys that are in the caller's scope, in one transaction. Returns their ids.
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn delete_many(&self, authority: &Authority, keys: Vec<KeyId>) -> Result<Vec<KeyId>, Error> {
+        let context = authority.audit_context(Action::DeleteKey, self.now());
+        self.ports.api_keys.delete(authority.scope(), keys, None, &context).await
+    }
+
+    /// Deletes the expired keys in the caller's scope, as many as possible in limited time. Returns their number;
+    /// another call deletes the rest.
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn delete_expired(&self, authority: &Authority) -> Result<u64, Error> {
+        let context = authority.audit_context(Action::DeleteKey, self.now());
+        Ok(self.ports.api_keys.delete_expired(authority.scope(), &context).await?)
+    }
+
+    /// The number of verify requests of a key (`None`: of the whole organization) in each bucket of a period.
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn usage(&self, authority: &Authority, key: Option<KeyId>, period: Period) -> Result<Vec<Bucket>, Error> {
+        let counts = self.ports.usage_log.counts(authority.organization(), key, period).await?;
+        Ok(usage::series(period, &counts))
+    }
+
+    /// The organization and the user of the caller.
+    ///
+    /// # Errors
+    /// [`Error::NoOrganization`]; [`Error::NotFound`] if the organization or the user was deleted after the caller was
+    /// authenticated; [`Error::Outage`].
+    pub async fn profile(&self, caller: &Caller) -> Result<Profile, Error> {
+        self.ports.accounts.find_profile(caller.organization()?, caller.user()).await?.ok_or(Error::NotFound)
+    }
+}

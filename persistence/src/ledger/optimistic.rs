@@ -1,0 +1,144 @@
+//! Optimistic counting: one statement writes the next states of keys whose states are cached, on the condition that their rows
+//! still have the cached states. It reads nothing before and has no transaction around it. Keys whose rows have changed are left
+//! to [`crate::ledger::pessimistic`].
+//!
+//! With a clock of this process (SQLite, where no other process counts) each key with a cached state can be counted so, and an
+//! exhausted one is refused without a statement. On PostgreSQL the database's time decides, which is not known before the
+//! statement: keys with a refill or a rate limit are left.
+
+use std::collections::HashMap;
+
+use domain::{clock::Timestamp, verify::result::ConsumeOutcome};
+use sea_orm::{ConnectionTrait, prelude::Uuid};
+
+use super::{Batch, Failed, LedgerWriter, SpendRequest, answer, assignments, state::Served};
+use crate::{
+    db::{
+        dialect::{Dialect, bulk_update::BulkUpdate},
+        error::DbFailure,
+        retry,
+    },
+    rows::convert,
+};
+
+/// The requests for a key, and what they make of it if its row has not changed.
+struct OptimisticUpdate {
+    id: Uuid,
+    requests: Vec<SpendRequest>,
+    before: super::State,
+    served: Served,
+}
+
+impl LedgerWriter {
+    /// Counts and answers the requests for keys with a cached state. Returns the others.
+    pub(super) async fn count_optimistically(&mut self, batch: Batch) -> Result<Batch, Failed> {
+        let now = self.clock.as_ref().map(|clock| clock.now());
+        let mut rest = Batch::new();
+        let mut updates = Vec::new();
+        for (id, requests) in batch {
+            let cached =
+                self.states.get(&id).filter(|state| requests.iter().all(|request| state.matches_version(request)));
+            let Some(before) = cached.copied().filter(|state| now.is_some() || !state.depends_on_time()) else {
+                rest.insert(id, requests);
+                continue;
+            };
+            let served = before.serve(&requests, now.unwrap_or(Timestamp::from_millis(0)));
+            if served.admitted > 0 {
+                updates.push(OptimisticUpdate { id, requests, before, served });
+            } else if now.is_some() {
+                answer(requests, served.answers);
+            } else {
+                rest.insert(id, requests);
+            }
+        }
+        if updates.is_empty() {
+            return Ok(rest);
+        }
+        match retry::retry_in_time(self.pools.timeout, || self.write(&updates, now)).await {
+            Ok(written) => {
+                for OptimisticUpdate { id, requests, served, .. } in updates {
+                    if let Some(at) = written.get(&id) {
+                        self.states.put(id, served.after);
+                        answer(requests, served.answers.into_iter().map(|outcome| counted_at(outcome, *at)).collect());
+                    } else {
+                        self.states.pop(&id);
+                        rest.insert(id, requests);
+                    }
+                }
+            }
+            Err(failure) => {
+                for update in &updates {
+                    self.states.pop(&update.id);
+                }
+                let requests = updates.into_iter().flat_map(|update| update.requests);
+                return Err(Failed { failure, requests: requests.chain(rest.into_values().flatten()).collect() });
+            }
+        }
+        Ok(rest)
+    }
+
+    /// Writes the updates in one statement. Returns the keys whose rows had not changed, each with the time of the write.
+    async fn write(
+        &self,
+        updates: &[OptimisticUpdate],
+        now: Option<Timestamp>,
+    ) -> Result<HashMap<Uuid, Timestamp>, DbFailure> {
+        let column = |value: &dyn Fn(&OptimisticUpdate) -> Option<i64>| updates.iter().map(value).collect::<Vec<_>>();
+        let after =
+            |value: fn(&domain::keys::quota::Quota) -> Option<i64>| column(&|update| value(&update.served.after.quota));
+        let before =
+            |value: fn(&domain::keys::quota::Quota) -> Option<i64>| column(&|update| value(&update.before.quota));
+        let remaining: fn(&domain::keys::quota::Quota) -> Option<i64> = |quota| quota.remaining.map(convert::number);
+        let refilled: fn(&domain::keys::quota::Quota) -> Option<i64> =
+            |quota| quota.last_refill_at.map(Timestamp::millis);
+        let start: fn(&domain::keys::quota::Quota) -> Option<i64> = |quota| quota.window_start.map(Timestamp::millis);
+        let count: fn(&domain::keys::quota::Quota) -> Option<i64> = |quota| Some(convert::number(quota.window_count));
+        let set = BulkUpdate::new(
+            updates.iter().map(|update| update.id).collect(),
+            vec![
+                ("remaining", after(remaining)),
+                ("last_refill_at", after(refilled)),
+                ("window_start", after(start)),
+                ("window_count", after(count)),
+                ("was_remaining", before(remaining)),
+                ("was_refilled", before(refilled)),
+                ("was_start", before(start)),
+                ("was_count", before(count)),
+                ("version", column(&|update| Some(update.before.version))),
+                ("requests", column(&|update| Some(convert::number(update.before.requests)))),
+                ("admitted", column(&|update| Some(convert::number(update.served.admitted)))),
+                ("now", column(&|_| now.map(Timestamp::millis))),
+            ],
+        );
+        let db = &self.pools.ledger;
+        let clock = Dialect::of(db).ledger_clock(now.is_some());
+        let guard = format!(
+            "AND api_keys.version = s.version AND enabled AND (expires_at IS NULL OR expires_at > {clock}) \
+             AND request_count = s.requests AND api_keys.remaining IS NOT DISTINCT FROM s.was_remaining \
+             AND api_keys.last_refill_at IS NOT DISTINCT FROM s.was_refilled \
+             AND api_keys.window_start IS NOT DISTINCT FROM s.was_start AND api_keys.window_count = s.was_count"
+        );
+        // Not `last_request_at`: if the clock was wrong before, that may be in the future.
+        let returning = match now {
+            None => format!("RETURNING api_keys.id AS id, {clock} AS at"),
+            Some(_) => "RETURNING api_keys.id AS id".to_owned(),
+        };
+        let rows = db.query_all_raw(set.update(db, &assignments(clock), &guard, &returning)).await?;
+        self.pools.confirm_commit()?;
+        let written = rows.iter().map(|row| {
+            let at = now.map_or_else(|| row.try_get("", "at").map(Timestamp::from_millis), Ok)?;
+            Ok((row.try_get("", "id")?, at))
+        });
+        written.collect()
+    }
+}
+
+/// The outcome with the time of the write.
+fn counted_at(outcome: ConsumeOutcome, at: Timestamp) -> ConsumeOutcome {
+    match outcome {
+        ConsumeOutcome::Admitted { quota, request_count, at: _ } => {
+            ConsumeOutcome::Admitted { quota, request_count, at }
+        }
+        other => other,
+    }
+}

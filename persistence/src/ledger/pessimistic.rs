@@ -1,0 +1,122 @@
+//! Pessimistic counting: rows are locked in the order of their ids, read, and written in one transaction.
+
+use std::collections::BTreeMap;
+
+use domain::clock::Timestamp;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid,
+    sea_query::Expr,
+};
+
+use super::{
+    Batch, Failed, LedgerWriter, SpendRequest, answer, assignments,
+    state::{Served, State},
+};
+use crate::{
+    db::{
+        dialect::{DATABASE_TIME, bulk_update::BulkUpdate},
+        error::DbFailure,
+        retry,
+    },
+    rows::{convert, entity::api_key},
+};
+
+/// A key's row in the transaction, and the time.
+#[derive(FromQueryResult)]
+struct LockedKeyRow {
+    #[sea_orm(nested)]
+    key: api_key::Model,
+    now: i64,
+}
+
+impl LedgerWriter {
+    /// Counts and answers a batch.
+    pub(super) async fn count_pessimistically(&mut self, batch: Batch) -> Result<(), Failed> {
+        match retry::retry_in_time(self.pools.timeout, || self.transact(&batch)).await {
+            Ok(mut served) => {
+                for (id, requests) in batch {
+                    let Some(served) = served.remove(&id) else {
+                        self.states.pop(&id);
+                        let gone = requests.iter().map(|_| domain::verify::result::ConsumeOutcome::Changed).collect();
+                        answer(requests, gone);
+                        continue;
+                    };
+                    self.states.put(id, served.after);
+                    answer(requests, served.answers);
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                for id in batch.keys() {
+                    self.states.pop(id);
+                }
+                Err(Failed { failure, requests: batch.into_values().flatten().collect() })
+            }
+        }
+    }
+
+    /// Counts a batch in one transaction. A key that is not in the result no longer exists.
+    async fn transact(&self, batch: &Batch) -> Result<BTreeMap<Uuid, Served>, DbFailure> {
+        let transaction = self.pools.begin_counting().await?;
+        let now = match &self.clock {
+            Some(clock) => Expr::value(clock.now().millis()),
+            None => Expr::cust(DATABASE_TIME),
+        };
+        let rows = api_key::Entity::find()
+            .column_as(now, "now")
+            .filter(api_key::Column::Id.is_in(batch.keys().copied()))
+            .order_by_asc(api_key::Column::Id)
+            .lock_exclusive()
+            .into_model::<LockedKeyRow>()
+            .all(&transaction)
+            .await?;
+        let mut served = BTreeMap::new();
+        let mut uses = Consumption::default();
+        for LockedKeyRow { key, now } in rows {
+            let now = Timestamp::from_millis(now);
+            let requests: &[SpendRequest] = batch.get(&key.id).map_or(&[], Vec::as_slice);
+            let outcome = State::of(&key)?.serve(requests, now);
+            if outcome.admitted > 0 {
+                uses.add(key.id, &outcome, now);
+            }
+            served.insert(key.id, outcome);
+        }
+        if uses.ids.is_empty() {
+            transaction.rollback().await?;
+        } else {
+            let set = BulkUpdate::new(uses.ids, NAMES.into_iter().zip(uses.columns).collect());
+            transaction.execute_raw(set.update(&transaction, &assignments("s.now"), "", "")).await?;
+            transaction.commit().await?;
+            self.pools.confirm_commit()?;
+        }
+        Ok(served)
+    }
+}
+
+/// The columns of a [`Consumption`].
+const NAMES: [&str; 6] = ["remaining", "last_refill_at", "window_start", "window_count", "admitted", "now"];
+
+/// What a batch writes. Each index of the vectors is a key.
+#[derive(Default)]
+struct Consumption {
+    ids: Vec<Uuid>,
+    columns: [Vec<Option<i64>>; 6],
+}
+
+impl Consumption {
+    fn add(&mut self, id: Uuid, served: &Served, now: Timestamp) {
+        let after = &served.after.quota;
+        let values = [
+            after.remaining.map(convert::number),
+            after.last_refill_at.map(Timestamp::millis),
+            after.window_start.map(Timestamp::millis),
+            Some(convert::number(after.window_count)),
+            Some(convert::number(served.admitted)),
+            Some(now.millis()),
+        ];
+        self.ids.push(id);
+        for (column, value) in self.columns.iter_mut().zip(values) {
+            column.push(value);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Rows as the database holds them, and their conversion to and from the domain.
+
+pub(crate) mod convert;
+pub(crate) mod entity;
+pub(crate) mod scope;
