@@ -108,8 +108,8 @@ test("an organization of people, from the first passkey to its deletion", async 
   await addAuthenticator(page, await synchronized.passkeys());
   // The session counts as old until the page signs in again.
   let isOld = true;
-  page.on("response", (response) => {
-    if (response.url() === `${url}/session/passkey` && response.status() === 200) isOld = false;
+  page.on("request", (request) => {
+    if (request.url() === `${url}/session/passkey`) isOld = false;
   });
   await page.route(`${url}/orgs/*?confirm=*`, (route) => {
     if (!isOld || route.request().method() !== "DELETE") return route.continue();

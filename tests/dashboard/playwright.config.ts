@@ -10,6 +10,10 @@ export default defineConfig({
   workers: 2,
   fullyParallel: true,
   timeout: 150_000,
+  // On a busy machine a page, a provider and a browser may take longer than the five seconds of the default.
+  expect: { timeout: 20_000 },
+  // In CI a test that fails is repeated once, and reported as flaky if it then passes.
+  retries: process.env.CI === undefined ? 0 : 1,
   forbidOnly: true,
   reporter: [["list"]],
   projects: [

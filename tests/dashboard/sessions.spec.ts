@@ -55,10 +55,10 @@ test("an administrator lists the sessions of a member, and ends one", async ({ p
 test("an operation that needs a fresh sign-in asks for it, and is then repeated", async ({ page }) => {
   const admin = await signUp();
   await signIn(page, admin);
-  // The session counts as old until the page signs in again.
+  // The session counts as old until the page tries to sign in again.
   let isOld = true;
-  page.on("response", (response) => {
-    if (response.url() === `${ORIGIN}/session` && response.status() === 200) isOld = false;
+  page.on("request", (request) => {
+    if (request.url() === `${ORIGIN}/session`) isOld = false;
   });
   await page.route(`**/orgs/${admin.org}/api_keys`, (route) => {
     if (!isOld || route.request().method() !== "POST") return route.continue();

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 
 pub use self::ceremony::Ceremonies;
 use self::{
-    ceremony::Purpose,
+    ceremony::CeremonyKind,
     dto::{AddPasskey, CeremonyView, NewAccount, PasskeyView, RegisterAccount, RegisteredView, RenamePasskey, SignIn},
     error::{Registering, SigningIn},
 };
@@ -81,7 +81,7 @@ impl PasskeyRoutes {
     ) -> Result<Success<CeremonyView>, ErrorResponse<SigningIn>> {
         self.require_allowed(&public, request)?;
         let begun = self.ceremonies.party(&public.site)?.begin_sign_in();
-        Ok(Success(self.ceremonies.begin(Purpose::SignIn, begun)?))
+        Ok(Success(self.ceremonies.begin(CeremonyKind::SignIn, begun)?))
     }
 
     /// Sign in with a passkey
@@ -130,7 +130,7 @@ impl PasskeyRoutes {
             passkeys::Purpose::SignUp(sign_up) => sign_up.user_name,
         };
         let begun = party.begin_registration(self.passkeys.new_account(), name.as_str(), &[]);
-        Ok(Success(self.ceremonies.begin(Purpose::NewAccount, begun)?))
+        Ok(Success(self.ceremonies.begin(CeremonyKind::NewAccount, begun)?))
     }
 
     /// Register with a passkey
@@ -184,7 +184,7 @@ impl PasskeyRoutes {
         let account = Passkeys::account(&caller)?;
         let name = self.passkeys.display_name(&caller).await?;
         let begun = self.ceremonies.party(&Site::of(request))?.begin_registration(account, name.as_str(), &passkeys);
-        Ok(Success(self.ceremonies.begin(Purpose::AnotherPasskey, begun)?))
+        Ok(Success(self.ceremonies.begin(CeremonyKind::AnotherPasskey, begun)?))
     }
 
     /// Add a passkey
@@ -200,7 +200,7 @@ impl PasskeyRoutes {
     ) -> Result<Success<PasskeyView>, ErrorResponse<Writing>> {
         let (ceremony, response, name) = body.read().await?.into_parts()?;
         Passkeys::account(&caller)?;
-        let new = self.created(&Site::of(request), Purpose::AnotherPasskey, &ceremony, &response)?;
+        let new = self.created(&Site::of(request), CeremonyKind::AnotherPasskey, &ceremony, &response)?;
         Ok(Success(PasskeyView::from(&self.passkeys.add(&caller, new, name).await?)))
     }
 
@@ -254,7 +254,7 @@ impl PasskeyRoutes {
         response: &Map<String, Value>,
     ) -> Result<Caller, ApiError> {
         let party = self.ceremonies.party(&public.site)?;
-        let pending = self.ceremonies.resume(Purpose::SignIn, ceremony)?;
+        let pending = self.ceremonies.resume(CeremonyKind::SignIn, ceremony)?;
         let response = SignInResponse::read(response).map_err(rejected)?;
         let passkey = self.passkeys.find(&response.credential()).await?;
         let (state, challenge) = party.finish_sign_in(&pending.state, &response, &passkey).map_err(rejected)?;
@@ -267,7 +267,7 @@ impl PasskeyRoutes {
             self.sign_up.count(public)?;
         }
         let (ceremony, response) = body.response();
-        let new = self.created(&public.site, Purpose::NewAccount, ceremony, response);
+        let new = self.created(&public.site, CeremonyKind::NewAccount, ceremony, response);
         let (name, purpose) = body.into_domain()?;
         Ok(self.passkeys.register(new?, name, purpose, public.context()).await?)
     }
@@ -276,12 +276,12 @@ impl PasskeyRoutes {
     fn created(
         &self,
         site: &Site,
-        purpose: Purpose,
+        kind: CeremonyKind,
         ceremony: &str,
         response: &Map<String, Value>,
     ) -> Result<VerifiedCredential, ApiError> {
         let party = self.ceremonies.party(site)?;
-        let pending = self.ceremonies.resume(purpose, ceremony)?;
+        let pending = self.ceremonies.resume(kind, ceremony)?;
         let new = party.finish_registration(&pending.state, response).map_err(rejected)?;
         Ok(VerifiedCredential {
             account: new.account,

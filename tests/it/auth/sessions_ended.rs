@@ -2,20 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use harness::{Answer, Caller, KeySpec, Tenant, TestApp, TestClock};
+use harness::{Answer, KeySpec, Tenant, TestApp, TestClock};
 use serde_json::{Value, json};
 
 use crate::{
     audit_log::events::{events, log_of},
     auth::{
-        idp::{fixture, fixture_with, with},
+        idp::{fixture, fixture_with, status, with},
         sessions::sign_in,
     },
 };
-
-async fn status(page: &Caller) -> u16 {
-    page.get("/me").await.status
-}
 
 fn ended(answer: &Answer) -> u64 {
     assert_eq!(answer.status, 200, "{}", answer.text);

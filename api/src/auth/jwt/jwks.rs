@@ -17,14 +17,9 @@ pub(super) use super::jwks_fetch::Unreachable;
 use super::{
     issuers::KeySource,
     jwks_fetch::{PublicKey, read},
+    provider_http::{FRESH, PAUSE, USABLE, is_younger},
 };
 
-/// How long keys are used without reading them again, in milliseconds.
-const FRESH: u64 = 10 * 60 * 1_000;
-/// How long keys are used while the provider cannot be reached, in milliseconds.
-const USABLE: u64 = 60 * 60 * 1_000;
-/// The minimum time between two reads, in milliseconds.
-const PAUSE: u64 = 30 * 1_000;
 /// How often keys that were needed once are read again in the background. Shorter than [`FRESH`]: so keys that a provider withdraws
 /// are not used for longer than that while it can be reached, although no request waits for it.
 const REFRESH_EVERY: Duration = Duration::from_mins(5);
@@ -56,11 +51,6 @@ struct State {
 /// A running read of the keys, which several requests can await. It completes when the result is in the [`State`], also if no
 /// request awaits it.
 type Refresh = Shared<BoxFuture<'static, ()>>;
-
-/// Whether less than `than` milliseconds have passed since `at`. After a clock was set back that is not known: `false`.
-fn is_younger(at: Option<Timestamp>, than: u64, now: Timestamp) -> bool {
-    at.is_some_and(|at| at <= now && now.millis_since(at) < than)
-}
 
 impl State {
     /// The key of a token, if the keys are not too old: the one that it names, or the only one there is. Of several with one name,

@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt, path::Path, time::Duration};
 
+use domain::clock::Timestamp;
 use futures_util::{StreamExt, future::BoxFuture};
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use reqwest::{Certificate, Client, Response, StatusCode, redirect::Policy};
@@ -15,6 +16,18 @@ use crate::http::client_ip::is_this_machine;
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// The maximum size of a response or file, in bytes.
 const SIZE_LIMIT: usize = 256 * 1024;
+
+/// How long metadata and keys are used without reading them again, in milliseconds.
+pub(crate) const FRESH: u64 = 10 * 60 * 1_000;
+/// How long metadata and keys are used while the provider cannot be reached, in milliseconds.
+pub(crate) const USABLE: u64 = 60 * 60 * 1_000;
+/// The minimum time between two reads, in milliseconds.
+pub(crate) const PAUSE: u64 = 30 * 1_000;
+
+/// Whether less than `than` milliseconds have passed since `at`. After a clock was set back that is not known: `false`.
+pub(crate) fn is_younger(at: Option<Timestamp>, than: u64, now: Timestamp) -> bool {
+    at.is_some_and(|at| at <= now && now.millis_since(at) < than)
+}
 
 pub(crate) type Anything = Box<dyn Error + Send + Sync>;
 

@@ -20,15 +20,8 @@ use super::SignInFailure;
 use crate::auth::jwt::{
     issuers::KeySource,
     issuers_sign_in::SignInClient,
-    provider_http::{Anything, get, may_use, with_causes},
+    provider_http::{Anything, FRESH, PAUSE, USABLE, get, is_younger, may_use, with_causes},
 };
-
-/// How long metadata are used without reading them again, in milliseconds.
-const FRESH: u64 = 10 * 60 * 1_000;
-/// How long metadata are used while the provider cannot be reached, in milliseconds.
-const USABLE: u64 = 60 * 60 * 1_000;
-/// The minimum time between two reads, in milliseconds.
-const PAUSE: u64 = 30 * 1_000;
 
 /// What sign-in needs of the metadata, beside that of OpenID Connect Discovery.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -101,13 +94,8 @@ impl State {
     /// The metadata, if they were read less than `than` milliseconds ago.
     fn younger(&self, than: u64, now: Timestamp) -> Option<Arc<ProviderMetadata>> {
         let (at, metadata) = self.known.as_ref()?;
-        is_younger(*at, than, now).then(|| metadata.clone())
+        is_younger(Some(*at), than, now).then(|| metadata.clone())
     }
-}
-
-/// Whether less than `than` milliseconds have passed since `at`. After a clock was set back that is not known: `false`.
-fn is_younger(at: Timestamp, than: u64, now: Timestamp) -> bool {
-    at <= now && now.millis_since(at) < than
 }
 
 impl ProviderMetadataCache {
@@ -126,7 +114,7 @@ impl ProviderMetadataCache {
         if let Some(metadata) = state.younger(FRESH, now) {
             return Ok(metadata);
         }
-        if !state.asked_at.is_some_and(|at| is_younger(at, PAUSE, now)) {
+        if !is_younger(state.asked_at, PAUSE, now) {
             state.asked_at = Some(now);
             match read(issuer, url, source).await {
                 Ok(metadata) => {

@@ -23,9 +23,9 @@ use crate::{
 /// How long a ceremony may last, in milliseconds.
 const LIFETIME_MS: i64 = 5 * 60 * 1_000;
 
-/// What a ceremony is for. The state of one is not accepted for another.
+/// What a ceremony is for. The state of one kind is not accepted for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum CeremonyKind {
     /// To sign in.
     SignIn,
     /// To register a new account.
@@ -34,7 +34,7 @@ pub(super) enum Purpose {
     AnotherPasskey,
 }
 
-impl Purpose {
+impl CeremonyKind {
     const fn code(self) -> &'static str {
         match self {
             Self::SignIn => "sign_in",
@@ -89,12 +89,12 @@ impl Ceremonies {
     ///
     /// # Errors
     /// [`ApiError::NotConfigured`] without a signing key.
-    pub(super) fn begin(&self, purpose: Purpose, begun: Result<Begun, Rejected>) -> Result<CeremonyView, ApiError> {
+    pub(super) fn begin(&self, kind: CeremonyKind, begun: Result<Begun, Rejected>) -> Result<CeremonyView, ApiError> {
         let keyring = self.keyring.as_ref().ok_or(ApiError::NotConfigured)?;
         let Ok(begun) = begun else { return Err(ApiError::Defect("a passkey ceremony could not begin".to_owned())) };
         let expires_at = seconds(self.clock.now().plus_millis(LIFETIME_MS));
         let claims = CeremonyClaims {
-            purpose: purpose.code().to_owned(),
+            purpose: kind.code().to_owned(),
             state: URL_SAFE_NO_PAD.encode(&begun.state),
             exp: expires_at,
         };
@@ -104,11 +104,11 @@ impl Ceremonies {
     /// The ceremony that a browser has sent back.
     ///
     /// # Errors
-    /// [`Error::PasskeyRejected`] if this service has not signed it, it is for another purpose, or has expired;
+    /// [`Error::PasskeyRejected`] if this service has not signed it, it is of another kind, or has expired;
     /// [`ApiError::NotConfigured`] without a signing key.
-    pub(super) fn resume(&self, purpose: Purpose, text: &str) -> Result<Pending, ApiError> {
+    pub(super) fn resume(&self, kind: CeremonyKind, text: &str) -> Result<Pending, ApiError> {
         let keyring = self.keyring.as_ref().ok_or(ApiError::NotConfigured)?;
-        let claims = keyring.read_ceremony(text).filter(|claims| claims.purpose == purpose.code());
+        let claims = keyring.read_ceremony(text).filter(|claims| claims.purpose == kind.code());
         let claims = claims.ok_or(Error::PasskeyRejected)?;
         let expires_at = time(claims.exp);
         if self.clock.now() >= expires_at {

@@ -3,15 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use api::config::Config;
-use harness::{Caller, TestApp, TestClock, wait_until};
+use harness::{TestApp, TestClock, wait_until};
 use serde_json::json;
 
 use super::sign_in;
-use crate::auth::idp::fixture_with;
-
-async fn status(page: &Caller) -> u16 {
-    page.get("/me").await.status
-}
+use crate::auth::idp::{fixture_with, status};
 
 fn limits(hours: u64, idle_hours: u64) -> impl FnOnce(&mut Config) {
     move |config| {

@@ -8,14 +8,10 @@ use serde_json::{Value, json};
 use super::{browser, sign_in};
 use crate::{
     audit_log::events::{events, log_of},
-    auth::idp::fixture,
+    auth::idp::{fixture, status},
 };
 
 const MADE_UP: &str = "01a1fd3b-5f15-77c5-bbb0-186d2b075cec";
-
-async fn status(page: &Caller) -> u16 {
-    page.get("/me").await.status
-}
 
 /// The sessions of a list, the one of the request first.
 async fn list(caller: &Caller, path: &str) -> Vec<Value> {
