@@ -3,7 +3,7 @@ import { defineConfig } from "vite";
 
 /** The service that `npm run dev` proxies API requests to. */
 const SERVICE = process.env.CLAVIGER_URL ?? "http://127.0.0.1:8080";
-const API = ["/orgs", "/me", "/session", "/api_keys", "/openapi.json", "/docs"];
+const API = ["/orgs", "/me", "/session", "/api_keys", "/portal/session", "/portal/api_keys", "/openapi.json", "/docs"];
 
 export default defineConfig({
   plugins: [react()],
@@ -20,7 +20,11 @@ export default defineConfig({
     // Stable names: a change of the source changes the content of files, and adds and deletes none. The service has browsers
     // revalidate them by ETag.
     rolldownOptions: {
+      // The dashboard, and the customers' portal.
+      input: ["index.html", "portal.html"],
       output: {
+        // What both pages load.
+        codeSplitting: { groups: [{ name: "shared", minShareCount: 2, entriesAware: false }] },
         entryFileNames: "assets/[name].js",
         chunkFileNames: "assets/[name].js",
         assetFileNames: "assets/[name][extname]",

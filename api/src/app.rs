@@ -22,7 +22,7 @@ use crate::{
     },
     compose::Services,
     config::{Config, MetricsAt},
-    dashboard::{AtRoot, Dashboard},
+    dashboard::{AtRoot, Dashboard, portal_page::PortalPage},
     forward_auth::{ForwardAuth, Transport},
     http::{
         body::budget::BodyBudget,
@@ -38,9 +38,10 @@ use crate::{
         docs::{OpenApiDocument, ReferencePage},
     },
     routes::{
-        self, AuditRoutes, BeginSignIn, Ceremonies, FinishSignIn, InvitationRoutes, KeyRoutes, MemberRoutes,
-        OrganizationRoutes, PasskeyRoutes, PermissionSetRoutes, SecretRoutes, SessionCookies, SessionRoutes,
-        SignInRedirects, SignInRoutes, TokenRoutes, TrustRuleRoutes, UserRoutes, VerifyRoutes,
+        self, AuditRoutes, BeginSignIn, Ceremonies, FinishSignIn, InvitationRoutes, KeyPolicyRoutes, KeyRoutes,
+        MemberRoutes, OrganizationRoutes, PasskeyRoutes, PermissionSetRoutes, PortalCustomerRoutes, PortalRoutes,
+        SecretRoutes, SessionCookies, SessionRoutes, SignInRedirects, SignInRoutes, TokenRoutes, TrustRuleRoutes,
+        UsageRoutes, UserRoutes, VerifyRoutes,
     },
     server::pipeline::Pipeline,
     token_issuer::TokenIssuer,
@@ -50,14 +51,14 @@ use crate::{
 
 /// The operations of all contracts, which are in one OpenAPI document.
 type Api = (
-    KeyRoutes,
+    (KeyRoutes, UsageRoutes),
     SecretRoutes,
     AuditRoutes,
-    OrganizationRoutes,
+    (OrganizationRoutes, KeyPolicyRoutes),
     MemberRoutes,
     InvitationRoutes,
     PermissionSetRoutes,
-    TrustRuleRoutes,
+    (TrustRuleRoutes, PortalRoutes, PortalCustomerRoutes),
     SessionRoutes,
     (SignInRoutes, PasskeyRoutes),
     TokenRoutes,
@@ -98,17 +99,17 @@ fn people(
     (sign_in, passkeys)
 }
 
+fn sign_up_gate(services: &Services, config: &Config) -> SignUpGate {
+    let limit = || AttemptLimit::new(config.sign_up_rate, AttemptKind::SignUp, &services.metrics);
+    SignUpGate { limit: config.is_sign_up_open().then(limit), metrics: services.metrics.clone() }
+}
+
 fn service(services: &Services, config: &Config, authenticator: Arc<Authenticator>) -> OpenApiService<Api, ()> {
     let (authorizer, lists) = (services.authorizer.clone(), services.lists.clone());
     let (keys, organizations) = (services.keys.clone(), services.organizations.clone());
     let (federation, sessions) = (services.federation.clone(), services.sessions.clone());
     let keyring = authenticator.keyring.clone();
-    let sign_up_gate = Arc::new(SignUpGate {
-        limit: config
-            .is_sign_up_open()
-            .then(|| AttemptLimit::new(config.sign_up_rate, AttemptKind::SignUp, &services.metrics)),
-        metrics: services.metrics.clone(),
-    });
+    let sign_up_gate = Arc::new(sign_up_gate(services, config));
     let cookies = SessionCookies { sessions: sessions.clone(), keyring: keyring.clone() };
     let issuer = Arc::new(TokenIssuer {
         tokens: services.tokens.clone(),
@@ -117,7 +118,10 @@ fn service(services: &Services, config: &Config, authenticator: Arc<Authenticato
         clock: services.clock.clone(),
     });
     let api = (
-        KeyRoutes { keys: keys.clone(), lists: lists.clone() },
+        (
+            KeyRoutes { keys: keys.clone(), lists: lists.clone() },
+            UsageRoutes { keys: keys.clone(), lists: lists.clone() },
+        ),
         SecretRoutes { keys: keys.clone() },
         AuditRoutes {
             authenticator: authenticator.clone(),
@@ -125,12 +129,15 @@ fn service(services: &Services, config: &Config, authenticator: Arc<Authenticato
             log: services.audit.clone(),
             lists: lists.clone(),
         },
-        OrganizationRoutes {
-            authenticator: authenticator.clone(),
-            authorizer: authorizer.clone(),
-            organizations: organizations.clone(),
-            lists: lists.clone(),
-        },
+        (
+            OrganizationRoutes {
+                authenticator: authenticator.clone(),
+                authorizer: authorizer.clone(),
+                organizations: organizations.clone(),
+                lists: lists.clone(),
+            },
+            KeyPolicyRoutes { keys: keys.clone(), lists: lists.clone() },
+        ),
         MemberRoutes {
             federation: federation.clone(),
             organizations: organizations.clone(),
@@ -145,7 +152,19 @@ fn service(services: &Services, config: &Config, authenticator: Arc<Authenticato
             has_dashboard: config.dashboard,
         },
         PermissionSetRoutes { keys: keys.clone(), organizations: organizations.clone(), lists: lists.clone() },
-        TrustRuleRoutes { federation: federation.clone(), rules: services.trust_rules.clone(), lists: lists.clone() },
+        (
+            TrustRuleRoutes {
+                federation: federation.clone(),
+                rules: services.trust_rules.clone(),
+                lists: lists.clone(),
+            },
+            PortalRoutes { portal: services.portal.clone(), has_dashboard: config.dashboard },
+            PortalCustomerRoutes {
+                authenticator: authenticator.clone(),
+                portal: services.portal.clone(),
+                lists: lists.clone(),
+            },
+        ),
         SessionRoutes {
             authenticator: authenticator.clone(),
             authorizer: authorizer.clone(),
@@ -180,10 +199,8 @@ fn service(services: &Services, config: &Config, authenticator: Arc<Authenticato
         },
         Athena { authenticator, authorizer, keys, verifier: services.athena.clone(), lists },
     );
-    let base_path = match base_path(config) {
-        "" => "/",
-        path => path,
-    };
+    let path = base_path(config);
+    let base_path = if path.is_empty() { "/" } else { path };
     OpenApiService::new(api, "Claviger", env!("CARGO_PKG_VERSION"))
         .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))
         .server(ServerObject::new(base_path).description("This service."))
@@ -227,7 +244,11 @@ pub fn pipeline(
     let page = service.swagger_ui_html().replacen("<title>Swagger UI", "<title>Claviger", 1);
     let reference = ReferencePage::new(page.replacen(&derived, &document, 1));
     let document = OpenApiDocument::new(document);
-    let access = AccessControl { authenticator: authenticator.clone(), authorizer: services.authorizer.clone() };
+    let access = AccessControl {
+        authenticator: authenticator.clone(),
+        authorizer: services.authorizer.clone(),
+        portal: services.portal.clone(),
+    };
     let idempotency = IdempotencyService { records: services.idempotency.clone(), clock: services.clock.clone() };
     let urls = Arc::new(PublicUrls::new(config.public_url.clone(), config.trusted_proxies.clone()));
     let operations = service.into_endpoint().data(Arc::new(access)).data(Arc::new(idempotency)).data(urls.clone());
@@ -238,6 +259,8 @@ pub fn pipeline(
         .nest_no_strip("/", AtRoot { page: dashboard.clone().map(get), inner: operations });
     let assets = dashboard.iter().flat_map(|dashboard| dashboard.paths().map(|path| (path, get(dashboard.clone()))));
     let routes = assets.fold(routes, |routes, (path, asset)| routes.at(path, asset));
+    let portal = dashboard.map(|dashboard| get(PortalPage { dashboard, portal: services.portal.clone() }));
+    let routes = portal.into_iter().fold(routes, |routes, page| routes.at("/portal", page));
     let routes = if config.dashboard { sign_in(services, authenticator, &urls, routes) } else { routes };
     let routes = if config.metrics == MetricsAt::Service {
         routes.at("/metrics", get(MetricsEndpoint::local(services.metrics.clone())))

@@ -7,7 +7,7 @@ pub mod authorized;
 pub mod credentials;
 pub mod jwt;
 pub mod limiter;
-pub mod management_rate;
+pub mod request_rate;
 pub mod sign_in;
 pub mod sign_up_gate;
 pub mod webauthn;

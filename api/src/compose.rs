@@ -13,6 +13,7 @@ use domain::{
         federation::{self, FederatedLogin},
         invitations::{InvitationPorts, Invitations},
         passkeys::{PasskeyPorts, Passkeys},
+        portal::{PortalPorts, PortalService},
         session::SessionLimits,
         sessions::Sessions,
         sign_up::SignUpService,
@@ -35,7 +36,7 @@ use crate::{
             keyring::{Keyring, SigningKeyLocation},
             provider_tokens::ProviderTokens,
         },
-        management_rate::Rate,
+        request_rate::Rate,
         sign_in::SignInProviders,
     },
     config::Config,
@@ -83,6 +84,8 @@ pub struct Services {
     pub sign_in: Arc<SignInProviders>,
     /// The use cases on invitations and recovery links.
     pub invitations: Arc<Invitations>,
+    /// The customers' portal.
+    pub portal: Arc<PortalService>,
     /// The use cases on sessions.
     pub sessions: Arc<Sessions>,
     /// The use cases on short-lived tokens.
@@ -138,8 +141,8 @@ impl Services {
         self.database.0.ended().await;
     }
 
-    /// Starts to purge rows whose retention period has passed, every minute. What is pruned from audit logs is recorded in a
-    /// statement signed by `keyring`.
+    /// Starts the workers: one purges rows whose retention period has passed, every minute; one disables keys by their policies, every
+    /// ten minutes. What is pruned from audit logs is recorded in a statement signed by `keyring`.
     pub fn start_retention(&self, keyring: Option<Arc<Keyring>>) {
         self.database.0.start_retention(signer(keyring));
     }
@@ -164,6 +167,14 @@ impl Services {
     pub async fn purge(&self, now: Timestamp) -> Result<(), Outage> {
         self.database.0.purge(now, None, true).await?;
         Ok(())
+    }
+
+    /// Disables all keys that policies disable at `now`, as the service does every ten minutes. Returns how many.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn apply_key_policies(&self, now: Timestamp) -> Result<u64, Outage> {
+        self.database.0.apply_key_policies(now).await
     }
 
     /// Stops the background tasks, writes what is queued, and closes the connections to the database.
@@ -225,7 +236,8 @@ pub async fn open(config: &Config, environment: Environment, access: Access) -> 
     let lookup = Arc::new(KeyLookup::new(store.key_cache.clone(), store.imports.clone(), log.clone(), clock.clone()));
     let key_authenticator =
         Arc::new(KeyAuthenticator::new(lookup.clone(), store.usage.clone(), log.clone(), clock.clone()));
-    let authorizer = Arc::new(Authorizer::new(database.clone(), Arc::new(Rate::new(config.management_rate))));
+    let authorizer =
+        Arc::new(Authorizer::new(database.clone(), Arc::new(Rate::of_organizations(config.management_rate))));
     let key_verifier = Arc::new(KeyVerifier::new(
         lookup.clone(),
         database.clone(),
@@ -244,6 +256,8 @@ pub async fn open(config: &Config, environment: Environment, access: Access) -> 
         clock.clone(),
         entropy.clone(),
     );
+    let ports = portal_ports(&store, &clock, &entropy);
+    let portal = PortalService::new(keys.clone(), lookup.clone(), authorizer.clone(), ports);
     let tokens = Tokens::new(database.clone(), database.clone(), lookup, log.clone(), clock.clone(), entropy.clone());
     let tokens = Arc::new(tokens);
     let workloads = Workloads::new(database.clone(), database.clone(), federation.clone(), tokens.clone());
@@ -251,18 +265,14 @@ pub async fn open(config: &Config, environment: Environment, access: Access) -> 
         TrustRuleService::new(database.clone(), database.clone(), federation.clone(), clock.clone(), entropy.clone());
     let invitations = Arc::new(invitations(&store, &federation, &clock, &entropy));
     let sign_up = Arc::new(SignUpService::new(database.clone(), clock.clone(), entropy.clone()));
-    let ports = PasskeyPorts {
-        passkeys: database.clone(),
-        audit_log: log.clone(),
-        clock: clock.clone(),
-        entropy: entropy.clone(),
-    };
+    let ports = passkey_ports(&store, &clock, &entropy);
     let passkeys = Passkeys::new(federation.clone(), invitations.clone(), sign_up.clone(), ports);
     Ok(Services {
         keys,
         key_authenticator,
         authorizer,
         invitations,
+        portal: Arc::new(portal),
         passkeys: Arc::new(passkeys),
         federation,
         sign_in: Arc::new(SignInProviders::new(&config.providers, provider_tokens.clone(), clock.clone())),
@@ -300,6 +310,27 @@ pub async fn open(config: &Config, environment: Environment, access: Access) -> 
         entropy,
         database: Database(store),
     })
+}
+
+fn portal_ports(store: &Store, clock: &Arc<dyn Clock>, entropy: &Arc<dyn Entropy>) -> PortalPorts {
+    let database = &store.database;
+    PortalPorts {
+        portals: database.clone(),
+        organizations: database.clone(),
+        accounts: database.clone(),
+        rate: Arc::new(Rate::of_portal_sessions()),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    }
+}
+
+fn passkey_ports(store: &Store, clock: &Arc<dyn Clock>, entropy: &Arc<dyn Entropy>) -> PasskeyPorts {
+    PasskeyPorts {
+        passkeys: store.database.clone(),
+        audit_log: store.audit.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    }
 }
 
 fn invitations(

@@ -1,6 +1,8 @@
 //! The dashboard: the web page at `/`, and the files that it loads. They are built from `api/dashboard` and embedded in the
 //! binary. The page uses only the public REST API.
 
+pub mod portal_page;
+
 use std::borrow::Cow;
 
 use hyper::body::Bytes;
@@ -26,8 +28,15 @@ struct Files;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
+/// As [`POLICY`], for the page of the portal: it has a logo in a data URL, and the listed origins can embed it.
+const PORTAL_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                             base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; frame-ancestors ";
+
 /// The file served at `/`. Its links to other files begin with [`RELATIVE`].
 const PAGE: &str = "index.html";
+
+/// The page of the portal, served at `/portal`, with links as those of [`PAGE`].
+const PORTAL_PAGE: &str = "portal.html";
 
 /// The start of a link relative to the page.
 const RELATIVE: &str = "\"./";
@@ -54,9 +63,22 @@ impl Dashboard {
         Self { files: Files::iter().filter_map(file).collect() }
     }
 
-    /// The paths of the files that the page loads.
+    /// The page of the portal, as the response to a `GET` with these request headers. `frame_ancestors`: which pages can embed it,
+    /// as in a content security policy.
+    ///
+    /// # Errors
+    /// [`NotFoundError`] if the dashboard was built without it.
+    pub async fn portal(&self, headers: &HeaderMap, frame_ancestors: &str) -> Result<Response> {
+        let file = self.files.iter().find(|file| file.path == PORTAL_PAGE).ok_or(NotFoundError)?;
+        Ok(file.answer(headers, &format!("{PORTAL_POLICY}{frame_ancestors}")).await)
+    }
+
+    /// The paths of the files that the pages load.
     pub fn paths(&self) -> impl Iterator<Item = String> {
-        self.files.iter().filter(|file| file.path != PAGE).map(|file| format!("/{}", file.path))
+        self.files
+            .iter()
+            .filter(|file| ![PAGE, PORTAL_PAGE].contains(&&*file.path))
+            .map(|file| format!("/{}", file.path))
     }
 }
 
@@ -89,7 +111,7 @@ impl Endpoint for Dashboard {
             path => path,
         };
         let file = self.files.iter().find(|file| file.path == path).ok_or(NotFoundError)?;
-        let mut response = file.answer(request.headers()).await;
+        let mut response = file.answer(request.headers(), POLICY).await;
         response.set_data(OperationId("dashboard"));
         Ok(response)
     }
@@ -103,7 +125,7 @@ impl File {
         };
         let bytes = match file.data {
             // So that the page also works at the base path without a slash at the end. The script finds the API from its own URL.
-            data if path == PAGE && !base_path.is_empty() => {
+            data if [PAGE, PORTAL_PAGE].contains(&&*path) && !base_path.is_empty() => {
                 String::from_utf8_lossy(&data).replace(RELATIVE, &format!("\"{base_path}/")).into()
             }
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
@@ -112,12 +134,12 @@ impl File {
         Self { path, content: Content::new(bytes, media_type) }
     }
 
-    async fn answer(&self, headers: &HeaderMap) -> Response {
+    async fn answer(&self, headers: &HeaderMap, policy: &str) -> Response {
         self.content
             .answer(headers)
             .await
             .with_header(CACHE_CONTROL, CACHING)
-            .with_header(CONTENT_SECURITY_POLICY, POLICY)
+            .with_header(CONTENT_SECURITY_POLICY, policy)
             .with_header("cross-origin-opener-policy", "same-origin")
             .with_header(REFERRER_POLICY, "no-referrer")
             .into_response()

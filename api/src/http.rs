@@ -7,6 +7,7 @@ pub mod contract;
 pub mod health;
 pub mod if_match;
 pub mod json_writer;
+pub mod key_policy_errors;
 pub mod list_slots;
 pub mod openapi_codes;
 pub mod openapi_types;

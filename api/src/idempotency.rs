@@ -6,14 +6,7 @@ pub mod response;
 
 use std::{fmt, future::Future, sync::Arc};
 
-use domain::{
-    Error,
-    audit::context::IdempotencyKey,
-    auth::caller::{Caller, Principal},
-    clock::Clock,
-    id::Identity,
-    ports,
-};
+use domain::{Error, audit::context::IdempotencyKey, clock::Clock, ports};
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -200,7 +193,7 @@ impl IdempotencyHeader {
         D: Send + 'static,
         T: From<D> + StoredResponse,
     {
-        let key = self.key(authorization.caller(), body)?;
+        let key = self.key(authorization.principal(), body)?;
         if let Some(response) = self.service.find(key.as_ref()).await? {
             return Ok(Idempotent::replayed(response));
         }
@@ -239,28 +232,14 @@ impl IdempotencyHeader {
         Idempotent::first(text)
     }
 
-    /// The key, scoped to the caller and the endpoint. `body`: the hash of the body. `None`: the request has no key.
-    fn key(&self, caller: &Caller, body: [u8; 32]) -> Result<Option<IdempotencyKey>, ApiError> {
+    /// The key, scoped to the sender and the endpoint. `body`: the hash of the body. `None`: the request has no key.
+    fn key(&self, principal: [u8; 16], body: [u8; 32]) -> Result<Option<IdempotencyKey>, ApiError> {
         let Some(key) = &self.key else { return Ok(None) };
         let key = key.as_deref().map_err(|invalid| ApiError::Invalid(Fields::one(HEADER, invalid)))?;
-        let principal = match &caller.principal {
-            Principal::Key(key) => *key.id().uuid().as_bytes(),
-            Principal::FederatedUser(person) => hash_identity(&person.claims.identity),
-        };
         let mut hasher = blake3::Hasher::new_derive_key(HASH_CONTEXT);
         // The path has no space, and the principal's length is fixed.
         hasher.update(&principal).update(self.endpoint.as_bytes()).update(b" ").update(key.as_bytes());
         let max_per_hour = self.service.records.max_per_hour();
         Ok(Some(IdempotencyKey { scope: *hasher.finalize().as_bytes(), body, max_per_hour }))
     }
-}
-
-/// A hash of fixed length that identifies a user of an identity provider.
-fn hash_identity(identity: &Identity) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    // Neither can contain a control character, so the separator is unambiguous.
-    hasher.update(identity.issuer.as_bytes()).update(b"\0").update(identity.subject.as_bytes());
-    let mut id = [0; 16];
-    hasher.finalize_xof().fill(&mut id);
-    id
 }

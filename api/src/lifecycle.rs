@@ -359,6 +359,14 @@ impl Running {
         self.services.purge(now).await
     }
 
+    /// Disables all keys that policies disable at `now`, as the service does every ten minutes. Returns how many.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn apply_key_policies(&self, now: Timestamp) -> Result<u64, Outage> {
+        self.services.apply_key_policies(now).await
+    }
+
     /// Signs checkpoints of the audit logs that have new events, as the service does every minute.
     pub async fn sign_checkpoints(&self) {
         if let Some(keyring) = &self.reloadable.keyring {

@@ -12,11 +12,13 @@ mod organizations;
 mod page;
 mod passkeys;
 mod permission_sets;
+mod portal;
 mod reason;
 mod sessions;
 mod sign_in;
 mod tokens;
 mod trust_rules;
+mod usage;
 mod users;
 mod verify;
 
@@ -26,9 +28,10 @@ pub use crate::routes::{
     invitations::InvitationRoutes,
     keys::{KeyRoutes, import::parse_legacy_hash, secrets::SecretRoutes},
     members::MemberRoutes,
-    organizations::OrganizationRoutes,
+    organizations::{OrganizationRoutes, key_policy::KeyPolicyRoutes},
     passkeys::{Ceremonies, PasskeyRoutes},
     permission_sets::PermissionSetRoutes,
+    portal::{PortalRoutes, customer::PortalCustomerRoutes, is_of_portal},
     reason::ErrorReason,
     sessions::{SessionCookies, SessionRoutes},
     sign_in::{
@@ -37,6 +40,7 @@ pub use crate::routes::{
     },
     tokens::TokenRoutes,
     trust_rules::TrustRuleRoutes,
+    usage::UsageRoutes,
     users::UserRoutes,
     verify::{FAST_VERIFY, VerifyRoutes},
 };

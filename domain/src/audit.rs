@@ -118,10 +118,17 @@ impl Event {
         (!fields.is_empty()).then(|| fields.join(" "))
     }
 
-    /// For a change of a key's settings, the names of the changed fields; empty for every other event.
+    /// For a change of a key's settings, the names of the changed fields; for a change of a key policy, `key_policy`; empty
+    /// for every other event.
     pub fn changed_fields(&self) -> impl Iterator<Item = &str> {
-        let of_key = [Action::UpdateKey, Action::AllowManagement, Action::DenyManagement];
-        let is_change = self.outcome == EventOutcome::Done && of_key.iter().any(|action| action.code() == self.action);
+        let named = [
+            Action::UpdateKey,
+            Action::AllowManagement,
+            Action::DenyManagement,
+            Action::UpdateOrganization,
+            Action::UpdateSet,
+        ];
+        let is_change = self.outcome == EventOutcome::Done && named.iter().any(|action| action.code() == self.action);
         self.reason.as_deref().filter(|_| is_change).unwrap_or_default().split_ascii_whitespace()
     }
 

@@ -1,4 +1,5 @@
-//! Authentication and authorization: callers, sessions, access tokens, identity providers, and effective permissions.
+//! Authentication and authorization: callers, sessions, access tokens, identity providers, the sessions of customers in
+//! their portal, and effective permissions.
 
 pub mod authenticate;
 pub mod authorize;
@@ -11,6 +12,7 @@ pub mod invitation;
 pub mod invitations;
 pub mod passkey;
 pub mod passkeys;
+pub mod portal;
 pub mod session;
 pub mod sessions;
 pub mod sign_up;

@@ -4,6 +4,7 @@
 use std::{error, fmt};
 
 use crate::{
+    broken_rule::BrokenRule,
     deny_reason::DenyReason,
     id::{ExternalId, Identity, KeyId, UserId},
     permissions::{Permission, Permissions},
@@ -27,14 +28,25 @@ pub enum Error {
     ExceedsAddresses,
     /// The key would expire before it becomes valid.
     NeverValid,
+    /// The key, or a key with the permission set, would break these rules: at least one.
+    KeyPolicyViolated(Vec<BrokenRule>),
     /// The request names no organization, and the user has accepted no membership, or several.
     NoOrganization,
     /// The caller is authenticated by an identity provider, but no organization has them as a member.
     UnknownPerson(Box<UnknownPerson>),
     /// The invitation or recovery link is unknown, expired, revoked or redeemed: these are not distinguished.
     InvitationNotFound,
+    /// The link of a portal session is unknown, expired, revoked or opened, or its session is not valid any more: these are not
+    /// distinguished.
+    PortalLinkNotFound,
+    /// The request has no token of a portal session that is valid now.
+    PortalSessionRequired,
+    /// The portal session does not allow the action with this code.
+    PortalActionNotAllowed(&'static str),
     /// Only a person can do this, and the caller has a key.
     PersonRequired,
+    /// Only an API key can do this, and the caller is a person.
+    KeyRequired,
     /// The identity provider of the person may not log users in to the organization, or their token is for another one.
     ProviderNotAllowed,
     /// The response of an authenticator is not accepted: its ceremony has expired or was used, the passkey is unknown, or the
@@ -168,6 +180,8 @@ pub enum Limited {
     Tokens,
     /// Management requests of an organization per second.
     Requests,
+    /// Requests of a portal session per second.
+    PortalRequests,
 }
 
 /// The two parts of a refill.
@@ -208,12 +222,20 @@ impl fmt::Display for Error {
                 f.write_str("the key could be used from more addresses than the key of the caller")
             }
             Self::NeverValid => f.write_str("the key would expire before it becomes valid"),
+            Self::KeyPolicyViolated(broken) => {
+                let rules: Vec<&str> = broken.iter().map(|broken| broken.violation.rule().code()).collect();
+                write!(f, "the key would break rules of the key policy: {}", rules.join(", "))
+            }
             Self::NoOrganization => {
                 f.write_str("the caller has no accepted membership, or several, and the request names no organization")
             }
             Self::UnknownPerson(_) => f.write_str("no organization has the person as a member"),
+            Self::PortalLinkNotFound => f.write_str("no such link of a portal session, or it is no longer valid"),
+            Self::PortalSessionRequired => f.write_str("no token of a valid portal session"),
+            Self::PortalActionNotAllowed(action) => write!(f, "the portal session does not allow {action}"),
             Self::InvitationNotFound => f.write_str("no such invitation, or it is no longer valid"),
             Self::PersonRequired => f.write_str("only a person can do this"),
+            Self::KeyRequired => f.write_str("only an API key can do this"),
             Self::ProviderNotAllowed => {
                 f.write_str("the person's identity provider or token does not allow the organization")
             }
@@ -291,6 +313,12 @@ pub enum Capped {
     Invitations,
     /// Trust rules.
     TrustRules,
+    /// Portal sessions that have not expired.
+    PortalSessions,
+    /// The keys of the customer of a portal session.
+    PortalKeys,
+    /// The keys of that customer, with those that were deleted within the last hour.
+    PortalKeysOfHour,
 }
 
 /// An authenticated user who is a member of no organization: what an administrator has to add.

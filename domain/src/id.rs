@@ -124,6 +124,10 @@ id!(
     SessionId
 );
 id!(
+    /// The id of a portal session.
+    PortalSessionId
+);
+id!(
     /// The id of a passkey.
     PasskeyId
 );

@@ -6,19 +6,24 @@ mod create;
 mod get;
 mod import;
 pub mod ip_allowlist;
+mod key_policy;
 pub mod key_scope;
 pub mod list;
+pub mod policy;
 pub mod quota;
 mod rotate;
 pub mod secret;
 pub mod settings;
 mod supplied_secret;
 mod update;
+pub mod usage;
 
 use std::sync::Arc;
 
 pub use create::{NewKey, Owner};
+pub use get::KeyDeletion;
 pub use import::{ImportOutcome, LegacyKey};
+pub use key_policy::{PolicyReport, ReportedKey};
 pub use rotate::MAX_GRACE_PERIOD_MS;
 pub use settings::{KeySettings, KeySettingsPatch, RateLimitPatch};
 pub use supplied_secret::SuppliedSecret;
@@ -29,7 +34,7 @@ use crate::{
     clock::{Clock, Entropy, Timestamp},
     error::Error,
     id::OrganizationId,
-    ports::{Accounts, ApiKeys, AuditLog, Imports, MergedEvent, Sets, UsageLog},
+    ports::{Accounts, ApiKeys, AuditLog, Imports, KeyDefaults, MergedEvent, Sets, UsageLog},
 };
 
 /// The ports of the operations on keys.
@@ -71,9 +76,9 @@ impl Keys {
         self.ports.clock.now()
     }
 
-    /// Whether new keys of an organization can manage this service, if the request does not say.
-    async fn keys_can_manage_by_default(&self, organization: OrganizationId) -> Result<bool, Error> {
-        self.ports.accounts.keys_can_manage_by_default(organization).await?.ok_or(Error::NotFound)
+    /// What applies to all keys of an organization.
+    async fn key_defaults(&self, organization: OrganizationId) -> Result<KeyDefaults, Error> {
+        self.ports.accounts.find_key_defaults(organization).await?.ok_or(Error::NotFound)
     }
 
     /// Records in the audit log that all keys were listed in one request.

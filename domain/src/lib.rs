@@ -13,6 +13,7 @@ pub mod audit;
 pub mod audit_log;
 pub mod auth;
 pub mod bounds;
+pub mod broken_rule;
 pub mod change;
 pub mod clock;
 mod coded_enum;

@@ -67,6 +67,8 @@ service_permissions! {
     TRUST_RULES_READ = TrustRules, "read";
     /// Create, update and delete trust rules.
     TRUST_RULES_ADMIN = TrustRules, "admin";
+    /// Create and revoke portal sessions, in which customers of the organization manage their keys.
+    PORTAL_SESSIONS_WRITE = PortalSessions, "write";
     /// Read the audit log.
     AUDIT_READ = Audit, "read";
 }

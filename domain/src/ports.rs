@@ -8,8 +8,12 @@ mod imports;
 mod invitations;
 mod organizations;
 mod passkeys;
+mod portal;
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 
@@ -23,6 +27,7 @@ pub use self::{
     invitations::Invitations,
     organizations::{Members, OrganizationChanges, Organizations, SetChanges, Sets, TrustRules, UserChanges},
     passkeys::Passkeys,
+    portal::Portals,
 };
 use crate::{
     audit::context::AuditContext,
@@ -32,9 +37,11 @@ use crate::{
     keys::{
         api_key::{ApiKey, PreviousSecret, SecretStatus},
         key_scope::KeyScope,
-        list::{Listing, Start},
+        list::{Filter, Listing, Start},
+        policy::KeyPolicy,
         secret::{KeyPrefix, LegacyHash, SecretHash},
         settings::KeySettings,
+        usage::{DayCount, RankedCounts, Ranking},
     },
     organizations::{
         organization::Organization,
@@ -56,13 +63,14 @@ pub enum Cached {
     Nothing,
 }
 
-/// The rate limit of management requests. Verify requests and requests for the caller's own profile do not count.
-pub trait ManagementRate: Send + Sync {
-    /// Counts a request that manages an organization.
+/// A rate limit by `K`: of the management requests of an organization, to which verify requests and requests for the caller's own
+/// profile do not count; or of the requests of a portal session.
+pub trait RequestRate<K>: Send + Sync {
+    /// Counts a request.
     ///
     /// # Errors
     /// [`Error::TooMany`]; then it is not counted.
-    fn count(&self, organization: OrganizationId) -> Result<(), Error>;
+    fn count(&self, of: K) -> Result<(), Error>;
 }
 
 /// A read-through cache of keys by the hash of a secret. It is the only access to keys that takes no [`KeyScope`].
@@ -93,12 +101,28 @@ pub trait ApiKeys: Send + Sync {
     /// Lists at most `limit` keys, beginning at `start`.
     async fn list(&self, scope: KeyScope, listing: &Listing, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage>;
 
+    /// The number of keys that match a filter, at most one more than [`MAX_COUNTED`](crate::keys::list::MAX_COUNTED).
+    async fn count(&self, scope: KeyScope, filter: &Filter) -> Result<u64, Outage>;
+
     /// Stores new keys of one organization, each with its first secret and its audit event: all of them, or none.
     ///
     /// # Errors
     /// [`Error::CapReached`]; [`Error::SetNotFound`]; [`Error::TooManyPermissions`]; [`Error::NotFound`] if the
     /// organization was deleted.
     async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, context: &AuditContext) -> Result<(), Error>;
+
+    /// As [`ApiKeys::create`], for a key of a customer of the organization, who may have `max_keys`: those of the key's user, or
+    /// else those with its external id, that are not deleted and cannot manage this service. Also of simultaneous requests,
+    /// none exceeds that.
+    ///
+    /// # Errors
+    /// Those of [`ApiKeys::create`].
+    async fn create_for_customer(
+        &self,
+        new: (ApiKey, SecretHash),
+        max_keys: u64,
+        context: &AuditContext,
+    ) -> Result<(), Error>;
 
     /// Waits until no other request to this process is changing this key. It does not wait for other nodes: a conflict
     /// with them is detected by the version.
@@ -204,6 +228,10 @@ pub trait ApiKeys: Send + Sync {
     /// deleted.
     async fn delete_expired(&self, scope: KeyScope, context: &AuditContext) -> Result<u64, Outage>;
 
+    /// When the newest secret of each of these keys was created, or imported (UTC). The keys were read within the scope of the
+    /// caller. A key that was deleted meanwhile is missing.
+    async fn newest_secret_times(&self, keys: &[ApiKey]) -> Result<HashMap<KeyId, Timestamp>, Outage>;
+
     /// The deleted key with this id, if it is not purged yet.
     async fn find_deleted(&self, scope: KeyScope, key: KeyId) -> Result<Option<ApiKey>, Outage>;
 
@@ -245,6 +273,8 @@ pub struct Rotation {
     pub old_start: String,
     /// When the previous secret expires (UTC, exclusive).
     pub old_ends_at: Timestamp,
+    /// Whether a secret that is the previous one already, because the newest was never used, may expire later than it would now.
+    pub may_extend_previous: bool,
 }
 
 /// Counts uses of metered keys, exactly and durably.
@@ -275,6 +305,20 @@ pub trait UsageLog: Send + Sync {
         key: Option<KeyId>,
         period: Period,
     ) -> Result<Vec<Count>, Outage>;
+
+    /// The counts on the days of `period` of those of these keys that are in the scope: an entry for each, which may be
+    /// empty.
+    async fn counts_by_day(
+        &self,
+        scope: KeyScope,
+        keys: &[KeyId],
+        period: Period,
+    ) -> Result<BTreeMap<KeyId, Vec<DayCount>>, Outage>;
+
+    /// Those keys in the scope, or their users or external ids, with the most verify requests, in this order; equal ones in
+    /// the order of their ids. `None`: more than [`MAX_RANKED_COUNTS`](crate::keys::usage::MAX_RANKED_COUNTS) counts of the
+    /// organization would have to be added up.
+    async fn rank(&self, scope: KeyScope, ranking: &Ranking) -> Result<Option<Vec<RankedCounts>>, Outage>;
 }
 
 /// The objects that are created at sign-up.
@@ -297,6 +341,15 @@ pub struct Profile {
     pub user: Option<UserProfile>,
 }
 
+/// What applies to all keys of an organization.
+#[derive(Clone, Debug)]
+pub struct KeyDefaults {
+    /// Whether new keys can manage this service, if the request that creates them does not say.
+    pub can_manage: bool,
+    /// The key policy. `None`: it has none.
+    pub policy: Option<Arc<KeyPolicy>>,
+}
+
 /// Organizations and their users.
 #[async_trait]
 pub trait Accounts: Send + Sync {
@@ -314,8 +367,8 @@ pub trait Accounts: Send + Sync {
         context: &AuditContext,
     ) -> Result<bool, Outage>;
 
-    /// Whether new keys of an organization can manage this service by default. `None`: the organization does not exist.
-    async fn keys_can_manage_by_default(&self, organization: OrganizationId) -> Result<Option<bool>, Outage>;
+    /// What applies to all keys of an organization. `None`: the organization does not exist.
+    async fn find_key_defaults(&self, organization: OrganizationId) -> Result<Option<KeyDefaults>, Outage>;
 
     /// Whether the organization exists.
     async fn has_organization(&self, organization: OrganizationId) -> Result<bool, Outage>;

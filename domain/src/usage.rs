@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{clock::Timestamp, deny_reason::DenyReason};
+use crate::{clock::Timestamp, coded_enum::coded_enum, deny_reason::DenyReason};
 
 /// The outcome of a verify request, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +47,11 @@ impl Outcome {
         OUTCOMES.iter().find(|(own, _)| i16::from(*own) == number).map(|(own, _)| Self(*own))
     }
 
+    /// All outcomes that are counted for a key, in the order of their numbers.
+    pub fn all() -> impl Iterator<Item = Self> {
+        OUTCOMES.iter().map(|(own, _)| Self(*own))
+    }
+
     /// The number, to be stored.
     #[must_use]
     pub const fn number(self) -> i16 {
@@ -58,6 +63,42 @@ impl Outcome {
     #[must_use]
     pub fn code(self) -> &'static str {
         OUTCOMES.iter().find(|(own, _)| *own == self.0).map_or("", |(_, code)| code)
+    }
+}
+
+coded_enum! {
+    /// Which outcomes are counted together.
+    pub enum Outcomes {
+        /// All outcomes except that the key was valid.
+        Refused = "REFUSED",
+        /// The key was valid.
+        Valid = "VALID",
+        /// The organization of the key was suspended.
+        OrganizationSuspended = "ORGANIZATION_SUSPENDED",
+        /// The key was disabled, or its user was not a member of the organization any more.
+        KeyDisabled = "KEY_DISABLED",
+        /// `not_before` was in the future.
+        KeyNotYetValid = "KEY_NOT_YET_VALID",
+        /// `expires_at` had passed.
+        KeyExpired = "KEY_EXPIRED",
+        /// The address was unknown or not allowed.
+        AddressNotAllowed = "ADDRESS_NOT_ALLOWED",
+        /// The key lacked a requested permission.
+        InsufficientPermissions = "INSUFFICIENT_PERMISSIONS",
+        /// Fewer uses were left than the use costs.
+        UsageExceeded = "USAGE_EXCEEDED",
+        /// The rate limit of the key was reached.
+        RateLimited = "RATE_LIMITED",
+    }
+}
+
+impl Outcomes {
+    /// The outcomes, in the order of their numbers.
+    pub fn iter(self) -> impl Iterator<Item = Outcome> {
+        Outcome::all().filter(move |outcome| match self {
+            Self::Refused => *outcome != Outcome::VALID,
+            one => outcome.code() == one.code(),
+        })
     }
 }
 
@@ -80,7 +121,17 @@ impl HourBucket {
     pub const fn begin(self) -> Timestamp {
         Timestamp::from_millis(self.0.saturating_mul(HOUR_MILLIS))
     }
+
+    /// The day that contains the hour.
+    #[must_use]
+    pub const fn day(self) -> DayBucket {
+        DayBucket(self.0.div_euclid(HOURS_OF_DAY))
+    }
 }
+
+/// A day (UTC): the number of days since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DayBucket(pub i64);
 
 /// The length of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +168,9 @@ impl Granularity {
     }
 }
 
+/// The maximum number of days in the counts of several keys.
+pub const MAX_DAYS_OF_KEYS: i64 = 31;
+
 /// The period of a series: a whole number of buckets, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
@@ -146,6 +200,29 @@ impl Period {
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Self, InvalidPeriod> {
+        Self::of_length(step, (from, until), now, (step.default_buckets(), step.max_buckets()))
+    }
+
+    /// The days (UTC) of counts of several keys, at most [`MAX_DAYS_OF_KEYS`]: as [`Period::new`], but without `from` it has
+    /// `default` days.
+    ///
+    /// # Errors
+    /// As [`Period::new`].
+    pub fn days(
+        from: Option<Timestamp>,
+        until: Option<Timestamp>,
+        now: Timestamp,
+        default: i64,
+    ) -> Result<Self, InvalidPeriod> {
+        Self::of_length(Granularity::Day, (from, until), now, (default, MAX_DAYS_OF_KEYS))
+    }
+
+    fn of_length(
+        step: Granularity,
+        (from, until): (Option<Timestamp>, Option<Timestamp>),
+        now: Timestamp,
+        (default_buckets, max_buckets): (i64, i64),
+    ) -> Result<Self, InvalidPeriod> {
         let hours = step.hours();
         let begin = |at: Timestamp| HourBucket::of(at).0.div_euclid(hours) * hours;
         let until = match until {
@@ -153,11 +230,11 @@ impl Period {
             Some(until) => begin(until.plus_millis(-1)) + hours,
             None => begin(now) + hours,
         };
-        let from = from.map_or(until - step.default_buckets() * hours, begin);
+        let from = from.map_or(until - default_buckets * hours, begin);
         if from >= until {
             return Err(InvalidPeriod::Reversed);
         }
-        if (until - from) / hours > step.max_buckets() {
+        if (until - from) / hours > max_buckets {
             return Err(InvalidPeriod::TooLong);
         }
         Ok(Self { step, from: HourBucket(from), until: HourBucket(until) })
@@ -166,6 +243,12 @@ impl Period {
     /// All hours of the period.
     pub fn hours(self) -> impl Iterator<Item = HourBucket> {
         (self.from.0..self.until.0).map(HourBucket)
+    }
+
+    /// All days that begin in the period.
+    pub fn begun_days(self) -> impl Iterator<Item = DayBucket> {
+        let first_of = |hour: HourBucket| HourBucket(hour.0 + HOURS_OF_DAY - 1).day().0;
+        (first_of(self.from)..first_of(self.until)).map(DayBucket)
     }
 }
 
@@ -247,6 +330,33 @@ mod tests {
             period(Granularity::Hour, Some(Timestamp::from_millis(i64::MIN)), None),
             Err(InvalidPeriod::TooLong)
         );
+    }
+
+    #[test]
+    fn counts_of_several_keys_are_of_whole_days() {
+        let now = at(100);
+        let days = |from, until| {
+            Period::days(from, until, now, 7).map(|period| period.begun_days().map(|day| day.0).collect::<Vec<_>>())
+        };
+        assert_eq!(days(None, None), Ok((-2..5).collect()), "today is included");
+        assert_eq!(days(Some(at(49)), Some(at(72))), Ok(vec![2]));
+        assert_eq!(days(Some(at(49)), Some(at(72).plus_millis(1))), Ok(vec![2, 3]));
+        assert_eq!(days(Some(at(0)), Some(at(31 * 24))).map(|days| days.len()), Ok(31));
+        assert_eq!(days(Some(at(0)), Some(at(31 * 24 + 1))), Err(InvalidPeriod::TooLong));
+        assert_eq!(days(Some(at(120)), None), Err(InvalidPeriod::Reversed));
+        assert_eq!(HourBucket(-1).day(), DayBucket(-1));
+    }
+
+    #[test]
+    fn every_outcome_can_be_counted_alone() {
+        let codes: Vec<&str> = OUTCOMES.iter().map(|(_, code)| *code).collect();
+        assert_eq!(Outcomes::CODES[1..], codes[..]);
+        for code in codes {
+            let outcomes = Outcomes::parse(code).expect("known");
+            assert_eq!(outcomes.iter().map(Outcome::code).collect::<Vec<_>>(), [code]);
+        }
+        let refused: Vec<_> = Outcomes::Refused.iter().map(Outcome::number).collect();
+        assert_eq!(refused, (1..9).collect::<Vec<_>>());
     }
 
     #[test]

@@ -46,6 +46,12 @@ pub enum ValidationError {
         /// The network as it was given.
         given: IpNet,
     },
+    /// Not 1 to 200 permissions of a catalogue, or duplicates.
+    Catalogue,
+    /// More than 50 permissions that need an IP allowlist.
+    AddressesRequiredFor,
+    /// A key policy with more than 16 KiB of permissions and descriptions.
+    KeyPolicySize,
     /// Not a valid e-mail address.
     Email,
     /// Secrets with so little entropy that they could be guessed.
@@ -76,6 +82,25 @@ pub enum ValidationError {
         /// The maximum (inclusive).
         max: u64,
     },
+    /// Not an origin that browsers reach over HTTPS, or on this machine.
+    WebOrigin,
+    /// Not a URL that browsers reach over HTTPS, or on this machine.
+    WebUrl,
+    /// Not a colour as six hexadecimal digits.
+    Color,
+    /// Not a data URL of a small PNG, JPEG or WebP image.
+    Logo,
+    /// More than 20 origins.
+    Origins,
+    /// Permissions for this service in the ceiling of a portal session, or all permissions.
+    CeilingForService,
+    /// A portal session with more than 64 permissions.
+    CeilingSize,
+    /// A time later than the longest lifetime of keys of a portal session.
+    Lifetime {
+        /// The longest lifetime, in seconds.
+        seconds: u64,
+    },
 }
 
 impl fmt::Display for ValidationError {
@@ -101,6 +126,11 @@ impl fmt::Display for ValidationError {
             Self::NetworkBits { network, given } => {
                 write!(f, "must contain networks without bits after the prefix: {network}, not {given}")
             }
+            Self::Catalogue => f.write_str("must contain 1 to 200 permissions, without duplicates"),
+            Self::AddressesRequiredFor => f.write_str("must contain at most 50 permissions"),
+            Self::KeyPolicySize => {
+                f.write_str("must make the policy at most 16384 bytes of permissions and descriptions")
+            }
             Self::Email => f.write_str("must be an email address"),
             Self::Guessable { bits, min } => {
                 write!(f, "must make secrets of at least {min} bits; this length and alphabet hold {bits}")
@@ -113,6 +143,23 @@ impl fmt::Display for ValidationError {
             Self::CommonClaims => f.write_str("must have a claim besides aud, which all tokens for this service have"),
             Self::Audiences => f.write_str("must contain at most 16 audiences, without duplicates"),
             Self::Range { min, max } => write!(f, "must be a whole number from {min} to {max}"),
+            Self::WebOrigin => f.write_str(
+                "must contain origins such as https://shop.example.com, without a path; http only with localhost, \
+                 127.0.0.1 or [::1]",
+            ),
+            Self::WebUrl => f.write_str(
+                "must be a URL such as https://shop.example.com/account, of at most 2048 visible ASCII characters; http \
+                 only with localhost, 127.0.0.1 or [::1]",
+            ),
+            Self::Color => f.write_str("must be a colour such as #3b5bdb"),
+            Self::Logo => f.write_str("must be a data URL, in base64, of a PNG, JPEG or WebP image of at most 32 KiB"),
+            Self::Origins => f.write_str("must contain at most 20 origins"),
+            Self::CeilingForService => f.write_str(
+                "must contain only permissions for your own API: neither * nor one whose resource belongs to this \
+                 service, such as api_keys:read",
+            ),
+            Self::CeilingSize => f.write_str("must contain at most 64 permissions"),
+            Self::Lifetime { seconds } => write!(f, "must be at most {seconds} seconds ahead"),
         }
     }
 }

@@ -38,6 +38,11 @@ mod m20261130_000032_trust_rules;
 mod m20261130_000033_invitations;
 mod m20261130_000034_passkeys;
 mod m20261130_000035_session_use;
+mod m20261130_000036_portal;
+mod m20261130_000037_key_policies;
+mod m20261130_000038_key_list_indexes;
+mod m20261130_000039_usage_by_day;
+mod m20261130_000040_deleted_keys_of_customer;
 
 /// Whether versions that do not know the migration with this name can serve a database that has it.
 #[must_use]
@@ -79,6 +84,11 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000033_invitations::Migration),
             Box::new(m20261130_000034_passkeys::Migration),
             Box::new(m20261130_000035_session_use::Migration),
+            Box::new(m20261130_000036_portal::Migration),
+            Box::new(m20261130_000037_key_policies::Migration),
+            Box::new(m20261130_000038_key_list_indexes::Migration),
+            Box::new(m20261130_000039_usage_by_day::Migration),
+            Box::new(m20261130_000040_deleted_keys_of_customer::Migration),
         ]
     }
 }

@@ -11,7 +11,7 @@ use domain::{
         user::User,
     },
     permissions::Permissions,
-    ports::{Accounts, JoinedBy, NewUser, Profile, SignedUp},
+    ports::{Accounts, JoinedBy, KeyDefaults, NewUser, Profile, SignedUp},
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, prelude::Uuid};
 
@@ -69,15 +69,17 @@ impl Accounts for Database {
         unless_conflict(sign_up.await)
     }
 
-    async fn keys_can_manage_by_default(&self, organization: OrganizationId) -> Result<Option<bool>, Outage> {
-        let found = organizations::find_live(organization)
+    async fn find_key_defaults(&self, organization: OrganizationId) -> Result<Option<KeyDefaults>, Outage> {
+        let found: Option<(bool, Option<String>)> = organizations::find_live(organization)
             .select_only()
-            .column(organization::Column::KeysCanManageByDefault)
+            .columns([organization::Column::KeysCanManageByDefault, organization::Column::KeyPolicy])
             .into_tuple()
             .one(&self.pools.verification)
             .await
             .map_err(DbFailure::from)?;
-        Ok(found)
+        let Some((can_manage, policy)) = found else { return Ok(None) };
+        let policy = convert::key_policy(policy.as_deref(), "organizations", organization.uuid());
+        Ok(Some(KeyDefaults { can_manage, policy: policy.map_err(DbFailure::from)? }))
     }
 
     async fn has_organization(&self, organization: OrganizationId) -> Result<bool, Outage> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod clocks;
 pub(crate) mod connect;
+pub(crate) mod count;
 pub(crate) mod database_file;
 pub(crate) mod dialect;
 pub(crate) mod error;

@@ -17,6 +17,7 @@ mod key_cache;
 mod ledger;
 mod metrics;
 mod organizations;
+mod policy_worker;
 mod retention;
 mod retention_periods;
 mod rows;
@@ -186,10 +187,11 @@ impl Store {
     }
 
     /// Starts the workers that purge rows by retention period, each minute, and that remove the rows of deleted organizations and
-    /// permission sets. `signer` signs what is pruned from audit logs.
+    /// permission sets, and the worker that disables keys by policies. `signer` signs what is pruned from audit logs.
     pub fn start_retention(&self, signer: Signer) {
         self.retention.spawn(signer);
         self.database.spawn_removals();
+        self.database.spawn_key_policies();
     }
 
     /// Runs retention once, by the database's time on PostgreSQL. With `force`, a purge that would be held is done.
@@ -206,6 +208,14 @@ impl Store {
     /// The database is unavailable.
     pub async fn purge(&self, now: Timestamp, signer: Signer, force: bool) -> Result<RetentionRun, Outage> {
         Ok(self.retention.purge(now, signer, force).await?)
+    }
+
+    /// Disables all keys that the policies of organizations and permission sets disable at this time. Returns how many.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn apply_key_policies(&self, now: Timestamp) -> Result<u64, Outage> {
+        Ok(self.database.apply_key_policies(now).await?)
     }
 
     /// Removes the rows of all deleted organizations and permission sets, until none are left or other nodes remove the rest.

@@ -3,9 +3,11 @@ pub(crate) mod deleted;
 pub(crate) mod effective;
 pub(crate) mod external_identities;
 pub(crate) mod invitations;
+pub(crate) mod key_policies;
 pub(crate) mod last_admin;
 pub(crate) mod members;
 pub(crate) mod permission_sets;
+pub(crate) mod portal;
 pub(crate) mod removal;
 pub(crate) mod search;
 pub(crate) mod totals;
@@ -17,7 +19,10 @@ use async_trait::async_trait;
 use domain::{
     Error, Outage,
     audit::context::{Action, AuditContext},
-    auth::invitation::MAX_OPEN_INVITATIONS,
+    auth::{
+        invitation::MAX_OPEN_INVITATIONS,
+        portal::session::{MAX_KEYS_OF_CUSTOMER, MAX_PORTAL_SESSIONS},
+    },
     error::Capped,
     id::OrganizationId,
     keys::key_scope::KeyScope,
@@ -92,6 +97,7 @@ impl Organizations for Database {
         let (row, context) = (convert::organization_changes_row(&changes), context.clone());
         // Suspending is never rate limited.
         let max_changes = if context.action == Action::SuspendOrganization { u64::MAX } else { self.caps.changes };
+        let changes_policy = !changes.key_policy.is_keep();
         let is_seen_by_keys = !changes.external_id.is_keep() || !changes.suspended_at.is_keep();
         let update = self.transaction(move |transaction, changed| {
             let (row, context) = (row.clone(), context.clone());
@@ -108,7 +114,9 @@ impl Organizations for Database {
                 if updated.rows_affected == 0 {
                     return Err(DbFailure::Refused(Error::NotFound));
                 }
-                audit::record_within(transaction, &context, &[organization.uuid()], max_changes).await?;
+                // So that the log says when a key policy changed.
+                let fields = if changes_policy { &["key_policy"][..] } else { &[] };
+                audit::record_changed_fields(transaction, &context, organization.uuid(), fields, max_changes).await?;
                 or_not_found(find(transaction, organization).await?)
             })
         });
@@ -173,6 +181,9 @@ impl DefaultCaps {
             Capped::Sets => (row.most_sets, self.sets),
             Capped::Invitations => (None, MAX_OPEN_INVITATIONS),
             Capped::TrustRules => (None, MAX_TRUST_RULES),
+            Capped::PortalSessions => (None, MAX_PORTAL_SESSIONS),
+            // The portal session of the customer says how many.
+            Capped::PortalKeys | Capped::PortalKeysOfHour => (None, MAX_KEYS_OF_CUSTOMER),
         };
         own.and_then(convert::count).unwrap_or(default)
     }

@@ -6,7 +6,7 @@
 //! until an operator confirms it. A shortened retention period, and a service that was stopped for long, look the same.
 
 mod plan;
-mod steady_clock;
+pub(crate) mod steady_clock;
 
 use std::{
     sync::{
@@ -249,6 +249,7 @@ impl Retention {
         if !self.database.clocks.are_far_apart() {
             self.database.remove_ended_sessions(now).await?;
             self.database.remove_expired_invitations(now).await?;
+            self.database.remove_expired_portal_sessions(now).await?;
             self.database.remove_expired_ceremonies(now).await?;
         }
         if self.steady_clock.is_steady(now, Instant::now()) || force {

@@ -2,6 +2,7 @@
 //! with uses that are not stored gather here. They are written each second, earlier when there are many, and when the process
 //! stops. A crash loses at most the last second.
 
+mod daily;
 mod hourly;
 
 use std::{
@@ -21,7 +22,10 @@ use sea_orm::{ConnectionTrait, prelude::Uuid};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::usage::hourly::{Counts, UsageTable};
+use crate::usage::{
+    daily::DailyCounts,
+    hourly::{Counts, UsageTable},
+};
 use crate::{
     api_keys::rotate,
     db::{
@@ -191,22 +195,24 @@ impl UsageBuffer {
         }
     }
 
-    /// Stores the counts by hour, many in one transaction.
+    /// Stores the counts by hour and by day, many in one transaction.
     async fn flush_hourly(&self, pools: &Pools) -> Result<(), Outage> {
         let mut counted: Vec<_> = std::mem::take(&mut *lock(&self.hourly)).into_iter().collect();
         // In the order of the rows, so that a transaction touches few pages.
         counted.sort_unstable_by_key(|(count_key, _)| *count_key);
         for (index, chunk) in counted.chunks(MAX_COUNTS).enumerate() {
-            let (mut keys, mut organizations) = (Counts::new(), Counts::new());
+            let (mut keys, mut organizations, mut days) = (Counts::new(), Counts::new(), DailyCounts::new());
             for ((hour, key, outcome), (organization, count)) in chunk {
                 keys.insert((*hour, *key, *outcome), *count);
                 *organizations.entry((*hour, *organization, *outcome)).or_default() += count;
+                *days.entry((hour.day(), *organization, *outcome, *key)).or_default() += count;
             }
             let write = async || {
                 require_file(pools)?;
                 let transaction = pools.begin_counting().await?;
                 hourly::add(&transaction, UsageTable::Keys, &keys).await?;
                 hourly::add(&transaction, UsageTable::Organizations, &organizations).await?;
+                daily::add(&transaction, &days).await?;
                 Ok(transaction.commit().await?)
             };
             if let Err(failure) = retry::retry_in_time(pools.timeout, write).await {

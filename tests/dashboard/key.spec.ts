@@ -82,7 +82,7 @@ test("usage is shown as a chart by hour or by day, and as a table", async ({ pag
       timeout: 1_000,
     });
   }).toPass();
-  await page.getByLabel("Period").selectOption("Last 30 days, by day");
+  await page.getByLabel("Period").selectOption("Last 30 days");
   await expect(usage.getByRole("img")).toHaveAccessibleName("Verifications by day: Valid 7, Permission missing 2");
   await picture(page, "usage-by-day");
   await usage.getByRole("button", { name: "Show as table" }).click();

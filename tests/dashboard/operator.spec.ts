@@ -34,8 +34,8 @@ test("the operator creates, finds, limits, suspends, deletes and restores an org
     await page.getByLabel("Search by name").fill(name.replace("Straße", "STRASSE"));
     await page.getByRole("link", { name }).click();
     await page.getByRole("link", { name: "Organization", exact: true }).click();
-    await page.getByLabel("Name", { exact: true }).fill(`${name} 2`);
-    await page.getByRole("button", { name: "Save", exact: true }).click();
+    await page.getByRole("region", { name: "General" }).getByLabel("Name", { exact: true }).fill(`${name} 2`);
+    await page.getByRole("region", { name: "General" }).getByRole("button", { name: "Save", exact: true }).click();
     await expect(page.getByText("Saved.", { exact: true })).toBeVisible();
     await page.getByLabel("Keys", { exact: true }).fill("7");
     await page.getByRole("button", { name: "Save maximum numbers" }).click();
@@ -94,8 +94,8 @@ test("a member renames and deletes the organization", async ({ page }) => {
   await expect(page.getByRole("button", { name: "Suspend organization" })).toHaveCount(0);
   await expect(page.getByLabel("External id")).toHaveCount(0);
   await journey(page, "rename", async () => {
-    await page.getByLabel("Name", { exact: true }).fill("Hooli");
-    await page.getByRole("button", { name: "Save", exact: true }).click();
+    await page.getByRole("region", { name: "General" }).getByLabel("Name", { exact: true }).fill("Hooli");
+    await page.getByRole("region", { name: "General" }).getByRole("button", { name: "Save", exact: true }).click();
     await expect(page.getByRole("complementary", { name: "Menu" })).toContainText("Hooli");
   });
   await journey(page, "delete", async () => {

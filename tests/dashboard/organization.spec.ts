@@ -52,12 +52,14 @@ test("a permission set is created, attached, changed and deleted", async ({ page
   const { key } = await admin.createKey({ name: "has it", permission_sets: [set?.id] });
   expect(await admin.verify(key, ["files:list"])).toBe("INSUFFICIENT_PERMISSIONS");
   await page.getByRole("button", { name: "Edit readers" }).click();
+  await expect(page.getByRole("dialog")).toContainText("1 key and 0 members have this set.");
   await page.getByLabel("Add a permission").fill("files:list");
   await page.getByRole("button", { name: "Add", exact: true }).click();
   await page.getByRole("button", { name: "Save set" }).click();
   await expect(page.getByText("readers is changed for all keys and members that have it.")).toBeVisible();
   expect(await admin.verify(key, ["files:list"])).toBe("VALID");
   await page.getByRole("button", { name: "Delete readers" }).click();
+  await expect(page.getByRole("dialog")).toContainText("1 key and 0 members have this set.");
   await page.getByRole("button", { name: "Delete set" }).click();
   await expect(page.getByRole("dialog").getByRole("alert")).toContainText("permission set");
   await page.getByLabel("Detach it from all keys").check();
@@ -121,10 +123,14 @@ test("the audit log is filtered, and exported as CSV and JSON", async ({ page })
   expect(json).toEqual(log);
   const lines = (await file("Export CSV")).trimEnd().split("\r\n");
   expect(lines[0]).toBe(
-    "seq,at,action,outcome,reason,secret_start,count,target_id,actor_type,actor_key_id,actor_user_id,actor_session_id,permission,client,request_id,hash",
+    "seq,at,action,outcome,reason,secret_start,count,target_id,actor_type,actor_key_id,actor_user_id,actor_session_id,permission,client,request_id,hash,changed_fields,target_name,actor_key_name,actor_user_name",
   );
   expect(lines).toHaveLength(log.length + 1);
   expect(lines.at(-1)).toContain("organization.sign_up");
+  expect(lines.find((line) => line.includes("api_key.rotate"))).toContain(",Web shop,");
+  expect(lines.find((line) => line.includes("member.add,done"))).toMatch(
+    /,(Grace Hopper|Alan Turing),.*,Ada Lovelace$/,
+  );
   await page.getByLabel("Until").fill("2020-01-01");
   await expect(page.getByRole("heading", { name: "No matching events" })).toBeVisible();
 });
@@ -135,15 +141,15 @@ test("the overview lists keys that need attention", async ({ page }) => {
   await expect(async () => {
     await visit(page, admin, "overview", "Overview");
     await page.reload();
-    await expect(page.getByRole("region", { name: "Last 24 hours" })).toContainText("28", { timeout: 2_000 });
+    await expect(page.getByRole("region", { name: "Totals" })).toContainText("28", { timeout: 2_000 });
   }).toPass();
   await settled(page);
   const list = (name: string) => page.getByRole("region", { name, exact: true }).getByRole("listitem");
-  await expect(list("Top keys").first()).toContainText("Mobile app");
-  await expect(list("Top keys").first()).toContainText("14 uses");
+  await expect(list("Most verifications").first()).toContainText("Mobile app");
+  await expect(list("Most verifications").first()).toContainText("14 valid");
   await expect(list("Expiring within 30 days")).toHaveCount(1);
   await expect(list("Never used").getByRole("link")).toHaveText(["Partner: Initech", "Root for scripts"]);
-  await expect(list("Overprivileged and unused").getByRole("link")).toHaveText(["Root for scripts"]);
+  await expect(list("Overprivileged and unused"), "no key is 30 days old").toHaveCount(0);
   await expect(page.getByRole("img", { name: /^Verifications by hour: Valid 28, / })).toBeVisible();
   await picture(page, "overview");
 });

@@ -67,7 +67,7 @@ test("a member creates, rotates, finds and revokes their own keys", async ({ pag
     await page.getByRole("button", { name: "Save changes" }).click();
     await expect(page.getByText("Saved. The changes apply immediately.")).toBeVisible();
     await page.getByRole("link", { name: "My keys" }).first().click();
-    await page.getByLabel("Search by name").fill("old lap");
+    await page.getByLabel("Search keys").fill("old lap");
     await expect(page.getByRole("row")).toHaveCount(2);
     await page.getByRole("link", { name: "Old laptop" }).click();
     await page.getByRole("button", { name: "Revoke" }).click();

@@ -6,7 +6,7 @@ import { type Caller, sampleOrganization } from "./service.ts";
 const SIZES = {
   phone: { width: 360, height: 740 },
   tablet: { width: 1024, height: 768 },
-  desktop: { width: 1280, height: 860 },
+  desktop: { width: 1440, height: 900 },
   wide: { width: 1920, height: 1080 },
 };
 

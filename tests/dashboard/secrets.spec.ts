@@ -46,8 +46,8 @@ test("no secret remains after it was shown, typed or verified", async ({ page, r
   await expect(page.getByText("The key is valid")).toBeVisible();
   expect(await everything(page), "the verified secret").not.toContain(next);
   await page.getByRole("navigation", { name: "Organization" }).getByRole("link", { name: "Keys", exact: true }).click();
-  await page.getByLabel("Search by name").fill(next);
-  await expect(page.getByLabel("Search by name"), "a secret must not get into the address").toHaveValue("");
+  await page.getByLabel("Search keys").fill(next);
+  await expect(page.getByLabel("Search keys"), "a secret must not get into the address").toHaveValue("");
   expect(await everything(page), "the secret typed to search").not.toContain(next);
   for (const text of [admin.key, secret, next]) {
     expect(

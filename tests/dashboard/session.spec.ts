@@ -91,7 +91,7 @@ test("revoking the key of a session shows the sign-in page", async ({ page }) =>
   await signIn(page, new Caller(key, admin.org));
   await expect(page.getByRole("link", { name: "short-lived" })).toBeVisible();
   await admin.call("DELETE", `/orgs/${admin.org}/api_keys/${id}`);
-  await page.getByLabel("Search by name").fill("x");
+  await page.getByLabel("Search keys").fill("x");
   await expect(page.getByRole("heading", { name: "Sign in" })).toBeVisible();
   await expect(page.getByText("You were signed out: the session has ended")).toBeVisible();
 });

@@ -1,4 +1,4 @@
-//! The audit log and usage.
+//! The audit log.
 
 pub(crate) mod chain;
 pub(crate) mod checkpoints;
@@ -8,4 +8,3 @@ pub(crate) mod damage;
 pub(crate) mod events;
 pub(crate) mod read_only_commands;
 pub(crate) mod tampering;
-pub(crate) mod usage;

@@ -13,6 +13,8 @@ mod organizations;
 mod origin;
 mod passkeys;
 mod plain_words;
+mod portal;
 mod process;
 mod tidy;
+mod usage;
 mod verify;

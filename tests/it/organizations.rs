@@ -4,6 +4,7 @@ pub(crate) mod deleted_organizations;
 pub(crate) mod deletions;
 pub(crate) mod invitation_creators;
 pub(crate) mod invitations;
+pub(crate) mod key_policy;
 pub(crate) mod management;
 pub(crate) mod members;
 pub(crate) mod permission_bound;

@@ -376,6 +376,11 @@ impl TestApp {
         self.running.purge(self.clock.now()).await.expect("purged");
     }
 
+    /// Disables all keys that policies disable at the time of the clock, as the service does every ten minutes. Returns how many.
+    pub async fn apply_key_policies(&self) -> u64 {
+        self.running.apply_key_policies(self.clock.now()).await.expect("applied")
+    }
+
     /// Signs checkpoints of the audit logs, as the service does each minute.
     pub async fn sign_checkpoints(&self) {
         self.running.sign_checkpoints().await;

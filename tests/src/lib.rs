@@ -20,6 +20,7 @@ pub mod revocation;
 mod small_disk;
 mod sql_fixtures;
 mod sql_identities;
+mod sql_usage;
 mod tampering;
 mod tcp;
 mod test_clock;

@@ -49,6 +49,22 @@ impl TestApp {
         self.empty_cache();
     }
 
+    /// Gives every key a name and an external id of its own, every second one an expiry, and every hundredth one this user. Then
+    /// PostgreSQL knows how many rows there are.
+    pub async fn vary_keys(&self, user_id: &str) {
+        let text = if self.database.is_postgres() { "id::text" } else { "hex(id)" };
+        let user = self.id(user_id);
+        self.execute(&format!(
+            "UPDATE api_keys SET name = 'Key ' || {text}, external_id = {text}, \
+             expires_at = CASE WHEN created_at % 2 = 0 THEN created_at + 10000000000 END"
+        ))
+        .await;
+        self.execute(&format!("UPDATE api_keys SET user_id = {user} WHERE created_at % 4 = 0")).await;
+        if self.database.is_postgres() {
+            self.execute("ANALYZE").await;
+        }
+    }
+
     /// Attaches a permission set to every key of an organization.
     pub async fn attach_set_to_all_keys(&self, org_id: &str, set_id: &str) {
         let (org_id, set_id) = (self.id(org_id), self.id(set_id));
@@ -122,6 +138,11 @@ impl TestApp {
     fn bytes(&self, bytes: &[u8]) -> String {
         let hex = bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         if self.database.is_postgres() { format!("'\\x{hex}'") } else { format!("X'{hex}'") }
+    }
+
+    /// Gives all organizations a key policy that breaks a rule of the domain.
+    pub async fn break_policies(&self) {
+        self.execute("UPDATE organizations SET key_policy = 'max_lifetime_days 0'").await;
     }
 
     /// Gives every key invalid permissions.

@@ -43,6 +43,34 @@ impl TestDatabase {
         rows.iter().any(|row| row.try_get::<Vec<u8>>("", "token_hash").expect("a hash") == text.as_bytes())
     }
 
+    /// Whether the plain text of a secret is stored with a portal session.
+    pub async fn has_stored_portal_secret(&self, text: &str) -> bool {
+        let rows = self.rows("SELECT coalesce(link_hash, token_hash) AS hash FROM portal_sessions".to_owned()).await;
+        assert!(!rows.is_empty(), "a stored portal session");
+        rows.iter().any(|row| row.try_get::<Vec<u8>>("", "hash").expect("a hash") == text.as_bytes())
+    }
+
+    /// The number of stored portal sessions, expired ones included.
+    pub async fn portal_sessions(&self) -> usize {
+        self.rows("SELECT id FROM portal_sessions".to_owned()).await.len()
+    }
+
+    /// Copies a portal session, without its secrets.
+    pub async fn copy_portal_session(&self, session_id: &str, count: u32) {
+        let (id, new_id) = if self.is_postgres() {
+            (format!("'{session_id}'"), "gen_random_uuid()")
+        } else {
+            (format!("X'{}'", session_id.replace('-', "")), "randomblob(16)")
+        };
+        let rest = "organization_id, external_id, user_id, actions, permissions, max_keys, prefix, theme, creator_hash, \
+                    created_by_key, created_at, expires_at";
+        self.execute(&format!(
+            "WITH RECURSIVE copies(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < {count}) \
+             INSERT INTO portal_sessions (id, {rest}) SELECT {new_id}, {rest} FROM portal_sessions, copies WHERE id = {id}"
+        ))
+        .await;
+    }
+
     async fn rows(&self, sql: String) -> Vec<QueryResult> {
         let database = Database::connect(self.url()).await.expect("a database connection");
         let statement = Statement::from_string(database.get_database_backend(), sql);

@@ -1,13 +1,16 @@
 // The pages and their addresses. Addresses are behind the #, so that they cannot collide with paths of the API.
 
 import { useQuery } from "@tanstack/react-query";
-import { Navigate, Outlet, Route, Routes, useMatch } from "react-router";
+import { Link, Navigate, Outlet, Route, Routes, useMatch } from "react-router";
 import { homePath, meQuery } from "./api/session.ts";
 import { AppShell } from "./components/app-shell.tsx";
 import { FreshSignInProvider } from "./components/fresh-sign-in.tsx";
+import { LeaveGuard } from "./components/leave-guard.tsx";
 import { EmptyState } from "./components/ui/empty-state.tsx";
 import { ErrorNotice } from "./components/ui/error-notice.tsx";
+import { PageHeader } from "./components/ui/page-header.tsx";
 import { MeContext } from "./hooks/use-me.ts";
+import { useOrganization } from "./hooks/use-organization.ts";
 import { AuditLog } from "./pages/audit-log.tsx";
 import { CreateKey } from "./pages/create-key.tsx";
 import { InvitationPage } from "./pages/invitation.tsx";
@@ -47,7 +50,7 @@ export function App() {
           <Route path="/organizations" element={<Organizations />} />
           <Route path="/service" element={<Service />} />
           <Route path="/sessions" element={<Sessions />} />
-          <Route path="/orgs/:org">
+          <Route path="/orgs/:org" element={<OrganizationPages />}>
             <Route index element={<Navigate to="keys" replace />} />
             <Route path="overview" element={<Overview />} />
             <Route path="keys" element={<Keys />} />
@@ -73,11 +76,29 @@ export function App() {
   );
 }
 
+/** The pages of an organization, if the caller has anything to do with it. */
+function OrganizationPages() {
+  const { isKnown } = useOrganization();
+  if (isKnown) return <Outlet />;
+  return (
+    <>
+      <PageHeader title="Organization" />
+      <EmptyState title="Organization not found">
+        <p>There is no organization with this id, or you do not belong to it.</p>
+        <Link to="/" className="button">
+          Go to your own keys
+        </Link>
+      </EmptyState>
+    </>
+  );
+}
+
 function Layout() {
   return (
     <FreshSignInProvider>
       <AppShell>
         <Outlet />
+        <LeaveGuard />
       </AppShell>
     </FreshSignInProvider>
   );

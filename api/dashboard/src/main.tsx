@@ -16,12 +16,21 @@ import "./styles/controls.css";
 import "./styles/layout.css";
 import "./styles/components.css";
 import "./styles/tables.css";
+import "./styles/usage.css";
 import "./styles/responsive.css";
+import "./styles/keys.css";
 
 applyTheme(storedTheme());
 
 const queries = new QueryClient({
-  defaultOptions: { queries: { retry: (count, error) => isTransient(error) && count < 1 } },
+  defaultOptions: {
+    queries: {
+      retry: (count, error) => isTransient(error) && count < 1,
+      // Requests fail at once without a connection, instead of waiting without a word.
+      networkMode: "always",
+      refetchOnReconnect: true,
+    },
+  },
 });
 window.addEventListener(SESSION_ENDED, () => endSession(queries, true));
 

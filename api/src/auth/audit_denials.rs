@@ -84,13 +84,15 @@ pub fn reason(error: &Error) -> Option<(AuditReason, Option<&Permission>)> {
 #[must_use]
 pub fn action(operation: &str) -> Option<Action> {
     Some(match operation {
-        "createApiKey" | "bulkCreateApiKeys" | "createAthenaKey" => Action::CreateKey,
+        "createApiKey" | "bulkCreateApiKeys" | "createAthenaKey" | "createPortalKey" => Action::CreateKey,
         "updateApiKey" | "setApiKeyPermissionSets" | "updateAthenaKey" => Action::UpdateKey,
         "importApiKeys" => Action::ImportKey,
-        "rotateApiKey" => Action::RotateKey,
+        "rotateApiKey" | "rotatePortalKey" => Action::RotateKey,
         "undoRotation" => Action::UndoRotation,
         "revokePreviousSecret" => Action::RevokePreviousSecret,
-        "deleteApiKey" | "bulkDeleteApiKeys" | "deleteAthenaKey" | "deleteExpiredAthenaKeys" => Action::DeleteKey,
+        "deleteApiKey" | "bulkDeleteApiKeys" | "deleteAthenaKey" | "deleteExpiredAthenaKeys" | "revokePortalKey" => {
+            Action::DeleteKey
+        }
         "restoreApiKey" => Action::RestoreKey,
         "createOrganization" => Action::CreateOrganization,
         "updateOrganization" => Action::UpdateOrganization,
@@ -114,6 +116,11 @@ pub fn action(operation: &str) -> Option<Action> {
         "createTrustRule" => Action::CreateTrustRule,
         "updateTrustRule" => Action::UpdateTrustRule,
         "deleteTrustRule" => Action::DeleteTrustRule,
+        "updatePortal" => Action::UpdatePortal,
+        "openPortalSession" => Action::OpenPortalSession,
+        "createPortalSession" => Action::CreatePortalSession,
+        "revokePortalSession" => Action::RevokePortalSession,
+        "closePortalSession" => Action::ClosePortalSession,
         "openSession" => Action::OpenSession,
         "closeSession" | "endSession" | "endMemberSession" => Action::CloseSession,
         "createToken" | "createOAuthToken" => Action::CreateToken,

@@ -10,6 +10,7 @@ use domain::{
         caller::{Caller, Principal},
         federation::FederatedLogin,
         identity::VerifiedClaims,
+        portal::token::{PortalSecretHash, PortalSecretKind},
         sessions::Sessions,
     },
     deny_reason::DenyReason,
@@ -66,8 +67,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`ApiError::TooManyAttempts`] if the network of the client failed too often, and this attempt fails, too, or would need a
-    /// lookup to find that out; [`ApiError::Anonymous`], [`ApiError::MalformedCredential`], [`ApiError::CrossSite`] or
-    /// [`Error::Unauthenticated`]; [`Error::UnknownPerson`] for a user of no organization; [`Error::Outage`], which is never
+    /// lookup to find that out; [`ApiError::Anonymous`], [`ApiError::MalformedCredential`], [`ApiError::CrossSite`],
+    /// [`ApiError::PortalToken`] or [`Error::Unauthenticated`]; [`Error::UnknownPerson`] for a user of no organization; [`Error::Outage`], which is never
     /// counted as a failed attempt.
     pub async fn identify(&self, credential: &Credential) -> Result<Caller, ApiError> {
         Ok(self.identify_as(credential, Membership::Required).await?.0)
@@ -151,6 +152,7 @@ impl Authenticator {
     fn needs_lookup(&self, credential: &CredentialValue) -> bool {
         match credential {
             CredentialValue::Malformed => true,
+            CredentialValue::HeaderKey(token) if is_portal_token(token) => false,
             CredentialValue::HeaderKey(secret) | CredentialValue::CookieKey(secret) => !self.keys.is_cached(secret),
             CredentialValue::Missing | CredentialValue::HeaderToken(_) | CredentialValue::CookieSession(_) => false,
         }
@@ -165,6 +167,7 @@ impl Authenticator {
         match &credential.value {
             CredentialValue::Missing => Err(ApiError::Anonymous),
             CredentialValue::Malformed => Err(ApiError::MalformedCredential),
+            CredentialValue::HeaderKey(token) if is_portal_token(token) => Err(ApiError::PortalToken),
             CredentialValue::HeaderKey(secret) => Ok(self.keys.authenticate(secret, from).await?),
             CredentialValue::HeaderToken(token) => {
                 let claims = self.provider_tokens.read(token).await?;
@@ -193,6 +196,11 @@ impl Authenticator {
 }
 
 /// Logs the issuer and subject of an unknown user, for the administrator who may add them.
+/// Whether a secret has the format of the token of a portal session. No secret of a key has it.
+fn is_portal_token(secret: &str) -> bool {
+    PortalSecretHash::of(PortalSecretKind::Token, secret).is_some()
+}
+
 fn log_unknown_person(error: &Error) {
     let Error::UnknownPerson(person) = error else { return };
     let (issuer, subject) = (&person.identity.issuer, &person.identity.subject);
@@ -207,7 +215,7 @@ fn log_unknown_person(error: &Error) {
 }
 
 /// Adds the ids of the caller to the log line of the request.
-fn record_in_span(caller: &Caller) {
+pub(crate) fn record_in_span(caller: &Caller) {
     let span = Span::current();
     match &caller.principal {
         Principal::Key(key) => span.record("key_id", display(key.id())),

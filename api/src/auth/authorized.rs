@@ -7,8 +7,10 @@ use domain::{
     audit::context::IdempotencyKey,
     auth::{
         authorize::Authorizer,
-        caller::{Authority, Caller},
+        caller::{Authority, Caller, Principal},
+        portal::PortalService,
     },
+    id::Identity,
     permissions::Permission,
 };
 use poem::{Request, RequestBody, Result};
@@ -36,6 +38,8 @@ pub struct AccessControl {
     pub authenticator: Arc<Authenticator>,
     /// Checks permissions and the rate limit of management requests.
     pub authorizer: Arc<Authorizer>,
+    /// Authorizes the requests of portal sessions.
+    pub portal: Arc<PortalService>,
 }
 
 /// Authenticates the caller of a request. Returns also what authorizes it.
@@ -87,6 +91,7 @@ permissions! {
     PermissionSetsAdmin = SETS_ADMIN "permission_sets:admin";
     TrustRulesRead = TRUST_RULES_READ "trust_rules:read";
     TrustRulesAdmin = TRUST_RULES_ADMIN "trust_rules:admin";
+    PortalSessionsWrite = PORTAL_SESSIONS_WRITE "portal_sessions:write";
     Everything = EVERYTHING "*";
 }
 
@@ -300,6 +305,14 @@ pub trait RequestAuthorization {
     /// The authenticated caller.
     fn caller(&self) -> &Caller;
 
+    /// Who sends the request, for idempotency keys: requests of others with the same key have nothing to do with it.
+    fn principal(&self) -> [u8; 16] {
+        match &self.caller().principal {
+            Principal::Key(key) => *key.id().uuid().as_bytes(),
+            Principal::FederatedUser(person) => hash_identity(&person.claims.identity),
+        }
+    }
+
     /// The authorization for the use case, with the idempotency key of the request. `None`: the request has none.
     fn grant(self, key: Option<IdempotencyKey>) -> Self::Granted;
 }
@@ -326,6 +339,16 @@ impl<P> RequestAuthorization for AuthorizedCaller<P> {
     fn grant(self, key: Option<IdempotencyKey>) -> Caller {
         self.caller.with_idempotency_key(key)
     }
+}
+
+/// A hash of fixed length that identifies a user of an identity provider.
+fn hash_identity(identity: &Identity) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    // Neither can contain a control character, so the separator is unambiguous.
+    hasher.update(identity.issuer.as_bytes()).update(b"\0").update(identity.subject.as_bytes());
+    let mut id = [0; 16];
+    hasher.finalize_xof().fill(&mut id);
+    id
 }
 
 #[cfg(test)]

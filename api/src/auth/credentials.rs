@@ -303,6 +303,9 @@ impl Credential {
     }
 }
 
+/// The name of the security scheme of the customers' portal.
+pub(crate) const PORTAL_SCHEME: &str = "portalSession";
+
 /// Adds the security schemes to the OpenAPI document.
 pub(super) fn register(registry: &mut Registry) {
     let scheme = |ty, description| MetaSecurityScheme {

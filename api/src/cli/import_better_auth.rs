@@ -10,7 +10,7 @@ use domain::{
         ImportOutcome, KeySettingsPatch, LegacyKey, NewKey, Owner, RateLimitPatch,
         api_key::{KeyName, Metadata},
         quota::MAX_INTEGER,
-        secret::{Alphabet, KeyFormat, KeyPrefix},
+        secret::{Alphabet, KeyFormat},
     },
     permissions::Permissions,
 };
@@ -199,7 +199,7 @@ fn to_legacy_key(row: BetterAuthRow, key_format: &KeyFormat) -> Result<LegacyKey
         },
         ..KeySettingsPatch::default()
     };
-    let new = NewKey { owner: Owner::Organization, prefix: KeyPrefix::default_prefix(), settings };
+    let new = NewKey { owner: Owner::Organization, prefix: None, settings };
     let start =
         row.start.as_deref().and_then(|start| key_format.start(start)).unwrap_or(key_format.prefix()).to_owned();
     Ok(LegacyKey {

@@ -16,6 +16,8 @@ pub enum ApiError {
     Anonymous,
     /// The credential is malformed, or two different ones were sent.
     MalformedCredential,
+    /// The token of a portal session was sent to an operation of the API. It is valid only below `/portal`.
+    PortalToken,
     /// A browser sent the request on behalf of another site.
     CrossSite,
     /// Sign-up is closed.
@@ -147,9 +149,9 @@ impl ApiError {
     #[must_use]
     pub fn challenge(&self) -> Option<&'static str> {
         match self {
-            Self::Anonymous => Some("Bearer"),
+            Self::Anonymous | Self::Domain(Error::PortalSessionRequired) => Some("Bearer"),
             Self::OAuth(OAuthError::InvalidClient) => Some("Basic realm=\"claviger\", charset=\"UTF-8\""),
-            Self::MalformedCredential | Self::Domain(Error::Unauthenticated(_)) => {
+            Self::MalformedCredential | Self::PortalToken | Self::Domain(Error::Unauthenticated(_)) => {
                 Some("Bearer error=\"invalid_token\"")
             }
             Self::Domain(Error::Forbidden(_) | Error::CannotManage | Error::ExceedsPermissions) => {
@@ -220,6 +222,7 @@ impl fmt::Display for ApiError {
             Self::Domain(error) => error.fmt(f),
             Self::Anonymous => f.write_str("no credential"),
             Self::MalformedCredential => f.write_str("malformed credential"),
+            Self::PortalToken => f.write_str("the token of a portal session, which is only for the portal"),
             Self::CrossSite => f.write_str("cross-site request"),
             Self::NotConfigured => f.write_str("not configured"),
             Self::NoPublicUrl => f.write_str("CLAVIGER_PUBLIC_ORIGIN is not set"),

@@ -104,6 +104,8 @@ pub enum Tag {
     /// Which tokens of identity providers are exchanged for short-lived tokens, so that workloads need no secret.
     #[oai(rename = "Trust rules")]
     TrustRules,
+    /// A page on which the customers of an organization manage their own keys.
+    Portal,
     /// Organizations: the owners of keys.
     Organizations,
     /// The number of verifications over time.
@@ -126,12 +128,13 @@ pub enum Tag {
 
 impl Tag {
     /// The names of all tags, in the order of the document.
-    pub(crate) const ORDER: [&str; 12] = [
+    pub(crate) const ORDER: [&str; 13] = [
         "Keys",
         "Verification",
         "Members",
         "Permission sets",
         "Trust rules",
+        "Portal",
         "Organizations",
         "Usage",
         "Audit log",

@@ -5,7 +5,9 @@ use std::{borrow::Cow, marker::PhantomData};
 use domain::{
     audit::{EventOutcome, context::Action, reason::AuditReason},
     deny_reason::{DenyCode, DenyReason},
+    keys::{policy::KeyRule, usage::RankBy},
     permissions::Permission,
+    usage::Outcomes,
 };
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
@@ -123,6 +125,15 @@ impl CodeList for DenyCode {
     }
 }
 
+impl CodeList for KeyRule {
+    const NAME: &'static str = "KeyRule";
+    const DESCRIPTION: &'static str = "A rule of a key policy: the name of its field. Later versions may add rules.";
+
+    fn codes() -> Vec<Cow<'static, str>> {
+        Self::CODES.map(Cow::Borrowed).to_vec()
+    }
+}
+
 /// The codes of verify: [`Self::VALID`], or why the key is invalid.
 #[derive(Debug)]
 pub struct VerdictCode;
@@ -148,5 +159,26 @@ impl CodeList for Permission {
 
     fn codes() -> Vec<Cow<'static, str>> {
         Self::SERVICE.iter().map(|permission| permission.flat().into()).collect()
+    }
+}
+
+impl CodeList for RankBy {
+    const NAME: &'static str = "UsageGroup";
+    const DESCRIPTION: &'static str = "Whose verifications are added up. `api_key`: those of each key. `user`: those of all keys of a \
+        user, and those of the organization's own keys together. `external_id`: those of all keys with the same external id, and \
+        those without one together.";
+
+    fn codes() -> Vec<Cow<'static, str>> {
+        Self::CODES.map(Cow::Borrowed).to_vec()
+    }
+}
+
+impl CodeList for Outcomes {
+    const NAME: &'static str = "UsageOutcome";
+    const DESCRIPTION: &'static str = "The outcome of a verification that is counted: `VALID`, or why the key was invalid. `REFUSED`: \
+        all outcomes except `VALID`.";
+
+    fn codes() -> Vec<Cow<'static, str>> {
+        Self::CODES.map(Cow::Borrowed).to_vec()
     }
 }

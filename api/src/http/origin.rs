@@ -15,7 +15,7 @@ use crate::http::client_ip::{TrustedProxies, is_this_machine};
 
 /// The first segments of the service's own paths, which a base path cannot begin with: `/orgs/me` would have two meanings. `api`
 /// is not one of them, because only paths below `/api/auth` exist.
-const OWN_SEGMENTS: [&str; 19] = [
+const OWN_SEGMENTS: [&str; 20] = [
     ".well-known",
     "api_keys",
     "assets",
@@ -30,6 +30,7 @@ const OWN_SEGMENTS: [&str; 19] = [
     "orgs",
     "passkey_options",
     "passkeys",
+    "portal",
     "service",
     "session",
     "sign_in",

@@ -250,14 +250,37 @@ impl JsonFields {
         self.object(name, object?, read)
     }
 
+    /// As [`JsonFields::change`], for a field that is an object, read with `read`.
+    pub fn change_object<T>(&mut self, name: &str, read: impl FnOnce(Self) -> Result<T, ApiError>) -> Change<T> {
+        match self.change(name) {
+            Change::Keep => Change::Keep,
+            Change::Clear => Change::Clear,
+            Change::Set(object) => Change::set_or_keep(self.object(name, object, read)),
+        }
+    }
+
+    /// Takes a field that is an array of objects, each read with `read`, or absent or `null`. `None`: it is absent, `null`, or
+    /// invalid, which is recorded.
+    pub fn optional_objects<T>(&mut self, name: &str, read: impl Fn(Self) -> Result<T, ApiError>) -> Option<Vec<T>> {
+        let objects: Vec<Map<String, Value>> = self.optional(name)?;
+        let objects = each_object(name, objects, read);
+        self.record(name, objects)
+    }
+
     fn object<T>(
         &mut self,
         name: &str,
         remaining: Map<String, Value>,
         read: impl FnOnce(Self) -> Result<T, ApiError>,
     ) -> Option<T> {
-        match read(Self { remaining, wrong: Fields::default() }).map_err(|error| error.within(name)) {
-            Ok(object) => return Some(object),
+        let object = read(Self { remaining, wrong: Fields::default() }).map_err(|error| error.within(name));
+        self.record(name, object)
+    }
+
+    /// The value of a field. `None`: it is invalid, which is recorded.
+    fn record<T>(&mut self, name: &str, value: Result<T, ApiError>) -> Option<T> {
+        match value {
+            Ok(value) => return Some(value),
             Err(ApiError::Invalid(fields)) => fields.iter().for_each(|(name, wrong)| self.wrong.add(name, wrong)),
             Err(_) => self.wrong.add(name, "is invalid"),
         }

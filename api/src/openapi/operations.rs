@@ -6,7 +6,7 @@ use super::{id, operations, schemas};
 use crate::{
     auth::{
         authorized::{OWN_KEYS_SEPARATOR, PERMISSION_PREFIX},
-        credentials::SCHEMES,
+        credentials::{PORTAL_SCHEME, SCHEMES},
     },
     http::contract::{REQUEST_ID, Tag, responses},
     idempotency,
@@ -45,8 +45,11 @@ const SESSION_ONLY: &str = "closeSession";
 
 /// Removes the security schemes that are the default of the document.
 fn choose_scheme(operation: &mut Map<String, Value>) {
-    let is_protected = operation.get("security").is_some_and(|schemes| schemes.to_string().contains(SCHEMES[0]));
-    if id(operation) == SESSION_ONLY {
+    let has = |name: &str| operation.get("security").is_some_and(|schemes| schemes.to_string().contains(name));
+    let (is_protected, is_of_portal) = (has(SCHEMES[0]), has(PORTAL_SCHEME));
+    if is_of_portal {
+        operation.insert("security".to_owned(), json!([{PORTAL_SCHEME: []}]));
+    } else if id(operation) == SESSION_ONLY {
         operation.insert("security".to_owned(), json!([{SCHEMES[2]: []}]));
     } else if is_protected {
         operation.remove("security");
@@ -56,8 +59,17 @@ fn choose_scheme(operation: &mut Map<String, Value>) {
 }
 
 /// Parameters that are read as optional, so that the service can say itself what is missing.
-const REQUIRED: [(&str, &str); 4] =
-    [("deleteOrganization", "confirm"), ("findUsers", "email"), ("eraseUsers", "email"), ("getAthenaKey", "id")];
+const REQUIRED: [(&str, &str); 5] = [
+    ("deleteOrganization", "confirm"),
+    ("findUsers", "email"),
+    ("eraseUsers", "email"),
+    ("getAthenaKey", "id"),
+    ("getApiKeysUsage", "ids"),
+];
+
+/// One id of a key, or several that are separated by commas.
+const KEY_IDS: &str =
+    "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(,[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})*$";
 
 /// The bounds, patterns and formats of parameters, by their names.
 fn parameter_rule(name: &str) -> Option<Value> {
@@ -68,6 +80,7 @@ fn parameter_rule(name: &str) -> Option<Value> {
         "If-Match" => json!({"pattern": r#"^(\*|(W/)?("[0-9]+"|[0-9]+)(\s*,\s*(W/)?("[0-9]+"|[0-9]+))*)$"#}),
         "action" => json!({"pattern": r"^[a-z_]+\.[a-z_]*$"}),
         "cursor" => json!({"minLength": 1}),
+        "search" => json!({"maxLength": 255, "pattern": schemas::PLAIN_OR_EMPTY}),
         "metadata" => json!({"pattern": "^[{].*[}]$"}),
         "name" => json!({"maxLength": 100, "pattern": schemas::PLAIN_OR_EMPTY}),
         "external_id" => json!({"minLength": 1, "maxLength": 255, "pattern": schemas::PLAIN}),
@@ -76,6 +89,7 @@ fn parameter_rule(name: &str) -> Option<Value> {
         "email" => schemas::email(),
         "user" => json!({"pattern": "^(none|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$"}),
         "confirm" | "id" => json!({"format": "uuid"}),
+        "ids" => json!({"minLength": 36, "maxLength": 3_699, "pattern": KEY_IDS}),
         _ => return None,
     })
 }
@@ -116,7 +130,10 @@ const IMPOSSIBLE: &[(&str, &[&str])] = &[
     ("deleteExpiredAthenaKeys", &["404"]),
     ("endSessions", &["404"]),
     ("eraseUsers", &["404"]),
+    ("closePortalSession", &["403", "404", "409"]),
+    ("getPortalSession", &["403", "404"]),
     ("listPasskeys", &["404"]),
+    ("listPortalKeys", &["403", "404"]),
     ("findApiKey", &["409"]),
     ("findUsers", &["404"]),
     ("getMe", &["404"]),

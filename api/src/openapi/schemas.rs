@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use domain::keys::quota::MAX_INTEGER;
+use domain::{
+    auth::portal::session::{PortalAction, PortalTheme},
+    keys::quota::MAX_INTEGER,
+};
 use serde_json::{Map, Value, json};
 
 /// Completes all schemas:
@@ -78,6 +81,11 @@ fn rules() -> HashMap<&'static str, Value> {
         ("user_name", name),
         ("user_email", email()),
         ("description", line(500)),
+        ("AllowedPermissionInput.permission", json!({"pattern": PERMISSION})),
+        ("AllowedPermissionInput.description", line(200)),
+        ("addresses_required_for", json!({"maxItems": 50, "items": {"pattern": PERMISSION}})),
+        ("permission_set_id", id.clone()),
+        ("CheckKeyPolicyRequest.cursor", json!({"minLength": 1})),
         ("external_id", line(255)),
         ("permissions", json!({"maxItems": 256, "items": {"pattern": PERMISSION}})),
         ("permission_sets", json!({"maxItems": 16, "items": id})),
@@ -93,6 +101,14 @@ fn rules() -> HashMap<&'static str, Value> {
         ("audiences", json!({"maxItems": 16, "items": {"minLength": 1, "maxLength": 255, "pattern": PLAIN}})),
         ("claims", json!({"minProperties": 1, "maxProperties": 16})),
         ("trust_rule_id", id.clone()),
+        ("permissions_ceiling", json!({"maxItems": 64, "items": {"pattern": PERMISSION}})),
+        ("allowed", json!({"maxItems": 4, "items": {"enum": PortalAction::CODES}})),
+        ("theme", json!({"enum": PortalTheme::CODES})),
+        ("return_url", json!({"maxLength": 2048, "pattern": "^https?://[!-~]+$"})),
+        ("CreatePortalSessionRequest.prefix", json!({"pattern": "^[A-Za-z0-9_-]{1,32}$"})),
+        ("color", json!({"pattern": "^#[0-9A-Fa-f]{6}$"})),
+        ("logo", json!({"maxLength": 43_800, "pattern": LOGO})),
+        ("origins", json!({"maxItems": 20, "items": {"maxLength": 300, "pattern": r"^https?://[A-Za-z0-9.:\[\]-]+$"}})),
         ("AthenaVerifyKeyRequest.key", json!({"minLength": 1})),
         ("AthenaCreateKeyRequest.name", json!({"maxLength": 100})),
         ("AthenaCreateKeyRequest.prefix", prefix),
@@ -117,6 +133,9 @@ pub(super) const PLAIN: &str = r"^[^\x00-\x1F\x7F-\x9F]+$";
 
 /// As [`PLAIN`], or empty.
 pub(super) const PLAIN_OR_EMPTY: &str = r"^[^\x00-\x1F\x7F-\x9F]*$";
+
+/// A data URL of an image.
+const LOGO: &str = "^data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}$";
 
 /// The characters of an IP address.
 const ADDRESS: &str = "^[0-9A-Fa-f:.]{2,45}$";

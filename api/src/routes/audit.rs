@@ -142,7 +142,8 @@ struct EventView {
     reason: Nullable<Code<AuditReason>>,
     /// Beginning of the expired or revoked secret that was used; null for all other actions.
     secret_start: Nullable<String>,
-    /// Names of the settings that a change of a key changed; empty for all other actions.
+    /// Names of the settings that a change of a key changed; `key_policy` for a change of a key policy; empty for all other
+    /// actions.
     changed_fields: Vec<String>,
     /// Number of merged events.
     count: u64,

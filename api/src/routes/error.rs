@@ -1,5 +1,6 @@
 //! Errors of the native API: `{message, code, reason, fields?, request_id}`. `code` is the HTTP status.
 
+mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -7,7 +8,7 @@ use std::borrow::Cow;
 
 use domain::{
     Error, Outage,
-    error::{Capped, Grantee, Limited, NotExchangeable, RefillPart, UnknownPerson},
+    error::{Grantee, NotExchangeable, RefillPart, UnknownPerson},
     id::Identity,
     permissions::Permissions,
 };
@@ -15,10 +16,12 @@ use poem::http::StatusCode;
 use poem_openapi::{Object, types::ToJSON};
 use serde_json::Value;
 
+use self::limits::{describe_cap, describe_limit};
 use super::reason::ErrorReason;
 use crate::http::{
-    api_error::{ApiError, size, too_many_attempts},
+    api_error::{ApiError, Fields, size, too_many_attempts},
     contract::{self, Documented, responses},
+    key_policy_errors::broken_rules,
     list_slots::ExhaustedSlots,
     openapi_codes::Code,
     openapi_types::JsonMap,
@@ -34,7 +37,7 @@ pub(super) struct ErrorBody {
     #[oai(validator(minimum(value = "400"), maximum(value = "599")))]
     code: i32,
     reason: Code<ErrorReason>,
-    /// What is wrong with each invalid field; with status 400 only.
+    /// What is wrong with each invalid field, or with each broken rule of a key policy; with status 400 only.
     fields: Option<JsonMap<String>>,
     /// Id of the request, as in the log of the service.
     request_id: String,
@@ -79,8 +82,14 @@ pub(super) fn render(failure: &ApiError, request_id: &str) -> (StatusCode, Value
     let (reason, message) = describe(failure);
     let status = reason.status();
     let mut named = Vec::new();
-    if let ApiError::Invalid(fields) = failure {
+    let mut add = |fields: &Fields| {
         named.extend(fields.iter().map(|(name, wrong)| (name.to_owned(), wrong.to_owned())));
+    };
+    if let ApiError::Invalid(fields) = failure {
+        add(fields);
+    }
+    if let ApiError::Domain(Error::KeyPolicyViolated(broken)) = failure {
+        add(&broken_rules(broken));
     }
     let body = ErrorBody {
         message: message.into_owned(),
@@ -100,6 +109,10 @@ fn describe(failure: &ApiError) -> (ErrorReason, Cow<'static, str>) {
             (ErrorReason::Unauthenticated, "Authentication is required: send an API key, or an access token or session")
         }
         ApiError::MalformedCredential => (ErrorReason::InvalidCredential, INVALID_CREDENTIAL),
+        ApiError::PortalToken => (
+            ErrorReason::InvalidCredential,
+            "The token of a portal session is only valid below /portal; send an API key, an access token or a session",
+        ),
         ApiError::CrossSite => {
             (ErrorReason::CrossSiteRequest, "Cross-site requests are not allowed; send it from a page of this service")
         }
@@ -175,6 +188,10 @@ fn describe_domain_error(error: &Error) -> (ErrorReason, Cow<'static, str>) {
         Error::ExceedsExpiry => (ErrorReason::ExceedsExpiry, EXCEEDS_EXPIRY),
         Error::ExceedsAddresses => (ErrorReason::ExceedsAddresses, EXCEEDS_ADDRESSES),
         Error::NeverValid => (ErrorReason::NeverValid, "expires_at must be later than not_before"),
+        Error::KeyPolicyViolated(_) => (
+            ErrorReason::KeyPolicyViolated,
+            "The key would break rules of the key policies that apply to it; see fields",
+        ),
         Error::NoOrganization => (
             ErrorReason::OrganizationRequired,
             "The user has accepted no membership, or several; name the organization in the path: /orgs/{org_id}/…",
@@ -186,6 +203,23 @@ fn describe_domain_error(error: &Error) -> (ErrorReason, Cow<'static, str>) {
             ErrorReason::InvitationNotFound,
             "The link is unknown, expired, revoked or redeemed; ask an administrator of the organization for a new one",
         ),
+        Error::PortalLinkNotFound => (
+            ErrorReason::PortalLinkNotFound,
+            "The link is unknown, expired, revoked or was opened; open the portal again from the website that led to it",
+        ),
+        Error::PortalSessionRequired => (
+            ErrorReason::PortalSessionRequired,
+            "The token of a valid portal session is required; open the portal again from the website that led to it",
+        ),
+        Error::PortalActionNotAllowed(action) => {
+            let message = format!(
+                "The portal session does not allow `{action}`; create a session whose allowed actions contain it"
+            );
+            return (ErrorReason::PortalActionNotAllowed, message.into());
+        }
+        Error::KeyRequired => {
+            (ErrorReason::ApiKeyRequired, "Only an API key can create a portal session; send the one of your backend")
+        }
         Error::PersonRequired => (
             ErrorReason::PersonRequired,
             "Only a person can do this, not an API key; send an access token or a session of an identity provider",
@@ -358,48 +392,6 @@ fn describe_too_many_permissions(grantee: Grantee) -> (ErrorReason, Cow<'static,
     };
     let message = format!("{grantee} would hold more than {max} permissions, including those of its permission sets");
     (reason, message.into())
-}
-
-const fn describe_cap(what: Capped) -> (ErrorReason, &'static str) {
-    match what {
-        Capped::Keys => (
-            ErrorReason::KeyLimitReached,
-            "The organization has reached its maximum number of keys; delete some, or ask the operator for more",
-        ),
-        Capped::Members => (
-            ErrorReason::MemberLimitReached,
-            "The organization has reached its maximum number of members; remove some, or ask the operator for more",
-        ),
-        Capped::Sets => (
-            ErrorReason::PermissionSetLimitReached,
-            "The organization has reached its maximum number of permission sets; delete some, or ask the operator for more",
-        ),
-        Capped::Invitations => (
-            ErrorReason::InvitationLimitReached,
-            "The organization has 100 open invitations and recovery links; revoke some, or wait until they expire",
-        ),
-        Capped::TrustRules => {
-            (ErrorReason::TrustRuleLimitReached, "The organization has its maximum of 100 trust rules; delete some")
-        }
-    }
-}
-
-const fn describe_limit(what: Limited) -> (ErrorReason, &'static str) {
-    match what {
-        Limited::Changes => (
-            ErrorReason::ChangeLimitReached,
-            "The organization has reached its maximum number of changes per hour; deletions are still possible",
-        ),
-        Limited::IdempotencyKeys => (
-            ErrorReason::IdempotencyKeyLimitReached,
-            "The maximum number of idempotency keys is reached; try again later, or without one",
-        ),
-        Limited::Tokens => (
-            ErrorReason::ServiceTokenLimitReached,
-            "There are too many unexpired tokens with different permissions; try again later",
-        ),
-        Limited::Requests => (ErrorReason::RateLimited, "Too many requests for this organization; try again later"),
-    }
 }
 
 const EXCEEDS_EXPIRY: &str = "Your key expires: it can only create or extend keys that expire no later, and cannot add \

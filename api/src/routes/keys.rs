@@ -1,8 +1,9 @@
-//! The keys of an organization (`/orgs/{org_id}/api_keys` and its subpaths), and their usage.
+//! The keys of an organization (`/orgs/{org_id}/api_keys` and its subpaths).
 
 pub(crate) mod bulk;
 pub(crate) mod create;
 pub(crate) mod cursor;
+pub(crate) mod deletion;
 pub(crate) mod import;
 pub(crate) mod key_format;
 pub(crate) mod limits;
@@ -13,19 +14,16 @@ pub(crate) mod secrets;
 pub(crate) mod settings;
 pub mod stream;
 pub(crate) mod supplied_secret;
-pub(crate) mod usage;
 
 use std::sync::Arc;
 
 use domain::{
-    auth::caller::Authority,
-    id::{ExternalId, KeyId},
+    id::{ExternalId, KeyId, SetId},
     keys::{
         Keys,
         list::{Filter, Listing, SortField, Start},
     },
     permissions::Permission,
-    usage::Period,
 };
 use poem::http::Uri;
 use poem_openapi::{
@@ -37,21 +35,21 @@ use self::{
     bulk::{CreateKeys, CreatedKeys, DeleteKeys, DeletedKeys},
     create::CreateKey,
     cursor::Cursor,
+    deletion::KeyDeletionView,
     import::{ImportKeys, ImportedKeys},
     list::KeyList,
-    list_query::{Flag, GranularityName, Instant, MetadataFilter, OwnerId, Sort},
+    list_query::{Flag, Instant, MetadataFilter, OwnerId, Sort},
     rotate::{PreviousSecretView, RotateKey},
     settings::UpdateKey,
-    usage::UsageView,
 };
 use super::{
     dto::{CreatedKeyView, KeyView, Message, PageSize},
     error::{Creating, Reading, Writing},
 };
 use crate::{
-    auth::authorized::{self, ApiKeysRead, KeysRead, KeysWrite, OrgAdmin},
+    auth::authorized::{self, KeysRead, KeysWrite, OrgAdmin},
     http::{
-        api_error::{ApiError, Fields},
+        api_error::Fields,
         body::Deferred,
         contract::{Conditional, ErrorResponse, Success, Tag},
         if_match::{IfMatch, Versioned},
@@ -106,6 +104,9 @@ impl KeyRoutes {
         expired: Query<Option<RawParam<Flag>>>,
         /// Filter: a part of the name; upper and lower case are equal.
         name: Query<Option<String>>,
+        /// Filter: a text of at most 255 characters that is a part of the name or of the external id, the id of the key, or the
+        /// beginning of the visible start of one of its secrets.
+        search: Query<Option<String>>,
         /// Filter: id of the key.
         id: Query<Option<RawParam<Id>>>,
         /// Filter: the beginning of the visible start of the newest secret or an earlier one, 1 to 38 characters.
@@ -116,6 +117,10 @@ impl KeyRoutes {
         external_id: Query<Option<String>>,
         /// Filter: a permission that the key has, directly or by its permission sets, including wildcards.
         permission: Query<Option<String>>,
+        /// Filter: id of a permission set that the key has.
+        permission_set: Query<Option<RawParam<Id>>>,
+        /// Filter: created before this time.
+        created_before: Query<Option<RawParam<Instant>>>,
         /// Filter: last used before this time, or never used.
         last_used_before: Query<Option<RawParam<Instant>>>,
         /// Filter: whether the key has ever been used.
@@ -131,6 +136,9 @@ impl KeyRoutes {
         metadata: Query<Option<RawParam<MetadataFilter>>>,
         /// `true`: list the deleted keys that can still be restored, instead of the others.
         deleted: Query<Option<RawParam<Flag>>>,
+        /// `true`: the header `Total-Count` has the number of keys that match all filters, up to 10,000. Requires `limit`. Counting
+        /// takes longer than a page, so request it once and not with each page.
+        total: Query<Option<RawParam<Flag>>>,
         uri: &Uri,
     ) -> Result<KeyList, ErrorResponse<Reading>> {
         let mut fields = Fields::default();
@@ -143,11 +151,15 @@ impl KeyRoutes {
             can_manage: list_query::flag(&mut fields, "can_manage", can_manage.0.as_ref()),
             expired: expired.map(|expired| (expired, self.keys.now())),
             name: list_query::name_part(&mut fields, "name", name.0.as_deref()),
+            search: list_query::search(&mut fields, "search", search.0.as_deref()),
             id: list_query::id(&mut fields, "id", id.0.as_ref()).map(KeyId::from_uuid),
             secret_start: list_query::secret_start(&mut fields, "start", start.0.as_deref()),
             owner: list_query::owner(&mut fields, "user", user.0.as_ref()),
             external_id: fields.check_optional("external_id", external_id),
             permission: list_query::permission(&mut fields, "permission", permission.0.as_deref()),
+            permission_set: list_query::id(&mut fields, "permission_set", permission_set.0.as_ref())
+                .map(SetId::from_uuid),
+            created_before: list_query::instant(&mut fields, "created_before", created_before.0.as_ref()),
             last_used_before: list_query::instant(&mut fields, "last_used_before", last_used_before.0.as_ref()),
             used: list_query::flag(&mut fields, "used", was_used.0.as_ref()),
             expires_before: list_query::instant(&mut fields, "expires_before", expires_before.0.as_ref()),
@@ -160,6 +172,10 @@ impl KeyRoutes {
             // Only in the order of creation can a million keys be streamed.
             fields.add("limit", "is required with this sort order");
         }
+        let is_counted = list_query::flag(&mut fields, "total", total.0.as_ref()).unwrap_or(false);
+        if is_counted && limit.is_none() {
+            fields.add("limit", "is required with total=true");
+        }
         fields.into_result()?;
         let limit = limit.0.as_ref().map(PageSize::read).transpose()?;
         let start = match &cursor.0 {
@@ -169,7 +185,10 @@ impl KeyRoutes {
         let listing = Listing { filter, order };
         let source = (self.keys.clone(), self.lists.clone());
         Ok(match limit {
-            Some(limit) => list::page(source, authority.into_authority(), listing, start, limit, uri).await?,
+            Some(limit) => {
+                let limit = (limit, is_counted);
+                list::page(source, authority.into_authority(), listing, start, limit, uri).await?
+            }
             None => list::all(source, authority.into_authority(), listing, start).await?,
         })
     }
@@ -286,8 +305,16 @@ impl KeyRoutes {
         authority: authorized::Path<KeysRead>,
         /// Id of the key.
         key_id: Path<RawParam<Id>>,
+        /// `true`: also returns the key if it was deleted and can still be restored; default `false`.
+        include_deleted: Query<Option<RawParam<Flag>>>,
     ) -> Result<Versioned<KeyView>, ErrorResponse<Reading>> {
-        let key = self.keys.get(&authority, key_id.id()).await?;
+        let mut fields = Fields::default();
+        let with_deleted = list_query::flag(&mut fields, "include_deleted", include_deleted.0.as_ref());
+        fields.into_result()?;
+        let key = match with_deleted {
+            Some(true) => self.keys.get_with_deleted(&authority, key_id.id()).await?,
+            _ => self.keys.get(&authority, key_id.id()).await?,
+        };
         Ok(Versioned { version: key.version, body: KeyView::from(&key) })
     }
 
@@ -334,6 +361,21 @@ impl KeyRoutes {
     ) -> Result<Success<Message>, ErrorResponse<Conditional<Reading>>> {
         self.keys.delete(&authority, key_id.id(), if_match.versions()).await?;
         Ok(Success(Message { message: "API key deleted successfully".to_owned() }))
+    }
+
+    /// Get the deletion of a key
+    ///
+    /// When a deleted key was deleted, and by whom. 404 if the key is not deleted, or cannot be restored any more.
+    #[oai(path = "/orgs/:org_id/api_keys/:key_id/deletion", method = "get", operation_id = "getApiKeyDeletion")]
+    async fn get_api_key_deletion(
+        &self,
+        /// Id of the organization.
+        #[oai(name = "org_id")]
+        authority: authorized::Path<KeysRead>,
+        /// Id of the key.
+        key_id: Path<RawParam<Id>>,
+    ) -> Result<Success<KeyDeletionView>, ErrorResponse<Reading>> {
+        Ok(Success(self.keys.deletion(&authority, key_id.id()).await?.into()))
     }
 
     /// Restore a deleted key
@@ -432,63 +474,6 @@ impl KeyRoutes {
     ) -> Result<Success<Message>, ErrorResponse<Conditional<Reading>>> {
         self.keys.revoke_previous_secret(&authority, key_id.id(), if_match.versions()).await?;
         Ok(Success(Message { message: "Previous secret revoked successfully".to_owned() }))
-    }
-
-    /// Get the usage of a key
-    ///
-    /// The number of verifications by hour or day (UTC) and by outcome, with a point for every period, also without
-    /// verifications; at most one second behind.
-    #[oai(
-        path = "/orgs/:org_id/api_keys/:key_id/usage",
-        method = "get",
-        operation_id = "getApiKeyUsage",
-        tag = "Tag::Usage"
-    )]
-    async fn get_api_key_usage(
-        &self,
-        /// Id of the organization.
-        #[oai(name = "org_id")]
-        authority: authorized::Path<KeysRead>,
-        /// Id of the key.
-        key_id: Path<RawParam<Id>>,
-        /// Length of a period; default `hour`.
-        by: Query<Option<RawParam<GranularityName>>>,
-        /// Start; default: 24 hours or 30 days before the end.
-        from: Query<Option<RawParam<Instant>>>,
-        /// End; default: now.
-        until: Query<Option<RawParam<Instant>>>,
-    ) -> Result<Success<UsageView>, ErrorResponse<Reading>> {
-        let period = usage::period(self.keys.now(), by.0.as_ref(), from.0.as_ref(), until.0.as_ref())?;
-        let key = self.keys.get(&authority, key_id.id()).await?;
-        Ok(Success(self.usage(authority.into_authority(), Some(key.id), period).await?))
-    }
-
-    /// Get the usage of an organization
-    ///
-    /// The sum of all keys, including deleted ones; otherwise as for one key.
-    #[oai(path = "/orgs/:org_id/usage", method = "get", operation_id = "getOrganizationUsage", tag = "Tag::Usage")]
-    async fn get_organization_usage(
-        &self,
-        /// Id of the organization.
-        #[oai(name = "org_id")]
-        authority: authorized::Path<ApiKeysRead>,
-        /// Length of a period; default `hour`.
-        by: Query<Option<RawParam<GranularityName>>>,
-        /// Start; default: 24 hours or 30 days before the end.
-        from: Query<Option<RawParam<Instant>>>,
-        /// End; default: now.
-        until: Query<Option<RawParam<Instant>>>,
-    ) -> Result<Success<UsageView>, ErrorResponse<Reading>> {
-        let period = usage::period(self.keys.now(), by.0.as_ref(), from.0.as_ref(), until.0.as_ref())?;
-        Ok(Success(self.usage(authority.into_authority(), None, period).await?))
-    }
-}
-
-impl KeyRoutes {
-    async fn usage(&self, authority: Authority, key: Option<KeyId>, period: Period) -> Result<UsageView, ApiError> {
-        let (keys, organization) = (self.keys.clone(), authority.organization());
-        let read = async move { keys.usage(&authority, key, period).await };
-        Ok(UsageView::new(period, self.lists.read(organization, read).await?))
     }
 }
 

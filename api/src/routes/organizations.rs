@@ -1,5 +1,6 @@
 //! Organizations: `/orgs` and `/orgs/{org_id}`.
 pub(crate) mod dto;
+pub(crate) mod key_policy;
 mod service;
 
 use std::sync::Arc;
@@ -180,8 +181,9 @@ impl OrganizationRoutes {
 
     /// Update an organization
     ///
-    /// Absent fields are unchanged; `null` clears, except `keys_can_manage_by_default` and `suspended`. Members can change the name and `keys_can_manage_by_default`; only
-    /// the platform can change the other fields. All keys of a suspended organization are invalid.
+    /// Absent fields are unchanged; `null` clears, except `keys_can_manage_by_default` and `suspended`. Members can change the name,
+    /// `keys_can_manage_by_default` and `key_policy`; only the platform can change the other fields. `key_policy` replaces the whole
+    /// policy; `POST /orgs/{org_id}/key_policy/check` says which keys break it. All keys of a suspended organization are invalid.
     #[oai(path = "/orgs/:org_id", method = "patch", operation_id = "updateOrganization")]
     async fn update_organization(
         &self,

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The page size without the parameter `limit`.
-const DEFAULT_LIMIT: u64 = 100;
+pub(super) const DEFAULT_LIMIT: u64 = 100;
 
 /// The requested page.
 pub(super) struct PageRequest<T> {
@@ -109,6 +109,14 @@ impl<V: ToJSON> Page<V> {
         V: for<'a> From<&'a U>,
     {
         Self::from_items(page_request, found, id, |cursor| next_link(uri, &cursor)).await
+    }
+
+    /// As [`Page::with_uri`], for a list of at most `limit` items whose position the caller has read.
+    pub(super) async fn of<U>(limit: u64, uri: &Uri, found: Vec<U>, id: impl Fn(&U) -> String) -> Self
+    where
+        V: for<'a> From<&'a U>,
+    {
+        Self::with_uri(&PageRequest::<()> { limit, after: None }, uri, found, id).await
     }
 
     /// Truncates the items to the requested number, and adds a link to the next page if there are more.

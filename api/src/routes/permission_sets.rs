@@ -19,7 +19,7 @@ use super::{
 };
 use crate::routes::{
     keys::list_query::{self, Flag},
-    members::dto::{AttachSets, CreateSet, SetView, UpdateSet},
+    members::dto::{AttachSets, CreateSet, SetHoldersView, SetView, UpdateSet},
 };
 use crate::{
     auth::authorized::{self, KeysWrite, PermissionSetsAdmin, PermissionSetsRead},
@@ -105,10 +105,32 @@ impl PermissionSetRoutes {
         Ok(Success(SetView::from(&self.organizations.set(&authority, set_id.id()).await?)))
     }
 
+    /// Count the holders of a permission set
+    ///
+    /// How many keys and members a change or the deletion of the set affects: exact up to 10,000 each, and 10,001 if there are more.
+    #[oai(
+        path = "/orgs/:org_id/permission_sets/:set_id/holders",
+        method = "get",
+        operation_id = "countPermissionSetHolders"
+    )]
+    async fn count_permission_set_holders(
+        &self,
+        /// Id of the organization.
+        #[oai(name = "org_id")]
+        authority: authorized::Path<PermissionSetsRead>,
+        /// Id of the permission set.
+        set_id: Path<RawParam<Id>>,
+    ) -> Result<Success<SetHoldersView>, ErrorResponse<Reading>> {
+        let (organizations, organization) = (self.organizations.clone(), authority.organization());
+        let set = set_id.id();
+        let read = async move { organizations.set_holders(&authority, set).await };
+        Ok(Success(self.lists.read(organization, read).await?.into()))
+    }
+
     /// Update a permission set
     ///
     /// Takes effect at once for all keys and members that have the set. Absent fields are unchanged; `null` clears the
-    /// permissions. The caller
+    /// permissions or the key policy. 400 if a key with the set would have permissions that a policy does not allow it. The caller
     /// must hold all permissions of the set before and after the change.
     #[oai(path = "/orgs/:org_id/permission_sets/:set_id", method = "patch", operation_id = "updatePermissionSet")]
     async fn update_permission_set(

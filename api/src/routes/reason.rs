@@ -56,6 +56,8 @@ reasons! {
         "The head of the request breaks a rule of HTTP: `message` says which.";
     NothingToChange = "nothing_to_change", 400, "The update sets no field.";
     NeverValid = "never_valid", 400, "`expires_at` is not later than `not_before`.";
+    KeyPolicyViolated = "key_policy_violated", 400,
+        "The key would break rules of its organization or of its permission sets: see `fields`.";
     RefillAmountRequired = "refill_amount_required", 400, "A refill interval was set without an amount.";
     RefillIntervalRequired = "refill_interval_required", 400, "A refill amount was set without an interval.";
     TooManyPermissions = "too_many_permissions", 400,
@@ -63,6 +65,7 @@ reasons! {
     Unauthenticated = "unauthenticated", 401, "No credential was sent.";
     InvalidCredential = "invalid_credential", 401,
         "The credential is malformed, unknown, expired, revoked or disabled.";
+    PortalSessionRequired = "portal_session_required", 401, "The request has no token of a valid portal session.";
     PermissionRequired = "permission_required", 403, "The caller lacks the permission that `message` names.";
     CannotManage = "cannot_manage", 403,
         "The key of the request cannot manage this service (`can_manage` is false), whatever its permissions.";
@@ -81,7 +84,7 @@ reasons! {
         "Only a person who signs in with a passkey can do this.";
     SessionCannotCreateSession = "session_cannot_create_session", 403, "A session was sent to create a session.";
     SessionCannotCreateToken = "session_cannot_create_token", 403, "A session was sent to create a token.";
-    ApiKeyRequired = "api_key_required", 403, "Only an API key can be exchanged for a token.";
+    ApiKeyRequired = "api_key_required", 403, "Only an API key can be exchanged for a token, or create a portal session.";
     MeteredKeyNotExchangeable = "metered_key_not_exchangeable", 403,
         "A key with a usage limit or rate limit cannot be exchanged for a token.";
     RestrictedKeyNotExchangeable = "restricted_key_not_exchangeable", 403,
@@ -92,6 +95,7 @@ reasons! {
         "A session was sent to rotate the key that it was created with.";
     FreshSignInRequired = "fresh_sign_in_required", 403,
         "The session needs a sign-in within the last 10 minutes for this: sign in again.";
+    PortalActionNotAllowed = "portal_action_not_allowed", 403, "The portal session does not allow this.";
     PlatformOnly = "platform_only", 403, "Only the platform can do this.";
     CrossSiteRequest = "cross_site_request", 403, "A browser sent the request on behalf of another site.";
     SignUpClosed = "sign_up_closed", 403, "Sign-up is closed.";
@@ -101,6 +105,8 @@ reasons! {
     PermissionSetNotFound = "permission_set_not_found", 404, "A permission set does not exist in the organization.";
     InvitationNotFound = "invitation_not_found", 404,
         "The invitation or recovery link is unknown, expired, revoked or redeemed.";
+    PortalLinkNotFound = "portal_link_not_found", 404,
+        "The link of a portal session is unknown, expired, revoked or opened.";
     UnknownPath = "unknown_path", 404, "No operation has this path.";
     MethodNotAllowed = "method_not_allowed", 405, "No operation of this path has this method.";
     BodyTimeout = "body_timeout", 408,
@@ -120,6 +126,10 @@ reasons! {
     InvitationLimitReached = "invitation_limit_reached", 409,
         "The organization has reached its maximum number of open invitations and recovery links.";
     TrustRuleLimitReached = "trust_rule_limit_reached", 409, "The organization has its maximum of 100 trust rules.";
+    PortalSessionLimitReached = "portal_session_limit_reached", 409,
+        "The organization has its maximum of 10,000 open portal sessions.";
+    PortalKeyLimitReached = "portal_key_limit_reached", 409,
+        "The customer has as many keys as the portal session allows, or has created and revoked too many within the last hour.";
     KeyFormatLimitReached = "key_format_limit_reached", 409, "The organization has imported or supplied secrets with too many different formats.";
     TokenLimitReached = "token_limit_reached", 409,
         "The key or its organization has unexpired tokens with too many different permissions.";
@@ -145,7 +155,7 @@ reasons! {
     UnsupportedMediaType = "unsupported_media_type", 415,
         "The content type is not `application/json`, or the body is compressed.";
     IdempotencyKeyReused = "idempotency_key_reused", 422, "This `Idempotency-Key` was used with a different body.";
-    RateLimited = "rate_limited", 429, "Too many requests for this organization.";
+    RateLimited = "rate_limited", 429, "Too many requests for this organization, or of this portal session.";
     TooManyAttempts = "too_many_attempts", 429, "Too many failed attempts from this IP address.";
     TooManyLists = "too_many_lists", 429, "Too many lists of the organization are being read.";
     ChangeLimitReached = "change_limit_reached", 429,

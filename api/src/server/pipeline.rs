@@ -55,6 +55,7 @@ use crate::{
         request_id::{RequestId, RequestIds},
     },
     metrics::Metrics,
+    routes::is_of_portal,
     verify_fast_path::{FastPath, FastRoutes, PassedBody},
 };
 
@@ -157,10 +158,10 @@ impl<E: Endpoint> Pipeline<E> {
             base_path.remove_from(request.uri_mut(), &self.operations);
         }
         // Metrics are not a part of the API: they are for clients on this machine, and a page in a browser is none. Answers to
-        // gateways are not for pages either: a preflight is the API's own.
+        // gateways are not for pages either: a preflight is the API's own. Those of the portal are for its own page.
         let path = request.uri().path();
-        let readable = cors.filter(|_| path != METRICS_PATH && !is_of_gateway(path, request.headers()));
-        let allowed = readable.and_then(|cors| cors.allowed_origin(request.headers()));
+        let is_closed = path == METRICS_PATH || is_of_portal(path) || is_of_gateway(path, request.headers());
+        let allowed = cors.filter(|_| !is_closed).and_then(|cors| cors.allowed_origin(request.headers()));
         let is_allowed_preflight = allowed.is_some()
             && !info.is_reserved
             && Cors::is_preflight(request.method(), request.headers())

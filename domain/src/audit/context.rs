@@ -42,7 +42,7 @@ pub enum Actor {
     Key(KeyId, Option<UserId>),
     /// A user without a key: at sign-up, or authenticated by an identity provider.
     User(UserId),
-    /// The operator, on the command line.
+    /// The operator, on the command line; or the service itself, when it disables a key by a policy.
     Operator,
     /// An unauthenticated caller.
     Unknown,
@@ -69,6 +69,10 @@ coded_enum! {
         UndoRotation = "api_key.undo_rotation",
         /// The previous secret of a key was revoked.
         RevokePreviousSecret = "api_key.end_secret",
+        /// The worker disabled a key because its secret was not rotated in time: see the key policy.
+        DisableUnrotatedKey = "api_key.disable_unrotated",
+        /// The worker disabled a key because it was neither used nor changed for too long: see the key policy.
+        DisableUnusedKey = "api_key.disable_unused",
         /// A key was deleted.
         DeleteKey = "api_key.delete",
         /// A deleted key was restored.
@@ -143,6 +147,16 @@ coded_enum! {
         UpdateTrustRule = "trust_rule.update",
         /// A trust rule was deleted.
         DeleteTrustRule = "trust_rule.delete",
+        /// The settings of the portal changed.
+        UpdatePortal = "portal.update",
+        /// A portal session was created for a customer.
+        CreatePortalSession = "portal_session.create",
+        /// The link of a portal session was opened.
+        OpenPortalSession = "portal_session.open",
+        /// A customer signed out of the portal.
+        ClosePortalSession = "portal_session.close",
+        /// A portal session was revoked.
+        RevokePortalSession = "portal_session.revoke",
         /// A token of an identity provider was exchanged for an access token by a trust rule.
         ExchangeToken = "trust_rule.exchange",
     }

@@ -8,19 +8,19 @@ use crate::{
     id::OrganizationId,
     keys::key_scope::KeyScope,
     permissions::Permission,
-    ports::{Accounts, ManagementRate},
+    ports::{Accounts, RequestRate},
 };
 
 /// Authorizes callers. Each authorized request counts towards the rate limit of the organization that it manages.
 pub struct Authorizer {
     accounts: Arc<dyn Accounts>,
-    rate: Arc<dyn ManagementRate>,
+    rate: Arc<dyn RequestRate<OrganizationId>>,
 }
 
 impl Authorizer {
     /// Creates the authorizer from these ports.
     #[must_use]
-    pub fn new(accounts: Arc<dyn Accounts>, rate: Arc<dyn ManagementRate>) -> Self {
+    pub fn new(accounts: Arc<dyn Accounts>, rate: Arc<dyn RequestRate<OrganizationId>>) -> Self {
         Self { accounts, rate }
     }
 

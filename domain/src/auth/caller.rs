@@ -365,6 +365,11 @@ impl Authority {
         Self { caller: self.caller.with_idempotency_key(key), ..self }
     }
 
+    /// The same authorization for fewer keys: `scope` must be a part of its scope.
+    pub(crate) fn within(self, scope: KeyScope) -> Self {
+        Self { scope, ..self }
+    }
+
     /// The authorized caller.
     #[must_use]
     pub fn caller(&self) -> &Caller {

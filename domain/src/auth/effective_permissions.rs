@@ -89,7 +89,7 @@ mod tests {
 
         /// Whether `*:action` does not include this resource, so that a permission has to name it, or be `*:*`.
         fn needs_its_name(resource: &str) -> bool {
-            ["org", "members", "permission_sets", "trust_rules", "audit"].contains(&resource)
+            ["org", "members", "permission_sets", "trust_rules", "portal_sessions", "audit"].contains(&resource)
         }
 
         fn reaches(one: &Permission, resource: &str) -> bool {

@@ -15,7 +15,7 @@ use crate::{
     id::{InvitationId, OrganizationId, SetId, UserId},
     keys::{
         api_key::Creator,
-        secret::{BODY, CHECK, append_random_body, check},
+        secret::{generate_token, is_token},
     },
     organizations::{
         organization::Organization,
@@ -110,11 +110,7 @@ impl InvitationToken {
     /// Generates a token.
     #[must_use]
     pub fn generate(entropy: &dyn Entropy) -> Self {
-        let mut text = Self::PREFIX.to_owned();
-        append_random_body(&mut text, entropy);
-        let check = check(&text);
-        text.push_str(&check);
-        Self(text)
+        Self(generate_token(Self::PREFIX, entropy))
     }
 
     /// The plain text, for the response that creates the link.
@@ -145,10 +141,7 @@ impl InvitationTokenHash {
     /// are wrong, so it need not be looked up.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
-        let (covered, digits) = text.split_at_checked(text.len().checked_sub(CHECK)?)?;
-        let body = covered.strip_prefix(InvitationToken::PREFIX)?;
-        let is_body = body.len() == BODY && body.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        (is_body && check(covered) == digits).then(|| Self::of_text(text))
+        is_token(InvitationToken::PREFIX, text).then(|| Self::of_text(text))
     }
 
     fn of_text(text: &str) -> Self {

@@ -13,7 +13,10 @@ use crate::{
     cooperation::Pace,
     error::Error,
     id::{SetId, UserId},
+    keys::{api_key::ApiKey, policy::AppliedPolicies},
+    organizations::permission_set::PermissionSet,
     permissions::Permissions,
+    ports::KeyDefaults,
 };
 
 /// The maximum number of memberships, and of permission sets, that are kept in memory: this many of the largest take a
@@ -24,11 +27,11 @@ const MAX_CACHED: usize = 32;
 pub(super) struct Checks<'a> {
     keys: &'a Keys,
     authority: &'a Authority,
-    members: Recent<UserId>,
-    sets: Recent<SetId>,
+    members: Recent<UserId, Permissions>,
+    sets: Recent<SetId, PermissionSet>,
     grantable: Grantable,
-    /// The organization's default for new keys. `None`: not read yet.
-    can_manage: Option<bool>,
+    /// What applies to all keys of the organization. `None`: not read yet.
+    defaults: Option<KeyDefaults>,
     pace: Pace,
 }
 
@@ -40,7 +43,7 @@ impl<'a> Checks<'a> {
             members: Recent::default(),
             sets: Recent::default(),
             grantable: Grantable::new(authority.caller().effective_permissions()),
-            can_manage: None,
+            defaults: None,
             pace: Pace::default(),
         }
     }
@@ -54,12 +57,41 @@ impl<'a> Checks<'a> {
     /// # Errors
     /// [`Error::NotFound`] if the organization was deleted; [`Error::Outage`].
     pub(super) async fn can_manage(&mut self, said: Option<bool>) -> Result<bool, Error> {
-        if let Some(known) = said.or(self.can_manage) {
-            return Ok(known);
+        match said {
+            Some(said) => Ok(said),
+            None => Ok(self.defaults().await?.can_manage),
         }
-        let default = self.keys.keys_can_manage_by_default(self.authority.organization()).await?;
-        self.can_manage = Some(default);
-        Ok(default)
+    }
+
+    async fn defaults(&mut self) -> Result<KeyDefaults, Error> {
+        if let Some(known) = &self.defaults {
+            return Ok(known.clone());
+        }
+        let defaults = self.keys.key_defaults(self.authority.organization()).await?;
+        Ok(self.defaults.insert(defaults).clone())
+    }
+
+    /// The policies that apply to a key with these permission sets.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the organization was deleted; [`Error::SetNotFound`]; [`Error::Outage`].
+    pub(super) async fn policies(&mut self, sets: &[SetId]) -> Result<AppliedPolicies, Error> {
+        let policy = self.defaults().await?.policy;
+        let sets = self.read_sets(sets).await?;
+        Ok(AppliedPolicies::new(policy, sets))
+    }
+
+    /// Requires that a new key keeps the policies that apply to it.
+    ///
+    /// # Errors
+    /// [`Error::KeyPolicyViolated`]; [`Error::Outage`].
+    pub(super) async fn require_policies(&mut self, key: &ApiKey) -> Result<(), Error> {
+        let policies = self.policies(&key.settings.sets).await?;
+        self.pace.checked(policies.work(key)).await;
+        let now = self.keys.now();
+        // Nothing is known about the age of an imported secret: it counts from its import.
+        let broken = policies.broken_by_change(key, now, now);
+        if broken.is_empty() { Ok(()) } else { Err(Error::KeyPolicyViolated(broken)) }
     }
 
     /// Requires that the caller may create a key of this user (`None`: of the organization) with these permissions and
@@ -86,12 +118,12 @@ impl<'a> Checks<'a> {
         if !is_grantable {
             return Err(Error::ExceedsPermissions);
         }
-        for (set, permissions) in new {
-            if !self.grantable.includes_set(owner, set, &permissions) {
+        for set in new {
+            if !self.grantable.includes_set(owner, set.id, &set.permissions) {
                 return Err(Error::ExceedsPermissions);
             }
-            self.work(owner, &permissions).await;
-            self.require_fresh_sign_in_to_grant(&permissions)?;
+            self.work(owner, &set.permissions).await;
+            self.require_fresh_sign_in_to_grant(&set.permissions)?;
         }
         self.require_fresh_sign_in_to_grant(own)
     }
@@ -115,15 +147,14 @@ impl<'a> Checks<'a> {
         Ok(found)
     }
 
-    async fn read_sets(&mut self, sets: &[SetId]) -> Result<Vec<(SetId, Arc<Permissions>)>, Error> {
-        let known = sets.iter().filter_map(|set| Some((*set, self.sets.0.get(set)?.clone())));
-        let mut read: Vec<(SetId, Arc<Permissions>)> = known.collect();
+    async fn read_sets(&mut self, sets: &[SetId]) -> Result<Vec<Arc<PermissionSet>>, Error> {
+        let mut read: Vec<Arc<PermissionSet>> = sets.iter().filter_map(|set| self.sets.0.get(set).cloned()).collect();
         let unknown: Vec<SetId> = sets.iter().filter(|set| !self.sets.0.contains_key(set)).copied().collect();
         if !unknown.is_empty() {
             for set in self.keys.ports.sets.resolve(self.authority.organization(), &unknown).await? {
-                let permissions = Arc::new(set.permissions);
-                self.sets.insert(set.id, permissions.clone());
-                read.push((set.id, permissions));
+                let set = Arc::new(set);
+                self.sets.insert(set.id, set.clone());
+                read.push(set);
             }
         }
         Ok(read)
@@ -182,17 +213,17 @@ impl Grantable {
     }
 }
 
-/// A few sets of permissions by the member or permission set that has them. When there are too many, all are removed.
-struct Recent<K>(HashMap<K, Arc<Permissions>>);
+/// A few members or permission sets by their ids. When there are too many, all are removed.
+struct Recent<K, V>(HashMap<K, Arc<V>>);
 
-impl<K> Default for Recent<K> {
+impl<K, V> Default for Recent<K, V> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<K: Eq + Hash> Recent<K> {
-    fn insert(&mut self, key: K, value: Arc<Permissions>) {
+impl<K: Eq + Hash, V> Recent<K, V> {
+    fn insert(&mut self, key: K, value: Arc<V>) {
         if self.0.len() >= MAX_CACHED {
             self.0.clear();
         }

@@ -29,8 +29,8 @@ pub enum Owner {
 pub struct NewKey {
     /// The owner.
     pub owner: Owner,
-    /// The prefix of the secret.
-    pub prefix: KeyPrefix,
+    /// The prefix of the secret. `None`: that of the key policy, or the default one.
+    pub prefix: Option<KeyPrefix>,
     /// The settings that differ from the defaults. By default, a new key has the expiry and the IP allowlist of the key
     /// that creates it, and can manage this service if that is the default of the organization.
     pub settings: KeySettingsPatch,
@@ -44,11 +44,28 @@ impl Keys {
     /// [`Error::TooManyPermissions`]; [`Error::ExceedsPermissions`] if the key would have permissions that the caller or its
     /// owner does not have; [`Error::FreshSignInRequired`] if it would have all permissions; [`Error::ExceedsExpiry`] if
     /// the key would expire later than the caller's; [`Error::ExceedsAddresses`]; [`Error::NeverValid`];
-    /// [`Error::Outage`].
+    /// [`Error::KeyPolicyViolated`]; [`Error::Outage`].
     pub async fn create(&self, authority: &Authority, new: NewKey) -> Result<(ApiKey, Secret), Error> {
         let made = self.make(&mut Checks::new(self, authority), new).await?;
         let context = authority.audit_context(Action::CreateKey, self.now());
         self.ports.api_keys.create(vec![(made.0.clone(), made.1.hash())], &context).await?;
+        Ok(made)
+    }
+
+    /// As [`Keys::create`], for a customer of the organization who may have `max_keys`, as
+    /// [`crate::ports::ApiKeys::create_for_customer`] counts them.
+    ///
+    /// # Errors
+    /// The same as for [`Keys::create`].
+    pub(crate) async fn create_for_customer(
+        &self,
+        authority: &Authority,
+        new: NewKey,
+        max_keys: u64,
+    ) -> Result<(ApiKey, Secret), Error> {
+        let made = self.make(&mut Checks::new(self, authority), new).await?;
+        let context = authority.audit_context(Action::CreateKey, self.now());
+        self.ports.api_keys.create_for_customer((made.0.clone(), made.1.hash()), max_keys, &context).await?;
         Ok(made)
     }
 
@@ -73,8 +90,9 @@ impl Keys {
                     (key, NewSecret::Generated(secret))
                 }
                 Some(supplied) => {
-                    let new = NewKey { prefix: supplied.key_format.key_prefix(), ..new };
+                    let new = NewKey { prefix: Some(supplied.key_format.key_prefix()), ..new };
                     let key = self.make_for(&mut checks, new, supplied.start.clone()).await?;
+                    checks.require_policies(&key).await?;
                     (key, NewSecret::Supplied(supplied))
                 }
             });
@@ -91,12 +109,13 @@ impl Keys {
 
     /// Prepares a key and its secret, without storing them.
     async fn make(&self, checks: &mut Checks<'_>, new: NewKey) -> Result<(ApiKey, Secret), Error> {
-        let secret = Secret::generate(&new.prefix, &*self.ports.entropy);
-        let start = secret.start().to_owned();
-        Ok((self.make_for(checks, new, start).await?, secret))
+        let key = self.make_for(checks, new, String::new()).await?;
+        checks.require_policies(&key).await?;
+        let secret = Secret::generate(&key.prefix, &*self.ports.entropy);
+        Ok((ApiKey { start: secret.start().to_owned(), ..key }, secret))
     }
 
-    /// Prepares a key whose secret has this start, without storing it.
+    /// Prepares a key whose secret has this start, without storing it. Whether it keeps the policies is not checked.
     pub(super) async fn make_for(&self, checks: &mut Checks<'_>, new: NewKey, start: String) -> Result<ApiKey, Error> {
         let authority = checks.authority();
         let caller = authority.caller();
@@ -114,16 +133,21 @@ impl Keys {
             addresses: caller.addresses().cloned(),
             ..KeySettings::default()
         };
-        let settings = new.settings.apply(&defaults, self.now())?;
+        let mut settings = new.settings.apply(&defaults, self.now())?;
         checks.require_grantable(user, &settings.permissions, &settings.sets).await?;
         caller.require_validity(settings.expires_at, settings.addresses.as_ref())?;
         settings.require_period()?;
+        let policies = checks.policies(&settings.sets).await?;
+        if new.settings.can_manage.is_none() {
+            settings.can_manage &= policies.can_manage();
+        }
+        let prefix = new.prefix.or_else(|| policies.prefix().cloned()).unwrap_or_else(KeyPrefix::default_prefix);
         let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
         let created_by = caller.creator();
         Ok(ApiKey {
             user,
             settings,
-            ..ApiKey::beginning_with(id, authority.organization(), (new.prefix, start), created_by, self.now())
+            ..ApiKey::beginning_with(id, authority.organization(), (prefix, start), created_by, self.now())
         })
     }
 }

@@ -1,20 +1,32 @@
-//! Reading, listing and deleting keys, and their usage.
+//! Reading, listing and deleting keys.
 
 use super::Keys;
 use crate::{
-    audit::context::Action,
+    audit::{
+        EventOutcome,
+        context::{Action, Actor},
+    },
     auth::caller::{Authority, Caller},
+    clock::Timestamp,
     error::Error,
     id::KeyId,
     keys::{
-        api_key::{ApiKey, SecretStatus},
-        list::{Listing, Start},
+        api_key::{ApiKey, Creator, SecretStatus},
+        list::{Filter, Listing, Start},
         secret::SecretHash,
     },
     optimistic::require_version,
-    ports::Profile,
-    usage::{self, Bucket, Period},
+    ports::{EventFilter, Profile},
 };
+
+/// When a key was deleted, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyDeletion {
+    /// When (UTC).
+    pub at: Timestamp,
+    /// Who. `None`: the audit log does not have the event any more.
+    pub by: Option<Creator>,
+}
 
 impl Keys {
     /// One key (`None`: the request has no valid id).
@@ -24,6 +36,58 @@ impl Keys {
     pub async fn get(&self, authority: &Authority, key: Option<KeyId>) -> Result<ApiKey, Error> {
         let key = key.ok_or(Error::NotFound)?;
         self.ports.api_keys.find(authority.scope(), key).await?.ok_or(Error::NotFound)
+    }
+
+    /// One key (`None`: the request has no valid id), also if it is deleted and not purged.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Outage`].
+    pub async fn get_with_deleted(&self, authority: &Authority, key: Option<KeyId>) -> Result<ApiKey, Error> {
+        match self.get(authority, key).await {
+            Err(Error::NotFound) => self.get_deleted(authority, key).await,
+            found => found,
+        }
+    }
+
+    /// A deleted key that is not purged (`None`: the request has no valid id).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Outage`].
+    async fn get_deleted(&self, authority: &Authority, key: Option<KeyId>) -> Result<ApiKey, Error> {
+        let key = key.ok_or(Error::NotFound)?;
+        self.ports.api_keys.find_deleted(authority.scope(), key).await?.ok_or(Error::NotFound)
+    }
+
+    /// When a deleted key was deleted, and by whom (`None`: the request has no valid id).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: the key is not deleted, or purged; [`Error::Outage`].
+    pub async fn deletion(&self, authority: &Authority, key: Option<KeyId>) -> Result<KeyDeletion, Error> {
+        let key = self.get_deleted(authority, key).await?;
+        let at = key.deleted_at.ok_or(Error::NotFound)?;
+        let filter = EventFilter {
+            actions: Some(vec![Action::DeleteKey]),
+            outcome: Some(EventOutcome::Done),
+            target: Some(key.id.uuid()),
+            ..EventFilter::default()
+        };
+        let newest = self.ports.log.list(authority.organization(), &filter, None, 1).await?.pop();
+        let by = newest.and_then(|stored| match stored.event.actor {
+            Actor::Key(id, _) => Some(Creator::Key(id)),
+            Actor::User(id) => Some(Creator::User(id)),
+            Actor::Operator => Some(Creator::Operator),
+            Actor::Unknown => None,
+        });
+        Ok(KeyDeletion { at, by })
+    }
+
+    /// The number of keys that match a filter: exact up to [`MAX_COUNTED`](super::list::MAX_COUNTED), and one more than that
+    /// if there are more.
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn count(&self, authority: &Authority, filter: &Filter) -> Result<u64, Error> {
+        Ok(self.ports.api_keys.count(authority.scope(), filter).await?)
     }
 
     /// Finds the key with this secret, also if the secret or the key is not valid, or the key is deleted and not purged.
@@ -112,15 +176,6 @@ impl Keys {
     pub async fn delete_expired(&self, authority: &Authority) -> Result<u64, Error> {
         let context = authority.audit_context(Action::DeleteKey, self.now());
         Ok(self.ports.api_keys.delete_expired(authority.scope(), &context).await?)
-    }
-
-    /// The number of verify requests of a key (`None`: of the whole organization) in each bucket of a period.
-    ///
-    /// # Errors
-    /// [`Error::Outage`].
-    pub async fn usage(&self, authority: &Authority, key: Option<KeyId>, period: Period) -> Result<Vec<Bucket>, Error> {
-        let counts = self.ports.usage_log.counts(authority.organization(), key, period).await?;
-        Ok(usage::series(period, &counts))
     }
 
     /// The organization and the user of the caller.

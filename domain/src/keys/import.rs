@@ -11,6 +11,7 @@ use crate::{
     id::{KeyId, OrganizationId},
     keys::{
         api_key::{ApiKey, Creator},
+        policy::AppliedPolicies,
         secret::{KeyFormat, KeyPrefix, LegacyHash},
         settings::KeySettings,
     },
@@ -62,9 +63,10 @@ impl Keys {
         let mut checks = Checks::new(self, authority);
         let mut made = Vec::with_capacity(keys.len());
         for old in keys {
-            let new = NewKey { prefix: key_format.key_prefix(), ..old.new.clone() };
-            let key = self.make_for(&mut checks, new, old.start.clone()).await?;
-            made.push(Imported { key: of_old(key, &old), hash: old.hash });
+            let new = NewKey { prefix: Some(key_format.key_prefix()), ..old.new.clone() };
+            let key = of_old(self.make_for(&mut checks, new, old.start.clone()).await?, &old);
+            checks.require_policies(&key).await?;
+            made.push(Imported { key, hash: old.hash });
         }
         let key_formats = std::slice::from_ref(key_format);
         self.import_new(
@@ -81,7 +83,8 @@ impl Keys {
     /// has one of these formats, which have the same prefix; it is not known which one.
     ///
     /// # Errors
-    /// [`Error::NotFound`]: the organization does not exist; [`Error::TooManyKeyFormats`]; [`Error::Outage`].
+    /// [`Error::NotFound`]: the organization does not exist; [`Error::KeyPolicyViolated`]; [`Error::TooManyKeyFormats`];
+    /// [`Error::Outage`].
     pub async fn import_as_operator(
         &self,
         organization: OrganizationId,
@@ -89,7 +92,9 @@ impl Keys {
         keys: Vec<LegacyKey>,
         dry_run: bool,
     ) -> Result<Vec<ImportOutcome>, Error> {
-        let can_manage = self.keys_can_manage_by_default(organization).await?;
+        let defaults = self.key_defaults(organization).await?;
+        let policies = AppliedPolicies::new(defaults.policy, Vec::new());
+        let can_manage = defaults.can_manage && policies.can_manage();
         let defaults = KeySettings { can_manage, ..KeySettings::default() };
         let now = self.now();
         let prefix = key_formats.first().map_or_else(KeyPrefix::default_prefix, KeyFormat::key_prefix);
@@ -100,7 +105,12 @@ impl Keys {
             // A refill interval has been running since the key was created.
             let settings = old.new.settings.apply(&defaults, old.created_at.unwrap_or(now))?;
             let key = ApiKey { settings, ..ApiKey::beginning_with(id, organization, begin, Creator::Operator, now) };
-            made.push(Imported { key: of_old(key, &old), hash: old.hash });
+            let key = of_old(key, &old);
+            let broken = policies.broken_by_change(&key, now, now);
+            if !broken.is_empty() {
+                return Err(Error::KeyPolicyViolated(broken));
+            }
+            made.push(Imported { key, hash: old.hash });
         }
         let (actor, action, origin) = (Actor::Operator, Action::ImportKey, RequestContext::default());
         let context = AuditContext { organization, actor, action, permission: None, origin, at: now };

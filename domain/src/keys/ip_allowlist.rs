@@ -39,6 +39,12 @@ impl IpAllowlist {
         other.0.iter().all(|network| whole.iter().any(|own| own.contains(network)))
     }
 
+    /// Whether the networks contain all IPv4 or all IPv6 addresses.
+    #[must_use]
+    pub fn has_all_addresses(&self) -> bool {
+        IpNet::aggregate(&self.0.to_vec()).iter().any(|network| network.prefix_len() == 0)
+    }
+
     /// The networks as `address/prefix`.
     pub fn to_strings(&self) -> impl Iterator<Item = String> + '_ {
         self.0.iter().map(ToString::to_string)

@@ -2,9 +2,10 @@
 
 use crate::{
     clock::Timestamp,
-    id::{ExternalId, KeyId, UserId},
+    id::{ExternalId, KeyId, SetId, UserId},
     keys::api_key::ApiKey,
     permissions::Permission,
+    validated_string::fold,
 };
 
 /// The filter and the order of a list of keys.
@@ -27,8 +28,10 @@ pub struct Filter {
     pub can_manage: Option<bool>,
     /// Whether the key is expired at this time (UTC).
     pub expired: Option<(bool, Timestamp)>,
-    /// A part of the name, in the form of [`fold`](crate::validated_string::fold).
+    /// A part of the name, in the form of [`fold`].
     pub name: Option<String>,
+    /// A text in one of several fields.
+    pub search: Option<Search>,
     /// The id of the key.
     pub id: Option<KeyId>,
     /// The beginning of the visible start of one of its secrets.
@@ -39,6 +42,10 @@ pub struct Filter {
     pub external_id: Option<ExternalId>,
     /// A permission that the key has, directly or through a permission set.
     pub permission: Option<Permission>,
+    /// A permission set that the key has.
+    pub permission_set: Option<SetId>,
+    /// The key was created before this time (UTC, exclusive).
+    pub created_before: Option<Timestamp>,
     /// The key was never used, or last used before this time (UTC, exclusive).
     pub last_used_before: Option<Timestamp>,
     /// Whether the key was ever used.
@@ -51,6 +58,40 @@ pub struct Filter {
     pub rotating: Option<(bool, Timestamp)>,
     /// Members of the metadata object: a name, and a value as JSON text.
     pub metadata: Vec<(MetadataKey, String)>,
+}
+
+/// The most keys that are counted. If more keys match a filter, the count is one more than this.
+pub const MAX_COUNTED: u64 = 10_000;
+
+/// A text that is searched for in several fields: keys match in which at least one field has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// A part of the name, in the form of [`fold`].
+    pub name: String,
+    /// A part of the external id: upper and lower case differ.
+    pub external_id: String,
+    /// The id of the key. `None`: the text is not an id.
+    pub id: Option<KeyId>,
+    /// The beginning of the visible start of one of its secrets. `None`: the text is not one.
+    pub secret_start: Option<SecretStart>,
+}
+
+impl Search {
+    /// The maximum length in characters.
+    pub const MAX: usize = 255;
+
+    /// Parses a text without whitespace around it. `None`: it is empty, longer than [`Search::MAX`], or has control characters,
+    /// which no field has.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_plain = !text.chars().any(char::is_control) && (1..=Self::MAX).contains(&text.chars().count());
+        is_plain.then(|| Self {
+            name: fold(text),
+            external_id: text.to_owned(),
+            id: text.parse().ok(),
+            secret_start: SecretStart::parse(text),
+        })
+    }
 }
 
 /// The beginning of the visible start of a secret: 1 to 38 of `A-Z a-z 0-9 _ -`.

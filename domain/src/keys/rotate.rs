@@ -28,7 +28,8 @@ impl Keys {
     /// With `only`, the key's version must be one of these.
     ///
     /// If a previous secret is still valid and the newest one was never used, the newest one is replaced, because the
-    /// response with it may have been lost. The previous secret then expires at the later of both times. If the newest
+    /// response with it may have been lost. The previous secret then expires at the later of both times, or, if a key policy enforces
+    /// rotation, when it would have expired anyway. If the newest
     /// secret is the supplied one already, nothing changes, whatever version the key has; but if `grace` is 0, the previous
     /// secret is revoked as by [`Keys::revoke_previous_secret`].
     ///
@@ -38,7 +39,9 @@ impl Keys {
     /// or in more networks, than the caller's; these do not apply to a key that rotates itself with its newest secret;
     /// [`Error::SessionRotatesItself`] in a session of this key; [`Error::FreshSignInRequired`] if the key has all
     /// permissions; [`Error::RotationInProgress`] if a previous secret is still valid, the newest one was used, and `grace`
-    /// is not 0; with a supplied secret those of [`Keys::create_many`]; [`Error::ConcurrentChanges`]; [`Error::Outage`].
+    /// is not 0; with a supplied secret those of [`Keys::create_many`], and [`Error::KeyPolicyViolated`] if it has another
+    /// prefix than the policies say; [`Error::ConcurrentChanges`]; [`Error::Outage`]. A key that breaks other rules may be
+    /// rotated: its secret is newer then.
     pub async fn rotate(
         &self,
         authority: &Authority,
@@ -78,12 +81,22 @@ impl Keys {
                 Err(Error::SetNotFound) => return Ok(None),
                 checked => checked?,
             }
+            let policies = match self.policies_of(&current).await {
+                // As above.
+                Err(Error::SetNotFound) => return Ok(None),
+                policies => policies?,
+            };
             let (stored, prefix, start, secret) = if let Some(supplied) = supplied {
+                let broken = policies.broken_by_prefix(&supplied.key_format.key_prefix());
+                if !broken.is_empty() {
+                    return Err(Error::KeyPolicyViolated(broken));
+                }
                 self.require_key_formats(authority, vec![supplied.key_format.clone()]).await?;
                 let prefix = supplied.key_format.key_prefix();
                 (StoredSecret::Supplied(supplied.hash), prefix, supplied.start.clone(), None)
             } else {
-                let secret = Secret::generate(&current.prefix.or_default(), &*self.ports.entropy);
+                let prefix = policies.prefix().cloned().unwrap_or_else(|| current.prefix.or_default());
+                let secret = Secret::generate(&prefix, &*self.ports.entropy);
                 let start = secret.start().to_owned();
                 (StoredSecret::Generated(secret.hash()), secret.prefix(), start, Some(secret))
             };
@@ -95,6 +108,8 @@ impl Keys {
                 old_prefix: current.prefix.clone(),
                 old_start: current.start.clone(),
                 old_ends_at: end.no_later_than(current.settings.expires_at),
+                // Otherwise a secret would never have to be replaced.
+                may_extend_previous: !policies.enforces_rotation(),
             };
             match self.ports.api_keys.rotate(scope, id, current.version, rotation, &context).await {
                 // Another request of the organization has stored the supplied secret at the same time.

@@ -19,8 +19,8 @@ use crate::{
 pub use crate::keys::secret::key_format::{Alphabet, ImportedSecret, KeyFormat, KeyFormats, LegacyHash};
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-pub(crate) const BODY: usize = 43;
-pub(crate) const CHECK: usize = 6;
+const BODY: usize = 43;
+const CHECK: usize = 6;
 const START: usize = 6;
 
 /// Key-derivation context of BLAKE3: separates these hashes from every other use of BLAKE3. Changing it would
@@ -183,6 +183,25 @@ fn check_digits(body: &str) -> [u8; CHECK] {
 
 pub(crate) fn check(body: &str) -> String {
     check_digits(body).into_iter().map(char::from).collect()
+}
+
+/// Generates a token of a link or a session: `prefix`, the random body, and the check of both.
+pub(crate) fn generate_token(prefix: &str, entropy: &dyn Entropy) -> String {
+    let mut text = prefix.to_owned();
+    append_random_body(&mut text, entropy);
+    let check = check(&text);
+    text.push_str(&check);
+    text
+}
+
+/// Whether a text has the format of a token with this prefix. The check of a token covers its prefix, that of a key's
+/// secret does not: so no text is both.
+pub(crate) fn is_token(prefix: &str, text: &str) -> bool {
+    let covered = text.len().checked_sub(CHECK).and_then(|end| text.split_at_checked(end));
+    covered.is_some_and(|(covered, digits)| {
+        let is_body = |body: &str| body.len() == BODY && body.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        covered.strip_prefix(prefix).is_some_and(is_body) && check(covered) == digits
+    })
 }
 
 #[cfg(test)]

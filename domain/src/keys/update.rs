@@ -1,5 +1,7 @@
 //! Updating and restoring keys. The caller must be allowed to grant the key both as it was and as it will be.
 
+use std::sync::Arc;
+
 use super::Keys;
 use crate::{
     audit::context::Action,
@@ -15,7 +17,7 @@ use crate::{
         settings::{KeySettings, KeySettingsPatch},
     },
     optimistic::{require_version, until_stored},
-    organizations::permission_set::effective,
+    organizations::permission_set::{PermissionSet, effective},
     permissions::Permissions,
 };
 
@@ -29,7 +31,8 @@ impl Keys {
     /// if the key would extend its own permissions or validity. If the update extends the permissions or validity,
     /// permissions that the key's user does not have at the moment count, too, and the resulting key is checked for
     /// [`Error::ExceedsExpiry`], [`Error::ExceedsAddresses`] and, with all permissions, [`Error::FreshSignInRequired`];
-    /// [`Error::TooManyPermissions`]; [`Error::NeverValid`]; [`Error::ConcurrentChanges`]; [`Error::Outage`].
+    /// [`Error::TooManyPermissions`]; [`Error::NeverValid`]; [`Error::KeyPolicyViolated`], unless the update only restricts the
+    /// key; [`Error::ConcurrentChanges`]; [`Error::Outage`].
     pub async fn update(
         &self,
         authority: &Authority,
@@ -68,8 +71,8 @@ impl Keys {
     /// # Errors
     /// [`Error::NotFound`]: the key does not exist, is not deleted, or is purged; [`Error::VersionMismatch`];
     /// [`Error::ExceedsPermissions`], [`Error::ExceedsExpiry`], [`Error::ExceedsAddresses`] and
-    /// [`Error::FreshSignInRequired`] if the caller could not create the key; [`Error::CapReached`]; [`Error::TooManyPermissions`]; [`Error::ConcurrentChanges`];
-    /// [`Error::Outage`].
+    /// [`Error::FreshSignInRequired`] if the caller could not create the key; [`Error::KeyPolicyViolated`];
+    /// [`Error::CapReached`]; [`Error::TooManyPermissions`]; [`Error::ConcurrentChanges`]; [`Error::Outage`].
     pub async fn restore(
         &self,
         authority: &Authority,
@@ -99,15 +102,16 @@ impl Keys {
     ///
     /// # Errors
     /// [`Error::ExceedsPermissions`]; [`Error::FreshSignInRequired`]; [`Error::ExceedsExpiry`];
-    /// [`Error::ExceedsAddresses`]; [`Error::SetNotFound`]; [`Error::Outage`].
+    /// [`Error::ExceedsAddresses`]; [`Error::KeyPolicyViolated`]; [`Error::SetNotFound`]; [`Error::Outage`].
     async fn check_change(&self, caller: &Caller, key: &ApiKey, after: &KeySettings) -> Result<(), Error> {
         let before = &key.settings;
         // Disabling a key is always allowed, because it only restricts it.
         if *after == (KeySettings { enabled: false, ..before.clone() }) {
             return Ok(());
         }
-        let held_before = self.permissions_of(key, before).await?;
-        let held_after = self.permissions_of(key, after).await?;
+        let held_before = effective(&before.permissions, &self.sets_of(key, before).await?);
+        let sets = self.sets_of(key, after).await?;
+        let held_after = effective(&after.permissions, &sets);
         let more = !held_before.covers(&held_after);
         let is_itself = caller.key().is_some_and(|own| own.id() == key.id);
         if is_itself && (more || !after.narrows(before)) {
@@ -131,19 +135,28 @@ impl Keys {
         }
         if gains {
             caller.require_validity(after.expires_at, after.addresses.as_ref())?;
-            return require_fresh_sign_in_to_grant(caller, &Permissions::default(), &held_after, self.now());
+            require_fresh_sign_in_to_grant(caller, &Permissions::default(), &held_after, self.now())?;
+        } else {
+            // A changed expiry or IP allowlist must be within the caller's, even if it is stricter than before.
+            if after.expires_at != before.expires_at {
+                caller.require_expiry_within(after.expires_at)?;
+            }
+            if after.addresses != before.addresses {
+                caller.require_ip_within(after.addresses.as_ref())?;
+            }
         }
-        // A changed expiry or IP allowlist must be within the caller's, even if it is stricter than before.
-        if after.expires_at != before.expires_at {
-            caller.require_expiry_within(after.expires_at)?;
+        // Restricting a key breaks no further rule, so it is possible also for a key that does not keep all of them.
+        // Its own permissions count by themselves: those that it also has by a set would stay when the set loses them.
+        if !more && before.permissions.covers(&after.permissions) && after.narrows(before) {
+            return Ok(());
         }
-        if after.addresses == before.addresses { Ok(()) } else { caller.require_ip_within(after.addresses.as_ref()) }
+        let sets = sets.into_iter().map(Arc::new).collect();
+        self.require_policies(ApiKey { settings: after.clone(), ..key.clone() }, sets).await
     }
 
-    /// The permissions of a key with these settings, not limited by those of its user.
-    async fn permissions_of(&self, key: &ApiKey, settings: &KeySettings) -> Result<Permissions, Error> {
-        let sets = self.ports.sets.resolve(key.organization, &settings.sets).await?;
-        Ok(effective(&settings.permissions, &sets))
+    /// The permission sets of a key with these settings.
+    async fn sets_of(&self, key: &ApiKey, settings: &KeySettings) -> Result<Vec<PermissionSet>, Error> {
+        self.ports.sets.resolve(key.organization, &settings.sets).await
     }
 
     /// The permissions of the key's user, which limit the key's. `None`: the key belongs to the organization. A removed

@@ -1,5 +1,7 @@
 //! Creating, reading, updating, deleting and restoring organizations.
 
+use std::sync::Arc;
+
 use super::OrganizationService;
 use crate::{
     audit::context::Action,
@@ -10,6 +12,7 @@ use crate::{
     change::Change,
     error::Error,
     id::{ExternalId, OrganizationId},
+    keys::policy::KeyPolicy,
     organizations::{
         organization::{Caps, DeletedOrganization, Deletion, Organization, OrganizationKind, OrganizationName},
         totals::OrganizationFilter,
@@ -31,7 +34,8 @@ pub struct NewOrganization {
     pub keys_can_manage_by_default: bool,
 }
 
-/// A change of an organization. All fields except `name` and `keys_can_manage_by_default` require a platform caller.
+/// A change of an organization. All fields except `name`, `keys_can_manage_by_default` and `key_policy` require a platform
+/// caller.
 #[derive(Clone, Debug, Default)]
 pub struct OrganizationPatch {
     /// The name.
@@ -46,6 +50,8 @@ pub struct OrganizationPatch {
     pub max_sets: Change<u64>,
     /// Whether new keys of the organization can manage this service, if the request that creates them does not say.
     pub keys_can_manage_by_default: Option<bool>,
+    /// The key policy. It applies to keys that are created or changed from now on.
+    pub key_policy: Change<Arc<KeyPolicy>>,
     /// Whether the organization is suspended.
     pub suspended: Option<bool>,
 }
@@ -57,7 +63,9 @@ impl OrganizationPatch {
     }
 
     fn is_empty(&self) -> bool {
-        self.name.is_keep() && self.keys_can_manage_by_default.is_none() && !self.is_for_the_platform()
+        let is_for_members =
+            !self.name.is_keep() || self.keys_can_manage_by_default.is_some() || !self.key_policy.is_keep();
+        !is_for_members && !self.is_for_the_platform()
     }
 }
 
@@ -142,6 +150,7 @@ impl OrganizationService {
             max_members: patch.max_members,
             max_sets: patch.max_sets,
             keys_can_manage_by_default: patch.keys_can_manage_by_default,
+            key_policy: patch.key_policy,
             suspended_at: match patch.suspended {
                 None => Change::Keep,
                 Some(true) => Change::Set(now),

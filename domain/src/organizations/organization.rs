@@ -1,8 +1,11 @@
 //! Organizations, which own API keys, and their limits.
 
+use std::sync::Arc;
+
 use crate::{
     clock::Timestamp,
     id::{ExternalId, OrganizationId},
+    keys::policy::KeyPolicy,
     validated_string::{MAX_NAME, name, stored_line, text},
 };
 
@@ -50,6 +53,8 @@ pub struct Organization {
     pub caps: Caps,
     /// Whether new keys can manage this service, if the request that creates them does not say.
     pub keys_can_manage_by_default: bool,
+    /// The policy for its keys. `None`: it has none.
+    pub key_policy: Option<Arc<KeyPolicy>>,
     /// When the organization was suspended (UTC): its keys are invalid meanwhile. `None`: it is not suspended.
     pub suspended_at: Option<Timestamp>,
     /// When the organization was deleted (UTC). `None`: it is not deleted.
@@ -96,6 +101,7 @@ impl Organization {
             external_id: None,
             caps: Caps::default(),
             keys_can_manage_by_default: true,
+            key_policy: None,
             suspended_at: None,
             deleted_at: None,
             created_at,

@@ -1,8 +1,11 @@
 //! Permission sets: named sets of permissions that are attached to keys and members of their organization.
 
+use std::sync::Arc;
+
 use crate::{
     clock::Timestamp,
     id::{OrganizationId, SetId},
+    keys::policy::KeyPolicy,
     permissions::Permissions,
     validated_string::{MAX_NAME, ValidationError, name, stored_line, text},
 };
@@ -39,10 +42,27 @@ pub struct PermissionSet {
     pub name: SetName,
     /// The permissions of keys and members that have the set.
     pub permissions: Permissions,
+    /// The key policy that have the set. `None`: it has none.
+    pub key_policy: Option<Arc<KeyPolicy>>,
     /// When it was created (UTC).
     pub created_at: Timestamp,
     /// When it was last changed (UTC).
     pub updated_at: Timestamp,
+}
+
+/// How many keys and members have a permission set. Each number is exact up to [`SetHolders::MAX_COUNTED`], and one more than that
+/// if there are more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetHolders {
+    /// Keys that are not deleted.
+    pub keys: u64,
+    /// Members.
+    pub members: u64,
+}
+
+impl SetHolders {
+    /// The most keys and the most members that are counted.
+    pub const MAX_COUNTED: u64 = 10_000;
 }
 
 /// The union of own permissions and those of permission sets.

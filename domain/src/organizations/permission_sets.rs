@@ -1,13 +1,17 @@
 //! Managing permission sets. A change applies immediately to all keys and members that have the set.
 
+use std::sync::Arc;
+
 use super::{OrganizationService, require_permissions, require_unrestricted};
 use crate::{
     audit::context::Action,
     auth::caller::Authority,
+    change::Change,
     error::Error,
     id::SetId,
+    keys::policy::{BrokenRule, KeyPolicy, PolicySource, Violation},
     optimistic::until_stored,
-    organizations::permission_set::{PermissionSet, SetName},
+    organizations::permission_set::{PermissionSet, SetHolders, SetName},
     permissions::Permissions,
     ports::SetChanges,
 };
@@ -19,6 +23,8 @@ pub struct NewSet {
     pub name: SetName,
     /// The permissions.
     pub permissions: Permissions,
+    /// The key policy that have the set. `None`: none.
+    pub key_policy: Option<Arc<KeyPolicy>>,
 }
 
 /// A change of a permission set. `None`: the field is not changed.
@@ -28,6 +34,8 @@ pub struct SetPatch {
     pub name: Option<SetName>,
     /// The permissions.
     pub permissions: Option<Permissions>,
+    /// The key policy that have the set. It applies to keys that are created or changed from now on.
+    pub key_policy: Change<Arc<KeyPolicy>>,
 }
 
 impl OrganizationService {
@@ -53,6 +61,15 @@ impl OrganizationService {
         self.ports.sets.find(authority.organization(), set).await?.ok_or(Error::NotFound)
     }
 
+    /// How many keys and members have a permission set (`None`: the request has no valid id).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Outage`].
+    pub async fn set_holders(&self, authority: &Authority, set: Option<SetId>) -> Result<SetHolders, Error> {
+        let set = self.set(authority, set).await?;
+        Ok(self.ports.sets.count_holders(set.id).await?)
+    }
+
     /// Creates a permission set.
     ///
     /// # Errors
@@ -68,6 +85,7 @@ impl OrganizationService {
             organization: authority.organization(),
             name: new.name,
             permissions: new.permissions,
+            key_policy: new.key_policy,
             created_at: now,
             updated_at: now,
         };
@@ -81,7 +99,8 @@ impl OrganizationService {
     /// [`Error::NotFound`]; [`Error::NothingToChange`]; [`Error::ExceedsPermissions`] if the caller does not have all
     /// permissions of the set before and after the update; [`Error::ExceedsExpiry`] and [`Error::ExceedsAddresses`] if
     /// the set gets more permissions and the caller's key has an expiry or an IP allowlist; [`Error::FreshSignInRequired`];
-    /// [`Error::TooManyPermissions`] if a key or member that has the set would have too many; [`Error::NameTaken`];
+    /// [`Error::TooManyPermissions`] if a key or member that has the set would have too many;
+    /// [`Error::KeyPolicyViolated`] if a key that has the set would have permissions that it may not have; [`Error::NameTaken`];
     /// [`Error::LastAdmin`]; [`Error::ConcurrentChanges`]; [`Error::Outage`].
     pub async fn update_set(
         &self,
@@ -92,18 +111,59 @@ impl OrganizationService {
         let _lock = self.ports.sets.lock_for_change(authority.organization()).await?;
         until_stored(|| async {
             let before = self.set(authority, set).await?;
-            if patch.name.is_none() && patch.permissions.is_none() {
+            if patch.name.is_none() && patch.permissions.is_none() && patch.key_policy.is_keep() {
                 return Err(Error::NothingToChange);
             }
             require_permissions(authority, &before.permissions)?;
             let after = patch.permissions.as_ref().unwrap_or(&before.permissions);
             require_permissions(authority, after)?;
             require_unrestricted(authority, &before.permissions, after, self.now())?;
-            let changes = SetChanges { name: patch.name.clone(), permissions: patch.permissions.clone() };
+            self.require_policies_of_keys(&before, &patch).await?;
+            let changes = SetChanges {
+                name: patch.name.clone(),
+                permissions: patch.permissions.clone(),
+                key_policy: patch.key_policy.clone(),
+            };
             let context = authority.audit_context(Action::UpdateSet, self.now());
             self.ports.sets.update(&before, changes, &context).await
         })
         .await
+    }
+
+    /// Requires that no key with the set gets permissions that a policy forbids, or that need an IP allowlist that the key does not
+    /// have. What the set had before is not considered: such keys stay valid.
+    async fn require_policies_of_keys(&self, before: &PermissionSet, patch: &SetPatch) -> Result<(), Error> {
+        let Some(after) = patch.permissions.as_ref().filter(|after| !before.permissions.covers(after)) else {
+            return Ok(());
+        };
+        let added = after.iter().filter(|permission| !before.permissions.allows(permission)).cloned();
+        let added = Permissions::new(added).expect("a part of a valid set");
+        let (organization, id) = (before.organization, before.id);
+        let own = patch.key_policy.clone().apply(before.key_policy.clone());
+        let own = own.map(|policy| (PolicySource::Set(id), policy));
+        let others = self.ports.sets.other_policies_of_keys_with(organization, id).await?;
+        let mut broken = Vec::new();
+        for (source, policy) in others.into_iter().chain(own) {
+            let mut sets = vec![id];
+            if let PolicySource::Set(other) = source
+                && other != id
+            {
+                sets.push(other);
+            }
+            if let Some(permission) = policy.forbidden_part(&[&added])
+                && self.ports.sets.has_key_with_sets(organization, &sets, false).await?
+            {
+                let violation = Violation::Permission(permission.clone());
+                broken.push(BrokenRule { source, violation });
+            }
+            if let Some(permission) = policy.guarded_part(&[&added])
+                && self.ports.sets.has_key_with_sets(organization, &sets, true).await?
+            {
+                let violation = Violation::NoAddresses(permission.clone());
+                broken.push(BrokenRule { source, violation });
+            }
+        }
+        if broken.is_empty() { Ok(()) } else { Err(Error::KeyPolicyViolated(broken)) }
     }
 
     /// Deletes a permission set (`None`: the request has no valid id). With `detach`, it is first removed from the keys

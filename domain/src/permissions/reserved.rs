@@ -17,6 +17,8 @@ coded_enum! {
         PermissionSets = "permission_sets",
         /// The trust rules of the organization.
         TrustRules = "trust_rules",
+        /// The portal sessions of the customers of the organization.
+        PortalSessions = "portal_sessions",
         /// The audit log of the organization.
         Audit = "audit",
     }

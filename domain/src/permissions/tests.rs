@@ -63,7 +63,8 @@ pub(crate) fn concrete() -> Vec<Permission> {
 /// Reference implementation: whether a set allows a permission without wildcards.
 pub(crate) fn plainly_allows(set: &Permissions, asked: &Permission) -> bool {
     set.iter().any(|held| {
-        let needs_its_name = ["org", "members", "permission_sets", "trust_rules", "audit"].contains(&asked.resource());
+        let needs_its_name = ["org", "members", "permission_sets", "trust_rules", "portal_sessions", "audit"]
+            .contains(&asked.resource());
         (held.resource() == "*" && held.action() == "*")
             || (held.resource() == "*" && held.action() == asked.action() && !needs_its_name)
             || (held.resource() == asked.resource() && held.action() == "*")

@@ -1,6 +1,8 @@
 //! The ports of organizations, their members and their permission sets. Each method that changes something also stores
 //! its audit event, and invalidates caches before it returns.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -9,9 +11,10 @@ use crate::{
     clock::Timestamp,
     error::{Error, Outage},
     id::{ExternalId, OrganizationId, SetId, TrustRuleId, UserId},
+    keys::policy::{KeyPolicy, PolicySource},
     organizations::{
         organization::{DeletedOrganization, Deletion, Organization, OrganizationName},
-        permission_set::{PermissionSet, SetName},
+        permission_set::{PermissionSet, SetHolders, SetName},
         totals::{OrganizationFilter, ServiceTotals},
         trust_rule::TrustRule,
         user::{Email, User},
@@ -35,6 +38,8 @@ pub struct OrganizationChanges {
     pub max_sets: Change<u64>,
     /// Whether new keys can manage this service by default.
     pub keys_can_manage_by_default: Option<bool>,
+    /// The key policy.
+    pub key_policy: Change<Arc<KeyPolicy>>,
     /// When it was suspended (UTC). Cleared: it is not suspended.
     pub suspended_at: Change<Timestamp>,
 }
@@ -171,6 +176,8 @@ pub struct SetChanges {
     pub name: Option<SetName>,
     /// The permissions.
     pub permissions: Option<Permissions>,
+    /// The key policy that have the set.
+    pub key_policy: Change<Arc<KeyPolicy>>,
 }
 
 /// The permission sets of organizations.
@@ -187,11 +194,33 @@ pub trait Sets: Send + Sync {
     /// The permission set with this id. `None`: the organization has no such set.
     async fn find(&self, organization: OrganizationId, set: SetId) -> Result<Option<PermissionSet>, Outage>;
 
+    /// How many keys that are not deleted, and how many members have a permission set.
+    async fn count_holders(&self, set: SetId) -> Result<SetHolders, Outage>;
+
     /// These permission sets, in any order.
     ///
     /// # Errors
     /// [`Error::SetNotFound`] if one of them does not belong to the organization.
     async fn resolve(&self, organization: OrganizationId, sets: &[SetId]) -> Result<Vec<PermissionSet>, Error>;
+
+    /// Those of these permission sets that the organization has, in any order.
+    async fn find_many(&self, organization: OrganizationId, sets: &[SetId]) -> Result<Vec<PermissionSet>, Outage>;
+
+    /// The policies, besides that of the set itself, that apply to keys with this permission set: that of the organization, and
+    /// those of other sets that such keys have. Deleted keys do not count.
+    async fn other_policies_of_keys_with(
+        &self,
+        organization: OrganizationId,
+        set: SetId,
+    ) -> Result<Vec<(PolicySource, Arc<KeyPolicy>)>, Outage>;
+
+    /// Whether a key has all of these permission sets and, with `without_addresses`, no IP allowlist. Deleted keys do not count.
+    async fn has_key_with_sets(
+        &self,
+        organization: OrganizationId,
+        sets: &[SetId],
+        without_addresses: bool,
+    ) -> Result<bool, Outage>;
 
     /// Stores a new permission set.
     ///

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use crate::{
-    db::error::DbFailure,
+    db::{count::count_up_to, error::DbFailure},
     rows::entity::{api_key, organization},
     settings::DefaultCaps,
 };
@@ -39,7 +39,8 @@ pub(crate) async fn count<C: ConnectionTrait>(
     let of_it = api_key::Column::OrganizationId.eq(organization.uuid()).and(api_key::Column::DeletedAt.is_not_null());
     let removed_at_once = deleted + MAX_REMOVED_KEYS;
     // Up to a bound: if the cap was lowered there may be very many.
-    let kept = count_up_to(db, of_it.clone(), cap.saturating_add(removed_at_once)).await?;
+    let all = Query::select().column(api_key::Column::Id).from(api_key::Entity).and_where(of_it.clone()).to_owned();
+    let kept = count_up_to(db, all, cap.saturating_add(removed_at_once)).await?;
     let surplus = if kept > cap { Ord::min(kept - (cap - cap / 100), removed_at_once) } else { 0 };
     let oldest: Vec<Uuid> = if surplus == 0 {
         Vec::new()
@@ -65,16 +66,6 @@ pub(crate) async fn count<C: ConnectionTrait>(
     // If there are more than were counted, the next deletion counts again and purges more.
     let left = kept.saturating_sub(oldest.len() as u64);
     set(db, organization, Expr::value(i64::try_from(left).unwrap_or(i64::MAX))).await
-}
-
-/// The number of keys with `which`, or `max` if there are more.
-async fn count_up_to<C: ConnectionTrait>(db: &C, which: SimpleExpr, max: u64) -> Result<u64, DbFailure> {
-    let bounded =
-        Query::select().column(api_key::Column::Id).from(api_key::Entity).and_where(which).limit(max).to_owned();
-    let count = Query::select().expr(Expr::cust("count(*)")).from_subquery(bounded, "counted").to_owned();
-    let row = db.query_one(&count).await?;
-    let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-    Ok(u64::try_from(count).unwrap_or_default())
 }
 
 async fn set<C: ConnectionTrait>(db: &C, organization: OrganizationId, count: SimpleExpr) -> Result<(), DbFailure> {

@@ -2,22 +2,28 @@
 
 use domain::{
     clock::Timestamp,
+    id::SetId,
     keys::{
         api_key::ApiKey,
         key_scope::KeyScope,
-        list::{Filter, Listing, Order, OwnerFilter, SecretStart, SortField, SortKey, Start},
+        list::{Filter, Listing, MAX_COUNTED, Order, OwnerFilter, Search, SecretStart, SortField, SortKey, Start},
     },
     permissions::Permission,
 };
 use sea_orm::{
-    ColumnTrait, Condition, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
     sea_query::{Expr, IntoCondition, Query, SelectStatement, SimpleExpr},
 };
 
 use crate::{
     api_keys::{load_relations, rows},
     database::Database,
-    db::{dialect::Dialect, error::DbFailure},
+    db::{
+        count::count_up_to,
+        dialect::{Dialect, explain},
+        error::DbFailure,
+    },
+    organizations::removal::deleted_sets,
     rows::{
         entity::{api_key, api_key_permission_set, api_key_secret, imported_secret, permission_set},
         scope::{deleted_in_scope, in_scope},
@@ -33,28 +39,62 @@ impl Database {
         limit: u64,
     ) -> Result<Vec<ApiKey>, DbFailure> {
         let dialect = Dialect::of(&self.pools.read);
-        let Listing { filter, order } = listing;
-        let mark = mark(*order, dialect);
-        let direction = if order.is_descending { sea_orm::Order::Desc } else { sea_orm::Order::Asc };
-        let keys = rows()
-            .filter(condition(scope, filter, dialect))
-            .order_by(mark.clone(), direction.clone())
-            .order_by(api_key::Column::Id, direction)
-            .limit(limit);
-        let keys = match start {
-            Start::Skip(count) => keys.offset(count),
-            Start::After(after) => {
-                let position = Expr::tuple([mark, Expr::col(api_key::Column::Id)]);
-                let known = match after.sort_key {
-                    SortKey::Number(number) => Expr::value(number),
-                    SortKey::Text(text) => Expr::value(text),
-                };
-                let after = Expr::tuple([known, after.id.uuid().into()]);
-                keys.filter(if order.is_descending { position.lt(after) } else { position.gt(after) })
-            }
-        };
-        let rows = keys.into_model().all(&self.pools.read).await?;
+        let rows = page(scope, listing, start, limit, dialect).into_model().all(&self.pools.read).await?;
         load_relations(&self.pools.read, rows).await
+    }
+
+    /// The number of keys that match a filter, at most [`MAX_COUNTED`] and one.
+    pub(crate) async fn count_keys(&self, scope: KeyScope, filter: &Filter) -> Result<u64, DbFailure> {
+        let keys = api_key::Entity::find()
+            .select_only()
+            .column(api_key::Column::Id)
+            .filter(condition(scope, filter, None, Dialect::of(&self.pools.read)))
+            .into_query();
+        count_up_to(&self.pools.read, keys, MAX_COUNTED + 1).await
+    }
+
+    /// The database's plan for a page of a list of keys, line by line: which indexes it uses, and whether it sorts.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn explain_list(
+        &self,
+        scope: KeyScope,
+        listing: &Listing,
+        start: Start,
+        limit: u64,
+    ) -> Result<Vec<String>, DbErr> {
+        let db = &self.pools.read;
+        let dialect = Dialect::of(db);
+        explain(db, &page(scope, listing, start, limit, dialect).into_query()).await
+    }
+}
+
+/// A query of one page.
+fn page(scope: KeyScope, listing: &Listing, start: Start, limit: u64, dialect: Dialect) -> Select<api_key::Entity> {
+    let Listing { filter, order } = listing;
+    let mark = mark(*order, dialect);
+    let direction = if order.is_descending { sea_orm::Order::Desc } else { sea_orm::Order::Asc };
+    let keys = rows()
+        .filter(condition(scope, filter, Some(*order), dialect))
+        .order_by(mark.clone(), direction.clone())
+        .order_by(api_key::Column::Id, direction)
+        .limit(limit);
+    match start {
+        Start::Skip(count) => keys.offset(count),
+        Start::After(after) => {
+            let position = Expr::tuple([mark.clone(), Expr::col(api_key::Column::Id)]);
+            let known = match after.sort_key {
+                SortKey::Number(number) => Expr::value(number),
+                SortKey::Text(text) => Expr::value(text),
+            };
+            // SQLite does not look up a pair in an index of an expression, but the expression alone.
+            let is_expression = matches!(order.by, SortField::Name | SortField::ExpiresAt);
+            let bound = if order.is_descending { mark.lte(known.clone()) } else { mark.gte(known.clone()) };
+            let keys = keys.apply_if(is_expression.then_some(bound), QueryFilter::filter);
+            let after = Expr::tuple([known, after.id.uuid().into()]);
+            keys.filter(if order.is_descending { position.lt(after) } else { position.gt(after) })
+        }
     }
 }
 
@@ -65,16 +105,20 @@ fn mark(order: Order, dialect: Dialect) -> SimpleExpr {
         SortField::CreatedAt => Expr::col(api_key::Column::CreatedAt),
         SortField::Name => dialect.lowercase_name(),
         SortField::LastUsedAt => or(api_key::Column::LastRequestAt, Order::NEVER_USED),
-        SortField::ExpiresAt => or(api_key::Column::ExpiresAt, Order::NEVER_EXPIRES),
+        SortField::ExpiresAt => Dialect::expiry_or_never(),
         SortField::RequestCount => Expr::col(api_key::Column::RequestCount),
     }
 }
 
-fn condition(scope: KeyScope, filter: &Filter, dialect: Dialect) -> Condition {
+/// The keys in a scope that match a filter. `order`: that of the list; `None`: there is none.
+fn condition(scope: KeyScope, filter: &Filter, order: Option<Order>, dialect: Dialect) -> Condition {
     let known = if filter.is_deleted { deleted_in_scope(scope) } else { in_scope(scope) };
-    // An expression instead of the column, so that SQLite does not use the index by expiry and sort all rows that it finds, but the
-    // index in the order of the list, with which it stops after the first page.
-    let end = || Expr::col((api_key::Entity, api_key::Column::ExpiresAt)).if_null(Order::NEVER_EXPIRES);
+    // Only a list in this order uses the index by expiry. In any other order SQLite would sort all rows that it finds there, so the
+    // expression has a parameter, which no index has: then it uses the index in the order of the list, and stops after the page.
+    let end = || match order {
+        Some(Order { by: SortField::ExpiresAt, .. }) => Dialect::expiry_or_never(),
+        _ => Expr::col((api_key::Entity, api_key::Column::ExpiresAt)).if_null(Order::NEVER_EXPIRES),
+    };
     let expired = filter.expired.map(
         |(is_expired, now)| {
             if is_expired { end().lte(now.millis()) } else { end().gt(now.millis()) }
@@ -112,17 +156,45 @@ fn condition(scope: KeyScope, filter: &Filter, dialect: Dialect) -> Condition {
         .add_option(filter.can_manage.map(|can_manage| api_key::Column::CanManage.eq(can_manage)))
         .add_option(expired)
         .add_option(name)
+        .add_option(filter.search.as_ref().map(|search| is_found(search, dialect)))
         .add_option(filter.id.map(|id| api_key::Column::Id.eq(id.uuid())))
         .add_option(filter.secret_start.as_ref().map(|start| has_secret_start(start, dialect)))
         .add_option(user)
         .add_option(filter.external_id.as_ref().map(|id| api_key::Column::ExternalId.eq(id.as_str())))
         .add_option(filter.permission.as_ref().map(|permission| has_permission(permission, dialect)))
+        .add_option(filter.permission_set.map(has_set))
+        .add_option(filter.created_before.map(|before| api_key::Column::CreatedAt.lt(before.millis())))
         .add_option(last_used)
         .add_option(was_used)
         .add_option(filter.expires_before.map(|before| end().lt(before.millis())))
         .add_option(exhausted)
         .add_option(rotating)
         .add(metadata)
+}
+
+/// Whether a field of a key has a text that is searched for.
+fn is_found(search: &Search, dialect: Dialect) -> Condition {
+    let external_id = Expr::col((api_key::Entity, api_key::Column::ExternalId));
+    Condition::any()
+        .add(dialect.contains(dialect.folded_name(), search.name.as_str().into()))
+        .add(dialect.contains(external_id, search.external_id.as_str().into()))
+        .add_option(search.id.map(|id| api_key::Column::Id.eq(id.uuid())))
+        .add_option(search.secret_start.as_ref().map(|start| has_secret_start(start, dialect)))
+}
+
+/// Whether a key has a permission set that is not deleted.
+fn has_set(set: SetId) -> SimpleExpr {
+    let attached = Query::select()
+        .expr(Expr::value(1))
+        .from(api_key_permission_set::Entity)
+        .and_where(
+            Expr::col((api_key_permission_set::Entity, api_key_permission_set::Column::ApiKeyId))
+                .equals((api_key::Entity, api_key::Column::Id)),
+        )
+        .and_where(api_key_permission_set::Column::PermissionSetId.eq(set.uuid()))
+        .and_where(api_key_permission_set::Column::PermissionSetId.not_in_subquery(deleted_sets()))
+        .to_owned();
+    Expr::exists(attached)
 }
 
 /// Whether a secret of a key begins so: the newest one, an earlier one, or one that was imported and not used yet.

@@ -4,6 +4,8 @@
 //! that secret, and a key with an unused secret is never cached. So the first request with it, on whichever node, reads the row, and
 //! removes the mark in a transaction before it is answered ([`crate::key_cache::first_use`]). Requests after that cost nothing more.
 
+use std::collections::HashMap;
+
 use domain::{
     Error,
     audit::context::AuditContext,
@@ -12,7 +14,8 @@ use domain::{
     keys::{api_key::ApiKey, key_scope::KeyScope},
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
+    prelude::Uuid,
     sea_query::{Expr, Func},
 };
 
@@ -24,12 +27,46 @@ use crate::{
     },
     audit,
     database::Database,
-    db::error::DbFailure,
+    db::{MAX_ROWS_PER_STATEMENT, error::DbFailure},
     rows::{
         convert,
-        entity::{api_key, api_key_secret},
+        entity::{api_key, api_key_secret, imported_secret},
     },
 };
+
+/// When the newest secret of each of these keys was created. An imported secret counts from its import. A key that was deleted
+/// meanwhile is missing.
+pub(crate) async fn times<C: ConnectionTrait>(db: &C, keys: &[ApiKey]) -> Result<HashMap<KeyId, Timestamp>, DbFailure> {
+    let mut times = HashMap::with_capacity(keys.len());
+    for keys in keys.chunks(MAX_ROWS_PER_STATEMENT) {
+        let ids = || keys.iter().map(|key| key.id.uuid());
+        let used: Vec<(Uuid, i64)> = api_key_secret::Entity::find()
+            .select_only()
+            .columns([api_key_secret::Column::ApiKeyId, api_key_secret::Column::CreatedAt])
+            .filter(api_key_secret::Column::ApiKeyId.is_in(ids()))
+            .filter(api_key_secret::Column::ExpiresAt.is_null())
+            .into_tuple()
+            .all(db)
+            .await?;
+        let pending: Vec<(Uuid, i64)> = imported_secret::Entity::find()
+            .select_only()
+            .columns([imported_secret::Column::ApiKeyId, imported_secret::Column::ImportedAt])
+            .filter(imported_secret::Column::ApiKeyId.is_in(ids()))
+            .filter(imported_secret::Column::AdoptedAt.is_null())
+            .filter(imported_secret::Column::ExpiresAt.is_null())
+            .into_tuple()
+            .all(db)
+            .await?;
+        for (key, at) in used.into_iter().chain(pending) {
+            let at = Timestamp::from_millis(at);
+            times
+                .entry(KeyId::from_uuid(key))
+                .and_modify(|known: &mut Timestamp| *known = at.max(*known))
+                .or_insert(at);
+        }
+    }
+    Ok(times)
+}
 
 /// Revokes the newest secret of a key, whose row is locked, if it was never used. `false`: it was used, and is unchanged.
 pub(crate) async fn revoke_unused<C: ConnectionTrait>(db: &C, key: KeyId) -> Result<bool, DbFailure> {

@@ -143,7 +143,9 @@ async fn replace<C: ConnectionTrait>(
         end_newest(db, key, rotation, now).await?;
     } else if newest_secret::revoke_unused(db, key).await? {
         // The response with the newest secret may have been lost. The previous one is kept at least as long as was promised.
-        extend_previous(db, key, now, rotation.old_ends_at).await?;
+        if rotation.may_extend_previous {
+            extend_previous(db, key, now, rotation.old_ends_at).await?;
+        }
     } else {
         return Err(DbFailure::Refused(Error::RotationInProgress));
     }

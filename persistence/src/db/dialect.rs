@@ -5,7 +5,7 @@ pub(crate) mod bulk_update;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement,
-    sea_query::{Expr, ExprTrait, Func, SimpleExpr},
+    sea_query::{Expr, ExprTrait, Func, SelectStatement, SimpleExpr},
 };
 
 use crate::db::connect::Pools;
@@ -94,6 +94,11 @@ impl Dialect {
         }
     }
 
+    /// When a key expires, or `never`, as the index for lists in this order has it. A parameter would hide it from the index.
+    pub(crate) fn expiry_or_never() -> SimpleExpr {
+        Expr::cust(format!("COALESCE(expires_at, {})", i64::MAX))
+    }
+
     /// The name of a key as it is searched for, see `domain::validated_string::fold`.
     pub(crate) fn folded_name(self) -> SimpleExpr {
         // The names that have no folded form are equal to it with lowercase ASCII letters.
@@ -145,6 +150,21 @@ impl Dialect {
         }
     }
 
+    /// A query that returns the rows `day, organization, outcome, id, count` of the first parameter, a JSON array of objects.
+    pub(crate) fn daily_usage_rows(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "SELECT day, organization, outcome, id, count FROM jsonb_to_recordset($1::jsonb) \
+                 AS s(day bigint, organization uuid, outcome smallint, id uuid, count bigint) \
+                 ORDER BY day, organization, outcome, id"
+            }
+            Self::Sqlite => {
+                "SELECT value ->> 'day', unhex(value ->> 'organization'), value ->> 'outcome', unhex(value ->> 'id'), \
+                 value ->> 'count' FROM json_each(?) WHERE true"
+            }
+        }
+    }
+
     /// A query that counts the table of applied migrations: 0 or 1.
     pub(crate) fn count_migration_tables(self) -> &'static str {
         match self {
@@ -160,6 +180,19 @@ impl Dialect {
             Self::Sqlite => ("?", PROBE_BYTES),
         }
     }
+}
+
+/// The plan of a query, line by line.
+pub(crate) async fn explain<C: ConnectionTrait>(db: &C, query: &SelectStatement) -> Result<Vec<String>, DbErr> {
+    let explain = match Dialect::of(db) {
+        Dialect::Postgres => "EXPLAIN",
+        Dialect::Sqlite => "EXPLAIN QUERY PLAN",
+    };
+    let mut statement = db.get_database_backend().build(query);
+    statement.sql = format!("{explain} {}", statement.sql);
+    let rows = db.query_all_raw(statement).await?;
+    // The text is in the last column: SQLite has three numbers before it.
+    rows.iter().map(|row| row.try_get_by_index(row.column_names().len() - 1)).collect()
 }
 
 /// Makes the migrations of several processes take turns; part of a transaction. On SQLite a transaction that writes from its

@@ -25,6 +25,7 @@ use crate::{
         batches::{Batches, first_ids},
     },
     db::{MAX_ROWS_PER_STATEMENT, error::DbFailure},
+    identity::portal_sessions,
     retention_periods::cutoff,
     rows::{
         convert,
@@ -319,13 +320,13 @@ async fn require_enabled(db: &DatabaseTransaction, secret: &SecretHash) -> Resul
     if enabled == Some(true) { Ok(()) } else { Err(DbFailure::Refused(Error::NotFound)) }
 }
 
-/// Deletes the sessions that were opened with these secrets; part of a transaction that changes their keys.
+/// Deletes the sessions that were opened with these secrets, and the portal sessions that they created; part of a transaction that changes their keys.
 pub(crate) async fn remove_opened_with<C: ConnectionTrait>(db: &C, secrets: &[SecretHash]) -> Result<(), DbErr> {
     for secrets in secrets.chunks(MAX_ROWS_PER_STATEMENT) {
         let opened = session::Column::SecretHash.is_in(secrets.iter().map(|secret| secret.bytes().to_vec()));
         session::Entity::delete_many().filter(opened).exec(db).await?;
     }
-    Ok(())
+    portal_sessions::remove_created_with(db, secrets).await
 }
 
 /// Deletes these sessions. Returns how many.

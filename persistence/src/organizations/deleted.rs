@@ -23,6 +23,7 @@ use crate::{
     audit,
     database::Database,
     db::error::DbFailure,
+    identity::portal_sessions,
     organizations::{self, removal::MAX_BATCHES_IN_REQUEST, search},
     rows::{
         convert,
@@ -38,7 +39,7 @@ fn restorable() -> Condition {
 }
 
 impl Database {
-    /// Deletes an organization: marks it, and deletes the sessions that were opened in it. With a retention period of zero its rows are
+    /// Deletes an organization: marks it, and deletes the sessions that were opened in it and its portal sessions. With a retention period of zero its rows are
     /// removed as far as there is time.
     pub(crate) async fn delete_organization(
         &self,
@@ -78,6 +79,7 @@ impl Database {
                     .filter(user::Column::Origin.eq(UserOrigin::SignUp.code()))
                     .exec(transaction)
                     .await?;
+                portal_sessions::remove_of(transaction, organization).await?;
                 audit::record(transaction, &context, &[organization.uuid()]).await?;
                 let deleted_at: Option<Option<i64>> = organization::Entity::find()
                     .select_only()

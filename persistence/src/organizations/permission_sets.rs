@@ -1,5 +1,7 @@
 //! Permission sets: named permissions that can be attached to keys and members.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::{
     Error, Outage,
@@ -7,7 +9,8 @@ use domain::{
     cooperation::Pace,
     error::Capped,
     id::{OrganizationId, SetId},
-    organizations::permission_set::PermissionSet,
+    keys::policy::{KeyPolicy, PolicySource},
+    organizations::permission_set::{PermissionSet, SetHolders},
     ports::{ChangeLock, SetChanges, Sets},
 };
 use sea_orm::{
@@ -19,9 +22,14 @@ use sea_orm::{
 use crate::{
     audit,
     database::{Database, batches},
-    db::error::{DbFailure, or_not_found},
+    db::{
+        MAX_ROWS_PER_STATEMENT,
+        count::count_up_to,
+        error::{DbFailure, or_not_found},
+    },
     idempotency,
     organizations::{
+        key_policies,
         last_admin::{has_admin, keep_admin},
         lock,
         removal::{is_attached_to_many, mark_set},
@@ -56,9 +64,49 @@ impl Sets for Database {
         Ok(find(&self.pools.read, organization, set).await?)
     }
 
+    async fn count_holders(&self, set: SetId) -> Result<SetHolders, Outage> {
+        let (db, max) = (&self.pools.read, SetHolders::MAX_COUNTED + 1);
+        let keys = api_key_permission_set::Entity::find()
+            .select_only()
+            .column(api_key_permission_set::Column::ApiKeyId)
+            .filter(of_live_keys(set))
+            .into_query();
+        let members = user_permission_set::Entity::find()
+            .select_only()
+            .column(user_permission_set::Column::UserId)
+            .filter(user_permission_set::Column::PermissionSetId.eq(set.uuid()))
+            .into_query();
+        Ok(SetHolders { keys: count_up_to(db, keys, max).await?, members: count_up_to(db, members, max).await? })
+    }
+
     async fn resolve(&self, organization: OrganizationId, sets: &[SetId]) -> Result<Vec<PermissionSet>, Error> {
         let found = find_many(&self.pools.read, organization, sets).await?;
         if found.len() < sets.len() { Err(Error::SetNotFound) } else { Ok(found) }
+    }
+
+    async fn other_policies_of_keys_with(
+        &self,
+        organization: OrganizationId,
+        set: SetId,
+    ) -> Result<Vec<(PolicySource, Arc<KeyPolicy>)>, Outage> {
+        Ok(key_policies::beside(&self.pools.read, organization, set).await?)
+    }
+
+    async fn has_key_with_sets(
+        &self,
+        organization: OrganizationId,
+        sets: &[SetId],
+        without_addresses: bool,
+    ) -> Result<bool, Outage> {
+        Ok(key_policies::has_key_with_sets(&self.pools.read, organization, sets, without_addresses).await?)
+    }
+
+    async fn find_many(&self, organization: OrganizationId, sets: &[SetId]) -> Result<Vec<PermissionSet>, Outage> {
+        let mut found = Vec::new();
+        for sets in sets.chunks(MAX_ROWS_PER_STATEMENT) {
+            found.extend(find_many(&self.pools.read, organization, sets).await?);
+        }
+        Ok(found)
     }
 
     async fn create(&self, set: &PermissionSet, context: &AuditContext) -> Result<(), Error> {
@@ -162,6 +210,7 @@ impl Database {
                 {
                     return Ok(None);
                 }
+                let changes_policy = !changes.key_policy.is_keep();
                 // A new name changes no permissions.
                 let had_admin = changes.permissions.is_some() && has_admin(transaction, organization).await?;
                 let row = permission_set::ActiveModel {
@@ -169,6 +218,7 @@ impl Database {
                     permissions: changes
                         .permissions
                         .map_or(ActiveValue::NotSet, |set| ActiveValue::Set(convert::permissions_text(&set))),
+                    key_policy: convert::column(changes.key_policy.map(|policy| convert::key_policy_text(&policy))),
                     updated_at: ActiveValue::Set(context.at.millis()),
                     ..permission_set::ActiveModel::default()
                 };
@@ -183,7 +233,8 @@ impl Database {
                     return Err(DbFailure::Refused(Error::NotFound));
                 }
                 keep_admin(transaction, organization, had_admin).await?;
-                audit::record_within(transaction, &context, &[set.uuid()], max_changes).await?;
+                let fields = if changes_policy { &["key_policy"][..] } else { &[] };
+                audit::record_changed_fields(transaction, &context, set.uuid(), fields, max_changes).await?;
                 or_not_found(find(transaction, organization, set).await?).map(Some)
             })
         });
@@ -198,8 +249,8 @@ fn live(organization: OrganizationId) -> Select<permission_set::Entity> {
         .filter(permission_set::Column::DeletedAt.is_null())
 }
 
-/// Whether a key or member has a set. A deleted key does not count.
-async fn is_used<C: ConnectionTrait>(db: &C, set: SetId) -> Result<bool, DbFailure> {
+/// The keys that have a set and are not deleted: a condition on the rows that attach sets to keys.
+fn of_live_keys(set: SetId) -> Condition {
     // From the set to its keys: the organization may have a million keys.
     let is_live = Query::select()
         .expr(Expr::value(1))
@@ -210,10 +261,13 @@ async fn is_used<C: ConnectionTrait>(db: &C, set: SetId) -> Result<bool, DbFailu
         )
         .and_where(api_key::Column::DeletedAt.is_null())
         .to_owned();
-    let of_keys =
-        Condition::all().add(api_key_permission_set::Column::PermissionSetId.eq(set.uuid())).add(Expr::exists(is_live));
+    Condition::all().add(api_key_permission_set::Column::PermissionSetId.eq(set.uuid())).add(Expr::exists(is_live))
+}
+
+/// Whether a key or member has a set. A deleted key does not count.
+async fn is_used<C: ConnectionTrait>(db: &C, set: SetId) -> Result<bool, DbFailure> {
     let of_members = user_permission_set::Column::PermissionSetId.eq(set.uuid());
-    Ok(api_key_permission_set::Entity::find().filter(of_keys).one(db).await?.is_some()
+    Ok(api_key_permission_set::Entity::find().filter(of_live_keys(set)).one(db).await?.is_some()
         || user_permission_set::Entity::find().filter(of_members).one(db).await?.is_some())
 }
 
@@ -251,10 +305,19 @@ pub(crate) async fn find_many<C: ConnectionTrait>(
     named_sets(&rows).await
 }
 
+/// The permission sets of an organization that have a key policy.
+pub(crate) async fn with_policies<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+) -> Result<Vec<PermissionSet>, DbFailure> {
+    let rows = live(organization).filter(permission_set::Column::KeyPolicy.is_not_null()).all(db).await?;
+    named_sets(&rows).await
+}
+
 async fn named_sets(rows: &[permission_set::Model]) -> Result<Vec<PermissionSet>, DbFailure> {
     let (mut sets, mut pace) = (Vec::with_capacity(rows.len()), Pace::default());
     for row in rows {
-        pace.worked(row.permissions.len()).await;
+        pace.worked(row.permissions.len() + row.key_policy.as_ref().map_or(0, String::len)).await;
         sets.push(convert::named_set(row)?);
     }
     Ok(sets)

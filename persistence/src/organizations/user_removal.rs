@@ -19,7 +19,10 @@ use crate::{
     database::Database,
     db::error::DbFailure,
     organizations::members,
-    rows::entity::{api_key, invitation, removed_identity, session, user, user_identity, user_permission_set},
+    rows::entity::{
+        api_key, invitation, portal::session as portal_session, removed_identity, session, user, user_identity,
+        user_permission_set,
+    },
 };
 
 /// The most rows of removed users that one run of retention checks.
@@ -79,7 +82,7 @@ pub(crate) fn hash_of(identity: &Identity) -> Vec<u8> {
     hasher.finalize().as_bytes().to_vec()
 }
 
-/// Removes a user of an organization, with their identities, permission sets, sessions and recovery links; part of a transaction.
+/// Removes a user of an organization, with their identities, permission sets, sessions, portal sessions and recovery links; part of a transaction.
 ///
 /// # Errors
 /// [`Error::NotFound`] if the organization has no such user.
@@ -131,6 +134,7 @@ pub(crate) async fn remove<C: ConnectionTrait>(
         .await?;
     session::Entity::delete_many().filter(session::Column::UserId.eq(user.uuid())).exec(db).await?;
     invitation::Entity::delete_many().filter(invitation::Column::UserId.eq(user.uuid())).exec(db).await?;
+    portal_session::Entity::delete_many().filter(portal_session::Column::UserId.eq(user.uuid())).exec(db).await?;
     Ok(remove_unused(db, vec![user.uuid()]).await?)
 }
 

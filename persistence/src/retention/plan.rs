@@ -75,14 +75,15 @@ impl Plan {
     }
 }
 
-/// The hour of a cutoff. Counts of that hour are kept.
-fn hour(before: i64) -> i64 {
-    HourBucket::of(Timestamp::from_millis(before)).0
+/// The hour of a cutoff. Counts of that hour, and of its day, are kept.
+fn hour(before: i64) -> HourBucket {
+    HourBucket::of(Timestamp::from_millis(before))
 }
 
 /// When the oldest due row was created or, for keys and organizations, deleted. `None`: none is due.
 async fn oldest<C: ConnectionTrait>(db: &C, kind: Kind, before: i64) -> Result<Option<i64>, DbFailure> {
     const HOUR: i64 = 60 * 60 * 1_000;
+    const DAY: i64 = 24 * HOUR;
     let oldest: Option<Option<i64>> = match kind {
         Kind::DeletedKeys => {
             let oldest = api_key::Entity::find().select_only().column_as(api_key::Column::DeletedAt.min(), "oldest");
@@ -107,13 +108,18 @@ async fn oldest<C: ConnectionTrait>(db: &C, kind: Kind, before: i64) -> Result<O
             let keys =
                 api_key_usage::Entity::find().select_only().column_as(api_key_usage::Column::Hour.min(), "oldest");
             let keys: Option<Option<i64>> =
-                keys.filter(api_key_usage::Column::Hour.lt(hour(before))).into_tuple().one(db).await?;
+                keys.filter(api_key_usage::Column::Hour.lt(hour(before).0)).into_tuple().one(db).await?;
             let all = organization_usage::Entity::find()
                 .select_only()
                 .column_as(organization_usage::Column::Hour.min(), "oldest")
-                .filter(organization_usage::Column::Hour.lt(hour(before)));
+                .filter(organization_usage::Column::Hour.lt(hour(before).0));
             let all: Option<Option<i64>> = all.into_tuple().one(db).await?;
-            Some([keys.flatten(), all.flatten()].into_iter().flatten().min().map(|hour| hour.saturating_mul(HOUR)))
+            let hours = [keys.flatten(), all.flatten()].map(|hour| Some(hour?.saturating_mul(HOUR)));
+            let days = format!("SELECT min(day) FROM api_key_usage_days WHERE day < {}", hour(before).day().0);
+            let days = db.query_one_raw(Statement::from_string(db.get_database_backend(), days)).await?;
+            let day: Option<i64> = days.map_or(Ok(None), |row| row.try_get_by_index(0))?;
+            let day = day.map(|day| day.saturating_mul(DAY));
+            Some(hours.into_iter().chain([day]).flatten().min())
         }
     };
     Ok(oldest.flatten())
@@ -140,14 +146,18 @@ async fn count<C: ConnectionTrait>(db: &C, kind: Kind, before: i64) -> Result<(u
             )]
         }
         Kind::Usage => {
-            let hour = hour(before);
-            let of = |table: &str| {
+            let (hour, day) = (hour(before).0, hour(before).day().0);
+            let of = |table: &str, is_due: String| {
                 (
-                    format!("(SELECT 1 FROM {table} WHERE hour < {hour} LIMIT {due}) AS due"),
+                    format!("(SELECT 1 FROM {table} WHERE {is_due} LIMIT {due}) AS due"),
                     format!("(SELECT 1 FROM {table} LIMIT {all}) AS rows_of_kind"),
                 )
             };
-            vec![of("api_key_usage"), of("organization_usage")]
+            vec![
+                of("api_key_usage", format!("hour < {hour}")),
+                of("organization_usage", format!("hour < {hour}")),
+                of("api_key_usage_days", format!("day < {day}")),
+            ]
         }
     };
     let (mut due, mut all) = (0, 0);

@@ -19,11 +19,11 @@ const STEADY_FOR: Duration = Duration::from_secs(Token::MAX_TTL_SECONDS + 5 * 60
 
 /// What the clock showed when it began to be steady, and when that was by the machine's own time, which never jumps.
 #[derive(Debug, Default)]
-pub(super) struct SteadyClock(Mutex<Option<(Timestamp, Instant)>>);
+pub(crate) struct SteadyClock(Mutex<Option<(Timestamp, Instant)>>);
 
 impl SteadyClock {
-    /// Whether the clock, which shows `now` at `at`, has not jumped ahead for 20 minutes. Called by each run of retention.
-    pub(super) fn is_steady(&self, now: Timestamp, at: Instant) -> bool {
+    /// Whether the clock, which shows `now` at `at`, has not jumped ahead for 20 minutes. Called by each run of the worker that owns it.
+    pub(crate) fn is_steady(&self, now: Timestamp, at: Instant) -> bool {
         let mut begin = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (shown, since) = *begin.get_or_insert((now, at));
         let passed = at.saturating_duration_since(since);

@@ -4,7 +4,9 @@
 mod accounts;
 mod credentials;
 mod invitations;
+mod key_policy;
 mod passkeys;
+mod portal;
 mod trust_rules;
 
 use domain::{
@@ -30,7 +32,11 @@ pub(crate) use crate::rows::convert::accounts::{
 };
 pub(crate) use crate::rows::convert::credentials::{TokenGroupColumns, session, session_row, token_group};
 pub(crate) use crate::rows::convert::invitations::{invitation, invitation_row};
+pub(crate) use crate::rows::convert::key_policy::{key_policy, key_policy_text};
 pub(crate) use crate::rows::convert::passkeys::{passkey, passkey_row};
+pub(crate) use crate::rows::convert::portal::{
+    portal_session, portal_session_row, portal_settings, portal_settings_row,
+};
 pub(crate) use crate::rows::convert::trust_rules::{trust_rule, trust_rule_row};
 use crate::rows::entity::api_key;
 
@@ -246,7 +252,7 @@ pub(crate) fn next_version(version: u64, now: Timestamp) -> api_key::ActiveModel
     }
 }
 
-fn column<T>(change: Change<T>) -> ActiveValue<Option<T>>
+pub(crate) fn column<T>(change: Change<T>) -> ActiveValue<Option<T>>
 where
     Option<T>: Into<Value>,
 {

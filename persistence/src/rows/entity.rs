@@ -14,6 +14,12 @@ pub(crate) mod organization;
 pub(crate) mod organization_usage;
 pub(crate) mod passkey;
 pub(crate) mod permission_set;
+pub(crate) mod portal {
+    //! The customers' portal.
+
+    pub(crate) mod session;
+    pub(crate) mod settings;
+}
 pub(crate) mod removed_identity;
 pub(crate) mod request;
 pub(crate) mod retention_run;

@@ -7,6 +7,10 @@ use domain::{
     Outage,
     clock::Timestamp,
     id::{KeyId, OrganizationId},
+    keys::{
+        key_scope::KeyScope,
+        usage::{DayCount, RankedCounts, Ranking},
+    },
     ports::UsageLog,
     usage::{Count, HourBucket, Outcome, Period},
 };
@@ -86,6 +90,19 @@ impl UsageLog for Database {
         // Outcomes of a newer version are left out.
         Ok(counts.flatten().collect())
     }
+
+    async fn counts_by_day(
+        &self,
+        scope: KeyScope,
+        keys: &[KeyId],
+        period: Period,
+    ) -> Result<BTreeMap<KeyId, Vec<DayCount>>, Outage> {
+        Ok(self.count_by_day(scope, keys, period).await?)
+    }
+
+    async fn rank(&self, scope: KeyScope, ranking: &Ranking) -> Result<Option<Vec<RankedCounts>>, Outage> {
+        Ok(self.rank_keys(scope, ranking).await?)
+    }
 }
 
 impl Database {
@@ -114,18 +131,23 @@ impl Database {
         Ok(rows.into_iter().map(|row| (row.hour, row.outcome, row.count)).collect())
     }
 
-    /// Purges counts of the hours before that of `before` (milliseconds since the Unix epoch), in batches. Returns the number of rows.
+    /// Purges counts of the hours before that of `before` (milliseconds since the Unix epoch), and of the days before its day, in
+    /// batches. Returns the number of rows.
     pub(crate) async fn purge_usage(&self, before: i64) -> Result<u64, DbFailure> {
-        let before = HourBucket::of(Timestamp::from_millis(before)).0;
+        let before = HourBucket::of(Timestamp::from_millis(before));
+        let (hour, day) = (format!("hour < {}", before.0), format!("day < {}", before.day().0));
         let backend = self.pools.write.get_database_backend();
         let unless_locked = Dialect::of(&self.pools.write).skip_locked();
         let mut removed = 0;
-        for of in [UsageTable::Keys, UsageTable::Organizations] {
-            let (table, id) = of.table();
+        for (table, key, is_due) in [
+            ("api_key_usage", "hour, api_key_id, outcome", &hour),
+            ("organization_usage", "hour, organization_id, outcome", &hour),
+            ("api_key_usage_days", "day, organization_id, outcome, api_key_id", &day),
+        ] {
             let batch = async |size: u64| {
                 let sql = format!(
-                    "DELETE FROM {table} WHERE (hour, {id}, outcome) IN \
-                     (SELECT hour, {id}, outcome FROM {table} WHERE hour < {before} LIMIT {size} {unless_locked})"
+                    "DELETE FROM {table} WHERE ({key}) IN \
+                     (SELECT {key} FROM {table} WHERE {is_due} LIMIT {size} {unless_locked})"
                 );
                 let statement = Statement::from_string(backend, sql);
                 Ok(self.pools.write.execute_raw(statement).await?.rows_affected())

@@ -87,7 +87,7 @@ public final class Lifecycle {
     check(current.getValid() && current.getRemaining() == 3, "the new secret");
     check(keys.deleteApiKey(org, id, null).getMessage().equals("API key deleted successfully"), "delete");
     try {
-      keys.getApiKey(org, id);
+      keys.getApiKey(KeysApi.APIGetApiKeyRequest.newBuilder().orgId(org).keyId(id).build());
       throw new IllegalStateException("a deleted key was returned");
     } catch (ApiException gone) {
       check(gone.getCode() == 404 && gone.getResponseBody().contains("\"not_found\""), "a deleted key");

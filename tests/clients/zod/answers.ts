@@ -65,6 +65,9 @@ for (const body of [{ key: made.key, permissions: { files: ["read"] } }, { key: 
   check(athena.valid === (body.key === made.key), "Athena's verify");
 }
 parse([orval.getOrganizationUsageResponse, kubb.usageSchema], await call(api_key, "GET", `${org}/usage`));
+parse([orval.listTopUsageResponse, kubb.topUsageSchema], await call(api_key, "GET", `${org}/usage/top`));
+const byDay = await call(api_key, "GET", `${org}/usage/api_keys?ids=${made.id}`);
+parse([orval.getApiKeysUsageResponse, kubb.keysUsageSchema], byDay);
 
 const sets = `${org}/permission_sets`;
 const newSet = { name: "readers", permissions: ["files:read"] };

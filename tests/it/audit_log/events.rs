@@ -167,7 +167,7 @@ async fn denied_changes_are_logged_and_equal_ones_merged() {
 #[test]
 fn every_changing_operation_has_a_log_action() {
     /// Sign-up has no caller, and the others change nothing.
-    const OTHERS: [&str; 11] = [
+    const OTHERS: [&str; 12] = [
         "signUp",
         "findApiKey",
         "verifyApiKey",
@@ -175,6 +175,7 @@ fn every_changing_operation_has_a_log_action() {
         "verifyAthenaKey",
         "introspectToken",
         "previewInvitation",
+        "checkKeyPolicy",
         "createPasskeySignInOptions",
         "signInWithPasskey",
         "createPasskeyRegistrationOptions",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use harness::{Caller, KeySpec, Scheme, Tenant, TestApp};
 use serde_json::{Value, json};
 
-use crate::auth::operations::{Operation, PROTECTED, PUBLIC, encoded};
+use crate::auth::operations::{Operation, PORTAL, PROTECTED, PUBLIC, encoded};
 
 pub(crate) async fn call(caller: &Caller, operation: &Operation, org_id: &str, key_id: &str) -> harness::Answer {
     let (method, path, body) = (operation.request)(org_id, key_id);
@@ -27,7 +27,7 @@ async fn the_matrix_and_the_document_have_the_same_operations() {
     let app = TestApp::start().await;
     let document = document(&app).await;
     let documented: BTreeSet<&str> = operations(&document).filter_map(|it| it["operationId"].as_str()).collect();
-    let known = PROTECTED.iter().map(|operation| operation.id).chain(PUBLIC.iter().copied());
+    let known = PROTECTED.iter().chain(PORTAL).map(|operation| operation.id).chain(PUBLIC.iter().copied());
     assert_eq!(documented, known.collect());
     // One scheme is the default: clients that know several would send the same key several times.
     assert_eq!(document["security"], json!([{"bearerAuth": []}]));
@@ -36,12 +36,14 @@ async fn the_matrix_and_the_document_have_the_same_operations() {
         let expected = match id {
             "closeSession" => json!([{"apiKeyCookie": []}]),
             id if PUBLIC.contains(&id) => json!([]),
+            id if PORTAL.iter().any(|operation| operation.id == id) => json!([{"portalSession": []}]),
             _ => Value::Null,
         };
         assert_eq!(operation["security"], expected, "{id}");
     }
     let schemes = &document["components"]["securitySchemes"];
     assert_eq!(schemes["bearerAuth"]["scheme"], "bearer");
+    assert_eq!(schemes["portalSession"]["scheme"], "bearer");
     assert_eq!(
         (&schemes["apiKeyHeader"]["in"], &schemes["apiKeyHeader"]["name"]),
         (&json!("header"), &json!("x-api-key"))

@@ -83,6 +83,9 @@ pub(crate) const PROTECTED: &[Operation] = &[
     operation("getApiKey", "api_keys:read", TENANT, 200, |org_id, key_id| {
         ("GET", format!("/orgs/{org_id}/api_keys/{key_id}"), None)
     }),
+    operation("getApiKeyDeletion", "api_keys:read", TENANT, 404, |org_id, key_id| {
+        ("GET", format!("/orgs/{org_id}/api_keys/{key_id}/deletion"), None)
+    }),
     operation("updateApiKey", "api_keys:write", TENANT, 200, |org_id, key_id| {
         ("PATCH", format!("/orgs/{org_id}/api_keys/{key_id}"), Some(json!({"name": "n"})))
     }),
@@ -91,6 +94,12 @@ pub(crate) const PROTECTED: &[Operation] = &[
     }),
     operation("getOrganizationUsage", "api_keys:read", TENANT, 200, |org_id, _| {
         ("GET", format!("/orgs/{org_id}/usage"), None)
+    }),
+    operation("getApiKeysUsage", "api_keys:read", TENANT, 200, |org_id, key_id| {
+        ("GET", format!("/orgs/{org_id}/usage/api_keys?ids={key_id}"), None)
+    }),
+    operation("listTopUsage", "api_keys:read", TENANT, 200, |org_id, _| {
+        ("GET", format!("/orgs/{org_id}/usage/top"), None)
     }),
     operation("importApiKeys", "org:admin api_keys:write", TENANT, 200, |org_id, _| {
         let shape = json!({"prefix": "sk_", "length": 24, "alphabet": "base64url"});
@@ -106,6 +115,12 @@ pub(crate) const PROTECTED: &[Operation] = &[
     }),
     operation("rotateApiKey", "api_keys:write", TENANT, 200, |org_id, key_id| {
         ("POST", format!("/orgs/{org_id}/api_keys/{key_id}/rotate"), Some(json!({"grace_seconds": 0})))
+    }),
+    operation("checkKeyPolicy", "api_keys:read", TENANT, 200, |org_id, _| {
+        ("POST", format!("/orgs/{org_id}/key_policy/check"), Some(json!({"key_policy": {}})))
+    }),
+    operation("getApiKeyPolicy", "api_keys:read", TENANT, 200, |org_id, key_id| {
+        ("GET", format!("/orgs/{org_id}/api_keys/{key_id}/key_policy"), None)
     }),
     operation("getPreviousSecret", "api_keys:read", TENANT, 404, |org_id, key_id| {
         ("GET", format!("/orgs/{org_id}/api_keys/{key_id}/previous_secret"), None)
@@ -192,6 +207,9 @@ pub(crate) const PROTECTED: &[Operation] = &[
     operation("getPermissionSet", "permission_sets:read", TENANT, 404, |org_id, key_id| {
         ("GET", format!("/orgs/{org_id}/permission_sets/{key_id}"), None)
     }),
+    operation("countPermissionSetHolders", "permission_sets:read", TENANT, 404, |org_id, key_id| {
+        ("GET", format!("/orgs/{org_id}/permission_sets/{key_id}/holders"), None)
+    }),
     operation("updatePermissionSet", "permission_sets:admin", TENANT, 404, |org_id, key_id| {
         ("PATCH", format!("/orgs/{org_id}/permission_sets/{key_id}"), Some(json!({"permissions": []})))
     }),
@@ -213,6 +231,17 @@ pub(crate) const PROTECTED: &[Operation] = &[
     }),
     operation("deleteTrustRule", "trust_rules:admin", TENANT, 404, |org_id, key_id| {
         ("DELETE", format!("/orgs/{org_id}/trust_rules/{key_id}"), None)
+    }),
+    operation("getPortal", "org:read", TENANT, 200, |org_id, _| ("GET", format!("/orgs/{org_id}/portal"), None)),
+    operation("updatePortal", "org:admin", TENANT, 200, |org_id, _| {
+        ("PATCH", format!("/orgs/{org_id}/portal"), Some(json!({"name": "n"})))
+    }),
+    operation("createPortalSession", "portal_sessions:write", TENANT, 200, |org_id, key_id| {
+        let session = json!({"external_id": key_id, "allowed": [], "permissions_ceiling": []});
+        ("POST", format!("/orgs/{org_id}/portal_sessions"), Some(session))
+    }),
+    operation("revokePortalSession", "portal_sessions:write", TENANT, 404, |org_id, key_id| {
+        ("DELETE", format!("/orgs/{org_id}/portal_sessions/{key_id}"), None)
     }),
     operation("setApiKeyPermissionSets", "api_keys:write", TENANT, 200, |org_id, key_id| {
         ("PUT", format!("/orgs/{org_id}/api_keys/{key_id}/permission_sets"), Some(json!({"permission_sets": []})))
@@ -263,10 +292,30 @@ pub(crate) const PROTECTED: &[Operation] = &[
     }),
 ];
 
+/// Operations that need the token of a portal session, for one of the keys of its customer. The last one ends the session.
+pub(crate) const PORTAL: &[Operation] = &[
+    operation("getPortalSession", NONE, NOWHERE, 200, |_, _| ("GET", "/portal/session".to_owned(), None)),
+    operation("listPortalKeys", NONE, NOWHERE, 200, |_, _| ("GET", "/portal/api_keys".to_owned(), None)),
+    operation("createPortalKey", NONE, NOWHERE, 200, |_, _| {
+        ("POST", "/portal/api_keys".to_owned(), Some(json!({"name": "n"})))
+    }),
+    operation("getPortalKeyUsage", NONE, NOWHERE, 200, |_, key_id| {
+        ("GET", format!("/portal/api_keys/{key_id}/usage"), None)
+    }),
+    operation("rotatePortalKey", NONE, NOWHERE, 200, |_, key_id| {
+        ("POST", format!("/portal/api_keys/{key_id}/rotate"), Some(json!({"grace_seconds": 0})))
+    }),
+    operation("revokePortalKey", NONE, NOWHERE, 200, |_, key_id| {
+        ("DELETE", format!("/portal/api_keys/{key_id}"), None)
+    }),
+    operation("closePortalSession", NONE, NOWHERE, 200, |_, _| ("DELETE", "/portal/session".to_owned(), None)),
+];
+
 /// Operations that need no credential.
 pub(crate) const PUBLIC: &[&str] = &[
     "signUp",
     "previewInvitation",
+    "openPortalSession",
     "getSignInOptions",
     "createPasskeySignInOptions",
     "signInWithPasskey",

@@ -31,6 +31,8 @@ fn permitted(operation: &Operation, kind: Kind) -> u16 {
         "redeemInvitation" if kind != Kind::SessionOfKey => 404,
         // Only keys can be exchanged for tokens, and a session cannot create sessions.
         "createToken" => 403,
+        // Only a key can create one.
+        "createPortalSession" if kind != Kind::SessionOfKey => 403,
         "openSession" if in_session => 403,
         "closeSession" if in_session => 200,
         _ => operation.permitted,

@@ -1,6 +1,10 @@
 //! The examples of the OpenAPI document: this test sends a request to every operation and compares what it sent and got with
 //! `api/openapi/examples.json`. With `CLAVIGER_UPDATE_EXAMPLES=1` it writes the file.
 
+mod compatible;
+mod portal;
+mod trust_rules;
+
 use std::{collections::HashMap, path::PathBuf};
 
 use harness::{Answer, Authenticator, Caller, KeySpec, read_issuers, wait_until};
@@ -10,9 +14,8 @@ use uuid::Uuid;
 use crate::{
     auth::{
         idp::{Fixture, fixture_with, membership},
-        operations::{PROTECTED, PUBLIC, encoded},
+        operations::{PORTAL, PROTECTED, PUBLIC, encoded},
     },
-    compat::athena::API,
     passkeys,
 };
 
@@ -90,6 +93,12 @@ impl Normalizer {
         {
             return format!("{page}/#/invitation/{}", self.text("token", token));
         }
+        if name == "url"
+            && let Some((page, link)) = text.split_once("/portal?session=")
+            && let Some((id, secret)) = link.split_once('#')
+        {
+            return format!("{page}/portal?session={}#{}", self.text("id", id), self.text("secret", secret));
+        }
         if name == "start" {
             let secret = self.secrets.iter().find(|(secret, _)| secret.starts_with(text));
             let other = || format!("{}EXAMPLEEXAMPLE", text.find('_').map_or("", |end| &text[..=end]));
@@ -97,7 +106,8 @@ impl Normalizer {
         }
         let is_id = text.len() == 36 && Uuid::try_parse(text).is_ok();
         let is_jwt = text.starts_with("ey") && text.matches('.').count() == 2;
-        let is_secret = ["key", "api_key", "token", "client_secret"].contains(&name) && text.len() > 20 && !is_jwt;
+        let is_secret =
+            ["key", "api_key", "token", "client_secret", "secret"].contains(&name) && text.len() > 20 && !is_jwt;
         let is_digest = ["hash", "request_id", "kid", "x"].contains(&name);
         // What an authenticator sends is shortened: it is long, and different each time.
         if PASSKEY_BYTES.contains(&name) || name == "id" && text.len() == 22 {
@@ -159,6 +169,11 @@ async fn keys(recorder: &mut Recorder, fixture: &Fixture) {
         });
         recorder.record(id, None, &counted.await);
     }
+    let days = "from=2026-11-20T00:00:00Z&until=2026-11-22T00:00:00Z";
+    let several = format!("{org}/usage/api_keys?ids={}&{days}", text(&key["id"]));
+    recorder.send("getApiKeysUsage", admin, "GET", &several, None).await;
+    let refused = format!("{org}/usage/top?outcome=INSUFFICIENT_PERMISSIONS&{days}");
+    recorder.send("listTopUsage", admin, "GET", &refused, None).await;
     let changes = json!({"name": "Reader and writer", "permissions": ["files:read", "files:write"], "rate_limit_max": 200,
         "rate_limit_window": 60_000});
     recorder.send("updateApiKey", admin, "PATCH", &one, Some(changes)).await;
@@ -174,6 +189,7 @@ async fn keys(recorder: &mut Recorder, fixture: &Fixture) {
     let events = format!("/orgs/{}/audit_events?action=api_key.rotate&limit=1", fixture.tenant.org_id);
     recorder.send("listAuditEvents", admin, "GET", &events, None).await;
     recorder.send("deleteApiKey", admin, "DELETE", &one, None).await;
+    recorder.send("getApiKeyDeletion", admin, "GET", &format!("{one}/deletion"), None).await;
     recorder.send("restoreApiKey", admin, "POST", &format!("{one}/restore"), None).await;
     app.clock.advance_seconds(60);
     let body = json!({"keys": [{"name": "Customer 1", "permissions": ["files:read"], "external_id": "customer-1"}]});
@@ -204,9 +220,13 @@ async fn organization(recorder: &mut Recorder, fixture: &Fixture) {
     recorder.send("updatePermissionSet", admin, "PATCH", &one, Some(body)).await;
     let key = json!({"name": "With a permission set", "permissions": []});
     let key = admin.post(&fixture.keys(), &key).await.json();
+    let key_id = key["id"].clone();
     let path = format!("{}/{}/permission_sets", fixture.keys(), text(&key["id"]));
     let body = json!({"permission_sets": [set["id"]]});
     recorder.send("setApiKeyPermissionSets", admin, "PUT", &path, Some(body)).await;
+    let rules = json!({"max_lifetime_days": 90, "expiry_required": true});
+    let check = json!({"key_policy": rules, "permission_set_id": set["id"], "limit": 1});
+    recorder.send("checkKeyPolicy", admin, "POST", &format!("{org}/key_policy/check"), Some(check)).await;
     let members = format!("{org}/members");
     let body = json!({"user_email": "jo@example.com", "user_name": "Jo", "permissions": ["files:read"]});
     let member = recorder.send("addMember", admin, "POST", &members, Some(body)).await;
@@ -226,6 +246,7 @@ async fn organization(recorder: &mut Recorder, fixture: &Fixture) {
     recorder.send("endMemberSession", admin, "DELETE", &session, None).await;
     recorder.send("endMemberSessions", admin, "DELETE", &format!("{other}/sessions"), None).await;
     recorder.send("createRecoveryLink", admin, "POST", &format!("{other}/recovery_links"), None).await;
+    recorder.send("countPermissionSetHolders", admin, "GET", &format!("{one}/holders"), None).await;
     recorder.send("removeMember", admin, "DELETE", &other, None).await;
     let invitations = format!("{org}/invitations");
     let body = json!({"user_name": "Grace Hopper", "user_email": "grace@example.com", "permissions": ["files:read"],
@@ -245,29 +266,16 @@ async fn organization(recorder: &mut Recorder, fixture: &Fixture) {
     recorder.send("revokeInvitation", admin, "DELETE", &open, None).await;
     recorder.send("deletePermissionSet", admin, "DELETE", &format!("{one}?detach=true"), None).await;
     recorder.send("getOrganization", admin, "GET", &org, None).await;
-    let body = json!({"name": "Acme Corporation", "keys_can_manage_by_default": false});
-    recorder.send("updateOrganization", admin, "PATCH", &org, Some(body)).await;
-}
-
-/// The identity provider of the example of a trust rule.
-const ISSUER: &str = "https://token.actions.githubusercontent.com";
-
-/// Trust rules.
-async fn trust_rules(recorder: &mut Recorder, fixture: &Fixture) {
-    let admin = &fixture.tenant.admin;
-    let rules = format!("/orgs/{}/trust_rules", fixture.tenant.org_id);
-    let body = json!({
-        "name": "Release job", "description": "Deploys from the main branch", "issuer": ISSUER,
-        "claims": {"repository_id": "74", "ref": ["refs/heads/main", "refs/heads/stable"]},
-        "permissions": ["files:read", "files:write"], "audiences": ["storage"], "ttl_seconds": 300,
+    let policy = json!({
+        "max_lifetime_days": 90, "expiry_required": true, "addresses_required_for": ["files:write"], "prefix": "acme_",
+        "allowed_permissions": [{"permission": "files:*", "description": "Read and write files"}], "can_manage": false,
+        "rotation": {"days": 365, "enforce": false}, "disable_unused_after_days": 180,
     });
-    let rule = recorder.send("createTrustRule", admin, "POST", &rules, Some(body)).await;
-    let one = format!("{rules}/{}", text(&rule["id"]));
-    recorder.send("listTrustRules", admin, "GET", &rules, None).await;
-    recorder.send("getTrustRule", admin, "GET", &one, None).await;
-    let body = json!({"claims": {"repository_id": "74", "ref": "refs/heads/main"}, "permissions": ["files:read"]});
-    recorder.send("updateTrustRule", admin, "PATCH", &one, Some(body)).await;
-    recorder.send("deleteTrustRule", admin, "DELETE", &one, None).await;
+    let body = json!({"name": "Acme Corporation", "keys_can_manage_by_default": false, "key_policy": policy});
+    recorder.send("updateOrganization", admin, "PATCH", &org, Some(body)).await;
+    let state = format!("{}/{}/key_policy", fixture.keys(), text(&key_id));
+    recorder.send("getApiKeyPolicy", admin, "GET", &state, None).await;
+    assert_eq!(admin.patch(&org, &json!({"key_policy": null})).await.status, 200);
 }
 
 /// The header `User-Agent` of a browser.
@@ -368,49 +376,26 @@ async fn oauth(recorder: &mut Recorder, fixture: &Fixture) {
     recorder.send("getAuthorizationServerMetadata", &app.anyone(), "GET", path, None).await;
 }
 
-/// The APIs of Athena and of the LiveKit agents.
-async fn compatible(recorder: &mut Recorder, fixture: &Fixture) {
-    let (app, admin) = (&fixture.app, &fixture.tenant.admin);
-    let body = json!({
-        "name": "Reader", "permissions": {"files": ["read"]}, "remaining": 100, "expiresIn": 86_400, "metadata": {"plan": "pro"},
-    });
-    let key = recorder.send("createAthenaKey", admin, "POST", &format!("{API}/create"), Some(body)).await;
-    recorder.send("getAthenaKey", admin, "GET", &format!("{API}/get?id={}", text(&key["id"])), None).await;
-    let body = json!({"keyId": key["id"], "name": "Reader of files", "enabled": true});
-    recorder.send("updateAthenaKey", admin, "POST", &format!("{API}/update"), Some(body)).await;
-    let body = json!({"key": key["key"], "permissions": {"files": ["read"]}});
-    recorder.send("verifyAthenaKey", admin, "POST", &format!("{API}/verify"), Some(body)).await;
-    let other = app.tenant("Other").await;
-    app.clock.advance_seconds(1);
-    let made = other.admin.post(&format!("{API}/create"), &json!({"name": "Of a new organization"})).await.json();
-    recorder.send("listAthenaKeys", &other.admin, "GET", &format!("{API}/list?offset=1"), None).await;
-    let body = json!({"keyId": made["id"]});
-    recorder.send("deleteAthenaKey", &other.admin, "POST", &format!("{API}/delete"), Some(body)).await;
-    let path = format!("{API}/delete-all-expired-api-keys");
-    recorder.send("deleteExpiredAthenaKeys", admin, "POST", &path, None).await;
-    let body = json!({"user_name": "John Doe", "user_email": "john@example.com", "org_name": "Acme Corp"});
-    let made = recorder.send("signUp", &app.anyone(), "POST", "/auth/create-key", Some(body)).await;
-    let john = app.caller(text(&made["data"]["api_key"]));
-    recorder.send("checkApiKey", &john, "GET", "/auth/check-key", None).await;
-}
-
 #[tokio::test]
 async fn the_examples_of_the_document_are_what_the_service_answers() {
     // Its keys are never read.
-    let entry = json!({"issuer": ISSUER, "audiences": ["https://keys.example"], "organizations": "tenants"});
+    let entry =
+        json!({"issuer": trust_rules::ISSUER, "audiences": ["https://keys.example"], "organizations": "tenants"});
     let workloads = read_issuers(&json!([entry])).expect("valid issuers");
     let sign_in = json!({"id": "acme", "name": "Acme account", "client_id": "claviger"});
     let fixture = fixture_with(|entry| entry["sign_in"] = sign_in, |config| config.providers.extend(workloads)).await;
     let mut recorder = Recorder::default();
     keys(&mut recorder, &fixture).await;
     organization(&mut recorder, &fixture).await;
-    trust_rules(&mut recorder, &fixture).await;
+    trust_rules::record(&mut recorder, &fixture).await;
+    portal::record(&mut recorder, &fixture).await;
     platform(&mut recorder, &fixture).await;
     credentials(&mut recorder, &fixture).await;
     people(&mut recorder, &fixture).await;
     oauth(&mut recorder, &fixture).await;
-    compatible(&mut recorder, &fixture).await;
-    let mut missing: Vec<&str> = PROTECTED.iter().map(|operation| operation.id).chain(PUBLIC.iter().copied()).collect();
+    compatible::record(&mut recorder, &fixture).await;
+    let mut missing: Vec<&str> =
+        PROTECTED.iter().chain(PORTAL).map(|operation| operation.id).chain(PUBLIC.iter().copied()).collect();
     missing.retain(|id| !recorder.examples.contains_key(*id));
     assert!(missing.is_empty(), "no example of {missing:?}");
     let mut examples = Value::Object(recorder.examples);

@@ -235,8 +235,8 @@ async fn a_concurrent_change_of_a_member_or_set_is_not_overwritten() {
     let path = format!("{org}/permission_sets/{set_id}");
     assert_eq!(tenant.admin.patch(&path, &json!({"permissions": ["*"]})).await.status, 200);
     for changes in [
-        SetChanges { name: None, permissions: nothing() },
-        SetChanges { name: Some(seen.name.clone()), permissions: None },
+        SetChanges { permissions: nothing(), ..SetChanges::default() },
+        SetChanges { name: Some(seen.name.clone()), ..SetChanges::default() },
     ] {
         let updated =
             Sets::update(&*store.database, &seen, changes, &context(Action::UpdateSet)).await.expect("no refusal");

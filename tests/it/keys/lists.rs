@@ -16,17 +16,24 @@ use tokio::{
 use crate::{
     auth::{
         credentials::call,
-        operations::{Operation, PROTECTED},
+        operations::{Operation, PORTAL, PROTECTED},
     },
     compat::openapi::resolve,
+    portal,
 };
 
+/// The operation that reads many rows and has `limit` in its body.
+const LIMIT_IN_BODY: &str = "checkKeyPolicy";
+
 /// The operations that read many rows.
-const LISTS: [&str; 13] = [
+const LISTS: [&str; 18] = [
+    LIMIT_IN_BODY,
     "listAthenaKeys",
     "findUsers",
     "getApiKeyUsage",
+    "getApiKeysUsage",
     "getOrganizationUsage",
+    "getPortalKeyUsage",
     "listApiKeys",
     "listAuditEvents",
     "listInvitations",
@@ -34,9 +41,14 @@ const LISTS: [&str; 13] = [
     "listMembers",
     "listOrganizations",
     "listPermissionSets",
+    "listPortalKeys",
     "listSessions",
+    "listTopUsage",
     "listTrustRules",
 ];
+
+/// Operations that read many rows, but have neither pages nor a period.
+const COUNTS: [&str; 1] = ["countPermissionSetHolders"];
 
 type Waiting<'a> = BoxFuture<'a, Result<Slot, ExhaustedSlots>>;
 
@@ -69,14 +81,21 @@ fn metered() -> KeySpec {
     KeySpec { quota: Quota { remaining: Some(1_000), ..Quota::default() }, ..KeySpec::with(&[]) }
 }
 
-async fn every_list(tenant: &Tenant) -> Vec<(&'static Operation, Answer)> {
+async fn every_list(app: &TestApp, tenant: &Tenant) -> Vec<(&'static Operation, Answer)> {
     let mut answers = Vec::new();
     // findUsers is for the platform only.
-    let is_own = |operation: &&Operation| LISTS.contains(&operation.id) && operation.id != "findUsers";
+    let is_own = |operation: &&Operation| {
+        (LISTS.contains(&operation.id) || COUNTS.contains(&operation.id)) && operation.id != "findUsers"
+    };
     for operation in PROTECTED.iter().filter(is_own) {
         answers.push((operation, call(&tenant.admin, operation, &tenant.org_id, &tenant.key_id).await));
     }
-    assert_eq!(answers.len(), LISTS.len() - 1);
+    let customer = portal::open(app, tenant, json!({"limits": {"max_keys": 100}})).await;
+    let (key, _) = portal::create_key(&customer, "n").await;
+    for operation in PORTAL.iter().filter(is_own) {
+        answers.push((operation, call(&customer, operation, &tenant.org_id, &key).await));
+    }
+    assert_eq!(answers.len(), LISTS.len() + COUNTS.len() - 1);
     answers
 }
 
@@ -89,9 +108,10 @@ async fn every_operation_that_reads_many_rows_is_tested_as_a_list() {
     let is_list = |operation: &&Value| {
         let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
         let names = parameters.iter().map(|parameter| &resolve(&document, parameter)["name"]);
-        names.into_iter().any(|name| name == "limit" || name == "by")
+        names.into_iter().any(|name| name == "limit" || name == "by" || name == "ids")
     };
-    let found: BTreeSet<&str> = operations.filter(is_list).filter_map(|it| it["operationId"].as_str()).collect();
+    let mut found: BTreeSet<&str> = operations.filter(is_list).filter_map(|it| it["operationId"].as_str()).collect();
+    found.insert(LIMIT_IN_BODY);
     assert_eq!(found, LISTS.into());
 }
 
@@ -104,17 +124,17 @@ async fn an_organization_without_free_list_slots_gets_429_and_others_are_served(
     let (slots, waiting, exhausted) = take_all(&app, tenant.org_id.parse().expect("an id")).await;
     assert_eq!(exhausted, ExhaustedSlots::Organization);
     assert!(!slots.is_empty() && !waiting.is_empty());
-    for (operation, answer) in every_list(&tenant).await {
+    for (operation, answer) in every_list(&app, &tenant).await {
         assert_eq!((answer.status, answer.header("retry-after")), (429, "2"), "{}: {}", operation.id, answer.text);
         assert!(answer.text.contains("lists of this organization"), "{}: {}", operation.id, answer.text);
     }
     assert_other_requests_are_served(&tenant, &key).await;
     assert_other_requests_are_served(&other, &other_key).await;
-    for (operation, answer) in every_list(&other).await {
+    for (operation, answer) in every_list(&app, &other).await {
         assert_eq!(answer.status, operation.permitted, "{}: {}", operation.id, answer.text);
     }
     drop((slots, waiting));
-    for (operation, answer) in every_list(&tenant).await {
+    for (operation, answer) in every_list(&app, &tenant).await {
         assert_eq!(answer.status, operation.permitted, "{}: {}", operation.id, answer.text);
     }
 }
@@ -133,13 +153,13 @@ async fn without_free_list_slots_lists_get_503_and_other_requests_are_served() {
             break;
         }
     }
-    for (operation, answer) in every_list(&tenant).await {
+    for (operation, answer) in every_list(&app, &tenant).await {
         assert_eq!((answer.status, answer.header("retry-after")), (503, "2"), "{}: {}", operation.id, answer.text);
         assert!(answer.text.contains("Too many lists"), "{}: {}", operation.id, answer.text);
     }
     assert_other_requests_are_served(&tenant, &key).await;
     drop(held);
-    for (operation, answer) in every_list(&tenant).await {
+    for (operation, answer) in every_list(&app, &tenant).await {
         assert_eq!(answer.status, operation.permitted, "{}: {}", operation.id, answer.text);
     }
 }

@@ -76,6 +76,52 @@ async fn a_deleted_key_is_unknown_until_it_is_restored() {
 }
 
 #[tokio::test]
+async fn a_deleted_key_can_be_read_with_who_deleted_it() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let (id, _) = app.key(&tenant.org_id, KeySpec::with(&["files:read"])).await;
+    let path = path(&tenant, &id);
+    let deletion = format!("{path}/deletion");
+    let with_deleted = format!("{path}?include_deleted=true");
+    assert_eq!(tenant.admin.get(&with_deleted).await.json()["deleted_at"], Value::Null, "a key that is not deleted");
+    assert_eq!(tenant.admin.get(&deletion).await.status, 404, "it is not deleted");
+    assert_eq!(tenant.admin.delete(&path).await.status, 200);
+    let shown = tenant.admin.get(&with_deleted).await;
+    assert_eq!((shown.status, shown.json()["id"].clone()), (200, json!(id)));
+    let deleted_at = shown.json()["deleted_at"].clone();
+    assert!(deleted_at.is_string(), "{}", shown.text);
+    for without in [path.clone(), format!("{path}?include_deleted=false")] {
+        assert_eq!(tenant.admin.get(&without).await.status, 404, "{without}");
+    }
+    let by = json!({"type": "key", "id": tenant.key_id});
+    let expected = json!({"deleted_at": deleted_at, "deleted_by": by});
+    assert_eq!(tenant.admin.get(&deletion).await.json(), expected);
+    // Deleted once more, by another caller.
+    assert_eq!(restore(&tenant.admin, &tenant, &id).await, 200);
+    assert_eq!(tenant.admin.get(&deletion).await.status, 404, "it was restored");
+    let (deleter, secret) = app.key(&tenant.org_id, KeySpec::with(&["api_keys:write"])).await;
+    app.clock.advance_seconds(60);
+    assert_eq!(app.caller(&secret).delete(&path).await.status, 200);
+    let again = tenant.admin.get(&deletion).await.json();
+    assert_eq!(again["deleted_by"], json!({"type": "key", "id": deleter}));
+    assert_ne!(again["deleted_at"], deleted_at);
+    // Within the scope of the caller, and until it is purged.
+    let other = app.tenant("Else").await;
+    for hidden in [with_deleted.as_str(), deletion.as_str()] {
+        assert_eq!(other.admin.get(hidden).await.status, 404, "{hidden}");
+    }
+    let own = KeySpec { user_id: Some(tenant.user_id.clone()), ..KeySpec::with(&["own_api_keys:read"]) };
+    let (_, own) = app.key(&tenant.org_id, own).await;
+    assert_eq!(app.caller(&own).get(&deletion).await.status, 404, "a key of the organization");
+    purge(&app, Timestamp::from_millis(app.clock.now().millis() + 2 * MONTH * 1_000)).await;
+    for hidden in [with_deleted.as_str(), deletion.as_str()] {
+        assert_eq!(tenant.admin.get(hidden).await.status, 404, "{hidden}");
+    }
+    let refused = tenant.admin.get(&format!("{path}?include_deleted=1")).await;
+    assert_eq!((refused.status, refused.wrong_fields()), (400, vec!["include_deleted".to_owned()]));
+}
+
+#[tokio::test]
 async fn restoring_a_key_needs_its_permissions() {
     let app = TestApp::start().await;
     let tenant = app.tenant("Acme").await;

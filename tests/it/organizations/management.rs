@@ -26,6 +26,7 @@ async fn members_can_read_and_rename_their_own_organization_only() {
         "max_members",
         "max_permission_sets",
         "keys_can_manage_by_default",
+        "key_policy",
         "created_at",
         "deleted_at",
         "restorable_until",

@@ -121,7 +121,7 @@ async fn the_dashboard_loads_its_files_below_the_base_path() {
     for path in ["/", "/keys", "/keys/"] {
         let page = app.anyone().get(path).await;
         let files: Vec<&str> = page.text.split('"').filter(|text| text.contains("assets/")).collect();
-        assert_eq!(files.len(), 3, "{path}: {}", page.text);
+        assert!(files.len() >= 3, "{path}: {}", page.text);
         for file in files {
             let below = file.strip_prefix("/keys").unwrap_or_else(|| panic!("{path}: {file}"));
             assert_eq!(app.anyone().get(file).await.status, 200, "{file}");

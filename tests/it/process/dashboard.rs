@@ -63,7 +63,17 @@ async fn names_of_files_do_not_change_with_their_content() {
     let app = TestApp::start().await;
     let mut paths = asset_paths(&app.anyone().get("/").await);
     paths.sort_unstable();
-    assert_eq!(paths, ["/assets/icon.svg", "/assets/index.css", "/assets/index.js"]);
+    let shared = ["rolldown-runtime.js", "shared.css", "shared.js"];
+    let of_page = |own: [&str; 2]| {
+        let mut names: Vec<String> = own.iter().chain(&shared).map(|name| format!("/assets/{name}")).collect();
+        names.push("/assets/icon.svg".to_owned());
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(paths, of_page(["index.css", "index.js"]));
+    let mut paths = asset_paths(&app.anyone().get("/portal").await);
+    paths.sort_unstable();
+    assert_eq!(paths, of_page(["portal.css", "portal.js"]));
     // The script loads this one for pages with a chart.
     assert_eq!(app.anyone().get("/assets/usage-chart.js").await.status, 200);
 }

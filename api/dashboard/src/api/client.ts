@@ -2,6 +2,7 @@
 
 import createClient from "openapi-fetch";
 import { BASE_PATH } from "../lib/service-url.ts";
+import { noteAnswer } from "./connection.ts";
 import type { components, operations, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -14,11 +15,14 @@ export type CreatedInvitation = Schemas["CreatedInvitation"];
 export type SignInOptions = Schemas["SignInOptions"];
 export type InvitationPreview = Schemas["InvitationPreview"];
 export type PermissionSet = Schemas["PermissionSet"];
+export type KeyPolicy = Schemas["KeyPolicy"];
 export type AuditEvent = Schemas["AuditEvent"];
 export type AuditAction = Schemas["AuditAction"];
 export type AuditReason = Schemas["AuditReason"];
 export type AuditOutcome = Schemas["AuditOutcome"];
 export type Usage = Schemas["Usage"];
+export type UsageOutcome = Schemas["UsageOutcome"];
+export type TopUsageItem = Schemas["TopUsageItem"];
 export type Verdict = Schemas["Verdict"];
 export type VerdictCode = Schemas["VerdictCode"];
 export type DenyCode = Schemas["DenyCode"];
@@ -74,11 +78,19 @@ export async function unwrap<T>(call: Promise<Answer<T>>): Promise<T> {
   return (await succeeded(call)).data as T;
 }
 
+/** The number of items on all pages of a list, if it was requested; null: it was not. */
+export async function unwrapTotal<T>(call: Promise<Answer<T>>): Promise<number | null> {
+  const total = (await succeeded(call)).response.headers.get("total-count");
+  return total === null ? null : Number(total);
+}
+
 async function succeeded<T>(call: Promise<Answer<T>>): Promise<Answer<T>> {
   const answer = await call.catch((cause: unknown) => {
     if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
+    noteAnswer(false);
     throw new ApiError("no_answer", "no answer");
   });
+  noteAnswer(true);
   if (!answer.response.ok) throw toApiError(answer.error, answer.response);
   return answer;
 }

@@ -1,8 +1,9 @@
 // Queries that several pages share.
 
 import { useQuery } from "@tanstack/react-query";
-import type { Granularity } from "../lib/time.ts";
-import { client, type KeyQuery, type Member, type PermissionSet, unwrap, unwrapPage } from "./client.ts";
+import { type Granularity, MINUTE } from "../lib/time.ts";
+import { client, type KeyQuery, type Member, type PermissionSet, unwrap, unwrapPage, unwrapTotal } from "./client.ts";
+import type { operations } from "./schema";
 
 /** How long a name is used before it is read again, in ms. */
 export const NAME_STALE_TIME = 30_000;
@@ -74,13 +75,35 @@ export function useKeys(org: string, query: KeyQuery, canRead = true) {
   });
 }
 
-/** A key of an organization. */
+/** The number of keys that match filters: exact up to {@link MAX_COUNTED}, and more than that if there are more. */
+export function useKeyCount(org: string, query: KeyQuery, canRead = true): number | undefined {
+  const { data } = useQuery({
+    queryKey: ["keys", org, "count", query],
+    queryFn: ({ signal }) => {
+      const params = { path: { org_id: org }, query: { ...query, limit: 1, total: true } };
+      return unwrapTotal(client.GET("/orgs/{org_id}/api_keys", { params, signal }));
+    },
+    enabled: canRead,
+    staleTime: NAME_STALE_TIME,
+  });
+  return data ?? undefined;
+}
+
+/** The most keys, members or other holders that the service counts. */
+export const MAX_COUNTED = 10_000;
+
+/** A number that the service counted: "121", or "more than 10,000". */
+export function formatCounted(count: number): string {
+  return count > MAX_COUNTED ? `more than ${MAX_COUNTED.toLocaleString("en")}` : count.toLocaleString("en");
+}
+
+/** A key of an organization, also if it is revoked and can be restored. */
 export function useKey(org: string, id: string, canRead = true, staleTime = 0) {
   return useQuery({
     queryKey: ["key", org, id],
     queryFn: ({ signal }) => {
-      const path = { org_id: org, key_id: id };
-      return unwrap(client.GET("/orgs/{org_id}/api_keys/{key_id}", { params: { path }, signal }));
+      const params = { path: { org_id: org, key_id: id }, query: { include_deleted: true } };
+      return unwrap(client.GET("/orgs/{org_id}/api_keys/{key_id}", { params, signal }));
     },
     enabled: canRead && id !== "",
     staleTime,
@@ -88,17 +111,62 @@ export function useKey(org: string, id: string, canRead = true, staleTime = 0) {
   });
 }
 
-/** The usage of a key, or of all keys of an organization if `keyId` is null. */
-export function useUsage(org: string, keyId: string | null, by: Granularity, from: string) {
+/** When a revoked key was revoked, and by whom. */
+export function useDeletion(org: string, id: string) {
   return useQuery({
-    queryKey: ["usage", org, keyId, by, from],
+    queryKey: ["key", org, id, "deletion"],
+    queryFn: ({ signal }) => {
+      const path = { org_id: org, key_id: id };
+      return unwrap(client.GET("/orgs/{org_id}/api_keys/{key_id}/deletion", { params: { path }, signal }));
+    },
+    retry: false,
+  });
+}
+
+/** How many keys and members have a permission set. */
+export function useSetHolders(org: string, id: string | null) {
+  return useQuery({
+    queryKey: ["sets", org, id, "holders"],
+    queryFn: ({ signal }) => {
+      const path = { org_id: org, set_id: id ?? "" };
+      return unwrap(client.GET("/orgs/{org_id}/permission_sets/{set_id}/holders", { params: { path }, signal }));
+    },
+    enabled: id !== null,
+  });
+}
+
+/** The usage of a key, or of all keys of an organization if `keyId` is null. */
+export function useUsage(
+  org: string,
+  keyId: string | null,
+  by: Granularity,
+  from: string,
+  until?: string,
+  isEnabled = true,
+) {
+  return useQuery({
+    queryKey: ["usage", org, keyId, by, from, until],
     queryFn: () => {
-      const query = { by, from };
+      const query = { by, from, ...(until !== undefined && { until }) };
       if (keyId === null) {
         return unwrap(client.GET("/orgs/{org_id}/usage", { params: { path: { org_id: org }, query } }));
       }
       const params = { path: { org_id: org, key_id: keyId }, query };
       return unwrap(client.GET("/orgs/{org_id}/api_keys/{key_id}/usage", { params }));
     },
+    enabled: isEnabled,
+  });
+}
+
+/** Which verifications are ranked, by what, and since when. */
+export type TopUsageQuery = NonNullable<operations["listTopUsage"]["parameters"]["query"]>;
+
+/** The keys, owners or external ids with the most verifications. It may read many counts, so it is not read again at once. */
+export function useTopUsage(org: string, query: TopUsageQuery) {
+  return useQuery({
+    queryKey: ["top-usage", org, query],
+    queryFn: ({ signal }) =>
+      unwrap(client.GET("/orgs/{org_id}/usage/top", { params: { path: { org_id: org }, query }, signal })),
+    staleTime: MINUTE,
   });
 }

@@ -1,6 +1,7 @@
 // The session: the signed-in caller, and its end.
 
 import { type QueryClient, queryOptions } from "@tanstack/react-query";
+import { forgetDrafts } from "../hooks/use-draft.ts";
 import { client, hasReason, type Me, SIGNED_OUT, unwrap } from "./client.ts";
 
 /** The signed-in caller; null: not signed in. */
@@ -34,6 +35,7 @@ export const HAS_EXPIRED = ["session expired"];
 /** Removes all data of the session and shows the sign-in page. `hasExpired`: the session ended without signing out. */
 export function endSession(queries: QueryClient, hasExpired: boolean): void {
   if (visibleSecrets > 0) return;
+  if (!hasExpired) forgetDrafts();
   const others = { predicate: ({ queryKey }: { queryKey: readonly unknown[] }) => queryKey[0] !== meQuery.queryKey[0] };
   void queries.cancelQueries(others);
   queries.removeQueries(others);

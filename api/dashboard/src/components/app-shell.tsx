@@ -19,6 +19,7 @@ import {
 } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { NavLink, useLocation, useMatch } from "react-router";
+import type { ServicePermission } from "../api/client.ts";
 import { isPasskeyAccount } from "../api/passkeys.ts";
 import { onlyOrganization, platformOf, signOut } from "../api/session.ts";
 import { useMe } from "../hooks/use-me.ts";
@@ -28,18 +29,20 @@ import icon from "../icon.svg";
 import { errorMessage } from "../lib/messages.ts";
 import { BASE_PATH } from "../lib/service-url.ts";
 import { applyTheme, storedTheme, type Theme } from "../lib/theme.ts";
+import { ConnectionBanner } from "./connection-banner.tsx";
 import { SignOutEverywhere } from "./end-sessions.tsx";
 
-const NAVIGATION = [
-  ["overview", "Overview", ChartNoAxesColumn],
-  ["keys", "Keys", KeyRound],
-  ["my-keys", "My keys", UserRoundKey],
-  ["try", "Try a key", FlaskConical],
-  ["members", "Members", Users],
-  ["sets", "Permission sets", ShieldCheck],
-  ["audit", "Audit log", ScrollText],
-  ["organization", "Organization", Building2],
-] as const;
+/** The pages of an organization: the address, the name, the icon, and the permissions without which there is nothing to see. */
+const NAVIGATION: [string, string, typeof Gauge, ServicePermission[]][] = [
+  ["overview", "Overview", ChartNoAxesColumn, ["api_keys:read"]],
+  ["keys", "Keys", KeyRound, ["api_keys:read"]],
+  ["my-keys", "My keys", UserRoundKey, []],
+  ["try", "Try a key", FlaskConical, ["api_keys:verify", "api_keys:read"]],
+  ["members", "Members", Users, ["members:read"]],
+  ["sets", "Permission sets", ShieldCheck, ["permission_sets:read"]],
+  ["audit", "Audit log", ScrollText, ["audit:read"]],
+  ["organization", "Organization", Building2, ["org:read"]],
+];
 
 export function AppShell({ children }: { children: ReactNode }) {
   const me = useMe();
@@ -84,21 +87,23 @@ export function AppShell({ children }: { children: ReactNode }) {
         )}
         <Account />
       </aside>
-      <main>{children}</main>
+      <main>
+        <ConnectionBanner />
+        {children}
+      </main>
     </div>
   );
 }
 
 function OrganizationNavigation({ org }: { org: string }) {
-  const { can, hasOwnKeys } = useOrganizationOf(org);
-  const isShown = (path: string) => {
-    if (path === "keys") return can("api_keys:read") || !hasOwnKeys;
-    return path !== "my-keys" || hasOwnKeys;
-  };
+  const { can, hasOwnKeys, isKnown } = useOrganizationOf(org);
+  if (!isKnown) return null;
+  const isShown = (path: string, needed: ServicePermission[]) =>
+    path === "my-keys" ? hasOwnKeys : needed.every((permission) => can(permission));
   return (
     <nav aria-label="Organization">
       <ul>
-        {NAVIGATION.filter(([path]) => isShown(path)).map(([path, name, Icon]) => (
+        {NAVIGATION.filter(([path, , , needed]) => isShown(path, needed)).map(([path, name, Icon]) => (
           <li key={path}>
             <NavLink to={`/orgs/${org}/${path}`}>
               <Icon size={18} aria-hidden /> {name}
@@ -121,17 +126,19 @@ function Brand() {
 function CurrentOrganization({ org }: { org: string | undefined }) {
   const me = useMe();
   const name = useOrganizationName(org ?? "");
+  const { isKnown } = useOrganizationOf(org ?? "");
   const hasChoice =
     me.organizations.length > 1 || me.organizations.some(({ accepted }) => !accepted) || platformOf(me) !== null;
   if (hasChoice) {
     return (
       <NavLink to="/organizations" className="button" end>
-        <Building2 size={17} aria-hidden /> {org === undefined ? "Organizations" : name}
+        <Building2 size={17} aria-hidden /> {isKnown ? name : "Organizations"}
       </NavLink>
     );
   }
+  if (!isKnown) return null;
   return (
-    <p className="row small muted">
+    <p className="row small muted current-organization">
       <Building2 size={17} aria-hidden /> {name}
     </p>
   );

@@ -3,7 +3,9 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useSearchParams } from "react-router";
 import { type AuditEvent, type AuditOutcome, client, unwrapPage } from "../api/client.ts";
-import { ACTION_TEXTS, eventDetail, OUTCOME_TEXTS } from "../lib/messages.ts";
+import { settingLabel } from "../lib/keys/key-form-model.ts";
+import { ACTION_TEXTS, eventDetail, fieldLabel, OUTCOME_TEXTS } from "../lib/messages.ts";
+import { formatShort } from "../lib/time.ts";
 import { ActorName, KeyName, PermissionSetName, ShortId, UserName } from "./names.tsx";
 import { Badge, type Tone } from "./ui/badge.tsx";
 import { EmptyState } from "./ui/empty-state.tsx";
@@ -95,7 +97,9 @@ function Table({ org, events }: { org: string; events: AuditEvent[] }) {
                 <Detail event={event} />
               </th>
               <td data-label="Time">
-                <RelativeTime at={event.at} />
+                <span title={event.request_id === null ? undefined : `Request ${event.request_id}`}>
+                  <RelativeTime at={event.at} /> <span className="muted small nowrap">{formatShort(event.at)}</span>
+                </span>
               </td>
               <td data-label="Actor">
                 <ActorName org={org} actor={event.actor} />
@@ -114,7 +118,13 @@ function Table({ org, events }: { org: string; events: AuditEvent[] }) {
 
 function Detail({ event }: { event: AuditEvent }) {
   const detail = eventDetail(event);
-  return detail === null ? null : <span className="muted small">{detail}</span>;
+  const changes = event.changed_fields.map((field) => (settingLabel(field) ?? fieldLabel(field)).toLowerCase());
+  return (
+    <>
+      {detail !== null && <span className="muted small">{detail}</span>}
+      {changes.length > 0 && <span className="muted small">{[...new Set(changes)].join(", ")}</span>}
+    </>
+  );
 }
 
 function TargetName({ org, event }: { org: string; event: AuditEvent }) {

@@ -10,7 +10,7 @@ import { meQuery } from "../api/session.ts";
 import { useAction } from "../hooks/use-action.ts";
 import { FreshSignInContext } from "../hooks/use-fresh-sign-in.ts";
 import { useMe } from "../hooks/use-me.ts";
-import { pastedSecret } from "../lib/pasted-secret.ts";
+import { pastedSecret } from "../lib/keys/pasted-secret.ts";
 import { ProviderLinks } from "./provider-links.tsx";
 import { SignInError } from "./sign-in-with-key.tsx";
 import { Dialog } from "./ui/dialog.tsx";

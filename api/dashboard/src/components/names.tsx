@@ -1,7 +1,7 @@
 // Names of users, keys and permission sets by id. If the caller cannot read them, the id is shown.
 
 import { Link } from "react-router";
-import type { AuditEvent } from "../api/client.ts";
+import type { AuditEvent, Key } from "../api/client.ts";
 import { NAME_STALE_TIME, useKey, useMember, useSets } from "../api/queries.ts";
 import { useMe } from "../hooks/use-me.ts";
 import { useOrganization } from "../hooks/use-organization.ts";
@@ -26,9 +26,12 @@ export function KeyName({ org, id }: { org: string; id: string }) {
   const { can, hasOwnKeys } = useOrganization();
   const { data } = useKey(org, id, can("api_keys:read") || hasOwnKeys, NAME_STALE_TIME);
   return (
-    <Link to={`/orgs/${org}/keys/${id}`}>
-      {data === undefined ? <ShortId id={id} /> : data.name || `${data.start}…`}
-    </Link>
+    <>
+      <Link to={`/orgs/${org}/keys/${id}`}>
+        {data === undefined ? <ShortId id={id} /> : data.name || `${data.start}…`}
+      </Link>
+      {data !== undefined && data.deleted_at !== null && <span className="muted small"> (revoked)</span>}
+    </>
   );
 }
 
@@ -36,6 +39,12 @@ export function PermissionSetName({ org, id }: { org: string; id: string }) {
   const { can } = useOrganization();
   const set = useSets(org, can("permission_sets:read")).find((set) => set.id === id);
   return set === undefined ? <ShortId id={id} /> : <span>{set.name}</span>;
+}
+
+/** Who created or revoked a key. */
+export function CreatorName({ org, creator }: { org: string; creator: Key["created_by"] }) {
+  if (creator.id === null) return <>the operator</>;
+  return creator.type === "user" ? <UserName org={org} id={creator.id} /> : <KeyName org={org} id={creator.id} />;
 }
 
 /** The actor of an audit event. */

@@ -11,29 +11,67 @@ interface Props {
   max?: number;
 }
 
+interface Chip {
+  text: string;
+  kind: "permission" | "wildcard" | "permission-set";
+}
+
 export function PermissionChips({ permissions, sets = [], max = 6 }: Props) {
+  const chips = [...chipsOf(permissions, []), ...chipsOf([], sets)];
+  const isKept = (chip: Chip, place: number) => chip.kind === "permission-set" || place < max;
+  return <Chips chips={chips} isKept={isKept} />;
+}
+
+/** Characters of the chips in one line of a table. */
+const LINE_LENGTH = 34;
+
+/** As `PermissionChips`, in one line: sets first, and as many permissions as there is room for. */
+export function PermissionLine({ permissions, sets = [] }: Omit<Props, "max">) {
+  const chips = chipsOf(permissions, sets);
+  // The border of a chip takes as much room as four characters.
+  const ends = chips.map((_, place) => chips.slice(0, place + 1).reduce((sum, { text }) => sum + text.length + 4, 0));
+  return <Chips chips={chips} isKept={(_, place) => place === 0 || (ends[place] ?? 0) <= LINE_LENGTH} isLine />;
+}
+
+function chipsOf(permissions: readonly string[], sets: readonly string[]): Chip[] {
+  return [
+    ...sets.map((text) => ({ text, kind: "permission-set" as const })),
+    ...permissions.map((text) =>
+      isWildcard(text) ? { text: "* everything", kind: "wildcard" as const } : { text, kind: "permission" as const },
+    ),
+  ];
+}
+
+interface ChipsProps {
+  chips: Chip[];
+  /** Whether a chip is shown before "more" is clicked. */
+  isKept: (chip: Chip, place: number) => boolean;
+  isLine?: boolean;
+}
+
+function Chips({ chips, isKept, isLine = false }: ChipsProps) {
   const [isExpanded, setExpanded] = useState(false);
-  if (permissions.length + sets.length === 0) return <span className="muted">none</span>;
-  const hidden = isExpanded ? 0 : permissions.length - max;
+  if (chips.length === 0) return <span className="muted">none</span>;
+  const shown = isExpanded ? chips : chips.filter(isKept);
+  const hidden = chips.length - shown.length;
   return (
-    <ul className="chips">
-      {(isExpanded ? permissions : permissions.slice(0, max)).map((text) => (
-        <li key={text} className={`chip ${isWildcard(text) ? "wildcard" : ""}`}>
-          {isWildcard(text) ? "* everything" : text}
+    <ul className={`chips ${isLine && !isExpanded ? "line" : ""}`}>
+      {shown.map(({ text, kind }) => (
+        <li
+          key={`${kind} ${text}`}
+          className={`chip ${kind}`}
+          title={kind === "permission-set" ? `Permission set ${text}` : text}
+        >
+          {text}
         </li>
       ))}
       {hidden > 0 && (
-        <li className="chip">
-          <button type="button" onClick={() => setExpanded(true)}>
-            +{hidden} more
+        <li className="chip more">
+          <button type="button" aria-label={`Show ${hidden} more permissions`} onClick={() => setExpanded(true)}>
+            +{hidden}
           </button>
         </li>
       )}
-      {sets.map((name) => (
-        <li key={name} className="chip permission-set" title="A permission set">
-          {name}
-        </li>
-      ))}
     </ul>
   );
 }

@@ -19,6 +19,8 @@ import {
 interface Props {
   /** The caller's permissions; null: unknown. */
   held: string[] | null;
+  /** The permissions that policies allow, with their descriptions; null: any. */
+  catalogue?: Map<string, string | null> | null;
   /** The permission sets of the organization. */
   sets: PermissionSet[];
   permissions: string[];
@@ -27,9 +29,10 @@ interface Props {
   onChange: (permissions: string[], sets: string[]) => void;
 }
 
-export function PermissionPicker({ held, sets, permissions, chosenSets, onChange }: Props) {
+export function PermissionPicker({ held, catalogue = null, sets, permissions, chosenSets, onChange }: Props) {
   const [isOpen, setOpen] = useState(() => permissions.some(isServicePermission));
-  const resources = [...choicesOf(held, sets, permissions)];
+  const allowed = catalogue === null ? null : [...catalogue.keys()];
+  const resources = [...choicesOf(held, allowed, sets, permissions)];
   const toggle = (permission: string, isOn: boolean) =>
     onChange(isOn ? [...permissions, permission] : permissions.filter((other) => other !== permission), chosenSets);
   const toggleSet = (id: string, isOn: boolean) =>
@@ -84,6 +87,30 @@ export function PermissionPicker({ held, sets, permissions, chosenSets, onChange
           ))}
         </ul>
       )}
+      {catalogue !== null && (
+        <fieldset className="stack compact">
+          <legend>Allowed permissions</legend>
+          {[...catalogue].map(([permission, description]) => {
+            const isMissing = missingFrom(held, [permission]).length > 0;
+            const isOn = permissions.includes(permission);
+            return (
+              <label
+                key={permission}
+                className="checkbox"
+                title={isMissing ? "You do not hold this permission" : undefined}
+              >
+                <input
+                  type="checkbox"
+                  checked={isOn}
+                  disabled={isMissing && !isOn}
+                  onChange={(event) => toggle(permission, event.target.checked)}
+                />
+                <code>{permission}</code> {description ?? `Can ${describePermission(permission)}`}
+              </label>
+            );
+          })}
+        </fieldset>
+      )}
       <fieldset className="stack compact">
         <legend>Choose from your permissions</legend>
         <section className="permission-picker" aria-label="Your resources">
@@ -100,11 +127,19 @@ export function PermissionPicker({ held, sets, permissions, chosenSets, onChange
   );
 }
 
-/** The permissions to choose from, by resource: those that are chosen, of the caller, of the sets, and of the service. */
-function choicesOf(held: string[] | null, sets: PermissionSet[], permissions: string[]): Map<string, string[]> {
+/** The permissions to choose from, by resource: those that are chosen, of the caller, of the sets, and of the service.
+ * `allowed`: what policies allow; null: any. */
+function choicesOf(
+  held: string[] | null,
+  allowed: string[] | null,
+  sets: PermissionSet[],
+  permissions: string[],
+): Map<string, string[]> {
   const ofSets = sets.flatMap((set) => set.permissions);
   const all = [...permissions, ...(held ?? []), ...ofSets, ...SERVICE_RESOURCE_PERMISSIONS];
-  return groupByResource(all.filter((permission) => missingFrom(held, [permission]).length === 0));
+  const isChoice = (permission: string) =>
+    missingFrom(held, [permission]).length === 0 && missingFrom(allowed, [permission]).length === 0;
+  return groupByResource(all.filter(isChoice));
 }
 
 interface ResourceProps {

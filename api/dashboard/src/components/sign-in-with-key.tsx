@@ -5,7 +5,7 @@ import { type FormEvent, useEffect, useRef, useState } from "react";
 import { client, hasReason, SIGNED_OUT, unwrap } from "../api/client.ts";
 import { HAS_EXPIRED, meQuery } from "../api/session.ts";
 import { useAction } from "../hooks/use-action.ts";
-import { pastedSecret } from "../lib/pasted-secret.ts";
+import { pastedSecret } from "../lib/keys/pasted-secret.ts";
 import { ErrorNotice } from "./ui/error-notice.tsx";
 import { Notice } from "./ui/notice.tsx";
 

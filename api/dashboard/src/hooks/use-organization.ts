@@ -31,6 +31,8 @@ export function useOrganizationOf(org: string) {
     /** The caller's user id in the organization, if there is one. */
     user,
     isPlatform: platform !== null,
+    /** Whether the caller belongs to the organization, or is of the platform. */
+    isKnown: own !== undefined || platform !== null || me.organization?.id === org,
     can,
     /** Whether the caller has keys of their own user, and can see them. */
     hasOwnKeys: user !== null && can("own_api_keys:read"),

@@ -1,17 +1,10 @@
-// Audit events as CSV.
+// Tables as CSV.
 
 import { expect, test } from "vitest";
-import type { AuditEvent } from "../api/client.ts";
 import { toCsv } from "./csv.ts";
 
 test("cells are quoted, and contain no formulas", () => {
-  const event = {
-    seq: 1,
-    at: "t",
-    request_id: "=1+1",
-    reason: 'a "b", c',
-    actor: { type: "key" },
-  } as unknown as AuditEvent;
-  const line = toCsv([event]).split("\r\n")[1];
-  expect(line).toBe(`1,t,,,"a ""b"", c",,,,key,,,,,,'=1+1,`);
+  const columns = ["a", "b", "c", "d"].map((name) => [name, (row: Record<string, unknown>) => row[name]] as const);
+  const rows = [{ a: 1, b: 'a "b", c', c: "=1+1", d: null }, { a: "@x" }];
+  expect(toCsv(columns, rows)).toBe('a,b,c,d\r\n1,"a ""b"", c",\'=1+1,\r\n\'@x,,,\r\n');
 });

@@ -1,34 +1,30 @@
-// Audit events as CSV (RFC 4180): one column for each field.
+// Tables as CSV (RFC 4180), and files for the browser to store.
 
-import type { AuditEvent } from "../api/client.ts";
+/** The columns of a table: the name, and the value of a row. */
+export type Columns<Row> = readonly (readonly [name: string, value: (row: Row) => unknown])[];
 
-const COLUMNS: [string, (event: AuditEvent) => unknown][] = [
-  ["seq", (event) => event.seq],
-  ["at", (event) => event.at],
-  ["action", (event) => event.action],
-  ["outcome", (event) => event.outcome],
-  ["reason", (event) => event.reason],
-  ["secret_start", (event) => event.secret_start],
-  ["count", (event) => event.count],
-  ["target_id", (event) => event.target_id],
-  ["actor_type", (event) => event.actor.type],
-  ["actor_key_id", (event) => event.actor.key_id],
-  ["actor_user_id", (event) => event.actor.user_id],
-  ["actor_session_id", (event) => event.actor.session_id],
-  ["permission", (event) => event.permission],
-  ["client", (event) => event.client],
-  ["request_id", (event) => event.request_id],
-  ["hash", (event) => event.hash],
-];
+/** How long a file stays available to the browser, in ms. */
+const DOWNLOAD_TIMEOUT = 60_000;
 
-export function toCsv(events: AuditEvent[]): string {
-  const lines = events.map((event) => COLUMNS.map(([, field]) => cell(field(event))));
-  return [COLUMNS.map(([name]) => name), ...lines].map((line) => `${line.join(",")}\r\n`).join("");
+export function toCsv<Row>(columns: Columns<Row>, rows: readonly Row[]): string {
+  const lines = rows.map((row) => columns.map(([, value]) => cell(value(row))));
+  return [columns.map(([name]) => name), ...lines].map((line) => `${line.join(",")}\r\n`).join("");
 }
 
 function cell(value: unknown): string {
   const text = value === null || value === undefined ? "" : String(value);
-  // Spreadsheets execute a text that begins like this as a formula. Clients choose the request id.
+  // Spreadsheets execute a text that begins like this as a formula. Clients choose names and request ids.
   const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+/** Offers a text as a file. */
+export function download(name: string, type: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  // Not at once: some browsers start to read the file later.
+  setTimeout(() => URL.revokeObjectURL(url), DOWNLOAD_TIMEOUT);
 }

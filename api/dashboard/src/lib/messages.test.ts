@@ -32,6 +32,13 @@ test("invalid fields are named", () => {
   expect(errorMessage(error)).toBe("Expires at must be in the future.");
 });
 
+test("a broken rule asks for what the form has", () => {
+  const wrong = (text: string) => errorMessage(new ApiError("key_policy_violated", "x", { "key_policy.rule": text }));
+  expect(wrong("a key must expire; set expires_at")).toBe("Rule rule: a key must expire; set “Expires”.");
+  expect(wrong("needs an IP allowlist; set allowed_addresses")).toContain("set “Allowed IP addresses”.");
+  expect(wrong("set can_manage to false")).toContain("set the purpose “For your own API”.");
+});
+
 test("an exception of the page does not show its message", () => {
   expect(errorMessage(new TypeError("x is undefined"))).not.toContain("undefined");
 });

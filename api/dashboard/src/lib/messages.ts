@@ -24,6 +24,7 @@ const ERROR_TEXTS: Record<Reason, string | null> = {
   refill_amount_required: null,
   refill_interval_required: null,
   too_many_permissions: null,
+  key_policy_violated: null,
   unauthenticated: "You are no longer signed in: the session has ended, or its key is no longer valid.",
   invalid_credential: "You are no longer signed in: the session has ended, or its key is no longer valid.",
   permission_required: null,
@@ -33,6 +34,9 @@ const ERROR_TEXTS: Record<Reason, string | null> = {
   exceeds_addresses: null,
   organization_required: null,
   person_required: null,
+  portal_session_required: null,
+  portal_action_not_allowed: null,
+  portal_link_not_found: null,
   provider_not_allowed: null,
   passkey_rejected: "This passkey is not accepted: it was removed, or the attempt took too long. Try again.",
   passkey_account_required: null,
@@ -67,6 +71,8 @@ const ERROR_TEXTS: Record<Reason, string | null> = {
   permission_set_limit_reached: null,
   invitation_limit_reached: null,
   trust_rule_limit_reached: null,
+  portal_session_limit_reached: null,
+  portal_key_limit_reached: null,
   key_format_limit_reached: null,
   token_limit_reached: null,
   key_would_exceed_permissions: null,
@@ -104,7 +110,10 @@ const ERROR_TEXTS: Record<Reason, string | null> = {
 export function errorMessage(error: unknown): string {
   if (error instanceof PasskeyError) return error.message;
   if (!(error instanceof ApiError)) return "Something went wrong on this page. Reload it, and try again.";
-  const fields = Object.entries(error.fields).map(([name, sentence]) => `${fieldLabel(name)} ${sentence}.`);
+  const isRule = error.reason === "key_policy_violated";
+  const fields = Object.entries(error.fields).map(
+    ([name, text]) => `${fieldLabel(name)}${isRule ? `: ${inWordsOfForm(text)}` : ` ${text}`}.`,
+  );
   if (fields.length > 0) return fields.join(" ");
   // A newer service may send a reason that is not in the table.
   return ERROR_TEXTS[error.reason] ?? `${error.message}.`;
@@ -138,10 +147,23 @@ export function isTransient(error: unknown): boolean {
   return error instanceof ApiError && TRANSIENT.has(error.reason);
 }
 
-/** `rate_limit_max` is "Rate limit max". */
+/** `rate_limit_max` is "Rate limit max", and `key_policy.prefix` is "Rule prefix". */
 export function fieldLabel(name: string): string {
-  const text = name.replaceAll("_", " ");
+  const rule = /(?:^|\.)key_policy\.(.+)$/.exec(name)?.[1];
+  const text = (rule === undefined ? name : `rule ${rule}`).replaceAll("_", " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** What messages about broken rules ask for, and how the form for keys calls it. */
+const WORDS_OF_FORM = [
+  ["set expires_at", "set “Expires”"],
+  ["set allowed_addresses", "set “Allowed IP addresses”"],
+  ["set can_manage to false", "set the purpose “For your own API”"],
+] as const;
+
+/** The message about a broken rule, with the labels of the form for keys instead of the fields of the API. */
+export function inWordsOfForm(message: string): string {
+  return WORDS_OF_FORM.reduce((text, [asked, words]) => text.replace(asked, words), message);
 }
 
 /** Verdicts of a verification. */
@@ -176,6 +198,8 @@ export const ACTION_TEXTS: Record<AuditAction, string> = {
   "api_key.rotate": "Rotated key",
   "api_key.undo_rotation": "Undid rotation of key",
   "api_key.end_secret": "Revoked previous secret of key",
+  "api_key.disable_unrotated": "Disabled key whose secret was not rotated",
+  "api_key.disable_unused": "Disabled unused key",
   "api_key.delete": "Revoked key",
   "api_key.restore": "Restored key",
   "api_key.import": "Imported key",
@@ -214,6 +238,11 @@ export const ACTION_TEXTS: Record<AuditAction, string> = {
   "trust_rule.update": "Changed trust rule",
   "trust_rule.delete": "Deleted trust rule",
   "trust_rule.exchange": "Exchanged token of a workload",
+  "portal.update": "Changed portal",
+  "portal_session.create": "Created portal session",
+  "portal_session.open": "Opened portal session",
+  "portal_session.close": "Closed portal session",
+  "portal_session.revoke": "Revoked portal session",
 };
 
 /** Why audited actions were refused. */
@@ -225,7 +254,7 @@ const DENIAL_TEXTS: Record<AuditReason, string> = {
   exceeds_addresses: "tried to allow IP addresses that their own key does not allow",
   session_cannot_create_session: "tried to create a session with a session",
   session_cannot_create_token: "tried to create a token with a session",
-  api_key_required: "tried to create a token without an API key",
+  api_key_required: "tried to create a token or a portal session without an API key",
   metered_key_not_exchangeable: "tried to create a token with a key that has limits",
   restricted_key_not_exchangeable: "tried to create a token with a key that has an IP allowlist",
   platform_key_not_exchangeable: "tried to create a token with a key of the platform",

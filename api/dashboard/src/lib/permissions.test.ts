@@ -71,6 +71,7 @@ test("access to the service is listed by resource", () => {
     "members",
     "permission_sets",
     "trust_rules",
+    "portal_sessions",
     "audit",
   ]);
 });

@@ -27,6 +27,7 @@ const SERVICE_PERMISSIONS: Record<ServicePermission, string> = {
   "permission_sets:admin": "create, change and delete permission sets",
   "trust_rules:read": "see trust rules",
   "trust_rules:admin": "create, change and delete trust rules",
+  "portal_sessions:write": "open the portal for customers, who manage their keys there",
   "audit:read": "read the audit log",
   "*": "do everything, including managing keys, members and the organization",
 };

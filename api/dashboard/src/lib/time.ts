@@ -26,6 +26,9 @@ const RELATIVE_UNITS: [Intl.RelativeTimeFormatUnit, number, number][] = [
 
 const relativeFormat = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const exactFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const SHORT = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" } as const;
+const shortFormat = new Intl.DateTimeFormat("en-GB", SHORT);
+const shortFormatWithYear = new Intl.DateTimeFormat("en-GB", { ...SHORT, year: "numeric" });
 const dayFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
 const timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
@@ -40,6 +43,13 @@ export function formatRelative(at: string, now: number): string {
 /** Date and time in the browser's time zone, with the name of the zone. */
 export function formatExact(at: string): string {
   return `${exactFormat.format(new Date(at))} (${timeZone})`;
+}
+
+/** "21 Nov, 14:00:07" in the browser's time zone, with the year if it is not this one. */
+export function formatShort(at: string, now: number = Date.now()): string {
+  const date = new Date(at);
+  const isThisYear = date.getFullYear() === new Date(now).getFullYear();
+  return (isThisYear ? shortFormat : shortFormatWithYear).format(date);
 }
 
 /** The date in the browser's time zone. */

@@ -1,24 +1,21 @@
 // The audit log: filtered, and exported as CSV or JSON.
 
-import { Download } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
-import type { AuditEvent, AuditOutcome } from "../api/client.ts";
-import { useMembers } from "../api/queries.ts";
+import type { AuditOutcome } from "../api/client.ts";
+import { readNames } from "../api/names.ts";
+import { useMembers, useSets } from "../api/queries.ts";
 import { AuditEventTable, type EventFilters, fetchEvents } from "../components/audit-event-table.tsx";
-import { ErrorNotice } from "../components/ui/error-notice.tsx";
+import { ExportButtons, useExport } from "../components/export-button.tsx";
 import { PageHeader } from "../components/ui/page-header.tsx";
 import { SelectField } from "../components/ui/select-field.tsx";
 import { useFilters } from "../hooks/use-filters.ts";
 import { useOrganization } from "../hooks/use-organization.ts";
-import { toCsv } from "../lib/csv.ts";
+import { eventColumns, keyIdsOf } from "../lib/audit/event-csv.ts";
+import { download, toCsv } from "../lib/csv.ts";
 import { ACTION_TEXTS, OUTCOME_TEXTS } from "../lib/messages.ts";
 import { fromDateTimeInput } from "../lib/time.ts";
 
 /** Events in one request of an export. */
 const EXPORT_PAGE_SIZE = 1_000;
-
-/** How long an exported file stays available to the browser, in ms. */
-const DOWNLOAD_TIMEOUT = 60_000;
 
 const OUTCOMES: [string, string][] = [["", "All"], ...Object.entries(OUTCOME_TEXTS)];
 
@@ -87,62 +84,24 @@ export function AuditLog() {
 }
 
 function Export({ org, filters }: { org: string; filters: EventFilters }) {
-  /** Number of events that were read; null: no export is running. */
-  const [progress, setProgress] = useState<number | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const abort = useRef<AbortController>(null);
-  useEffect(() => () => abort.current?.abort(), []);
-  const exportAs = async (format: "csv" | "json") => {
-    const controller = new AbortController();
-    abort.current = controller;
-    setError(null);
-    setProgress(0);
-    try {
-      const all: AuditEvent[] = [];
-      let cursor: string | undefined;
-      do {
-        const page = await fetchEvents(org, filters, EXPORT_PAGE_SIZE, cursor, controller.signal);
-        all.push(...page.items);
-        setProgress(all.length);
-        cursor = page.next ?? undefined;
-      } while (cursor !== undefined);
-      if (format === "csv") download("audit-log.csv", "text/csv", toCsv(all));
-      else download("audit-log.json", "application/json", JSON.stringify(all, null, 1));
-    } catch (error) {
-      if (!controller.signal.aborted) setError(error);
-    } finally {
-      setProgress(null);
-    }
-  };
-  if (progress !== null) {
-    return (
-      <span className="row" role="status">
-        {progress.toLocaleString("en")} events so far
-        <button type="button" onClick={() => abort.current?.abort()}>
-          Stop
-        </button>
-      </span>
-    );
-  }
-  return (
-    <>
-      {error !== null && <ErrorNotice error={error} />}
-      <button type="button" onClick={() => exportAs("csv")}>
-        <Download size={17} aria-hidden /> Export CSV
-      </button>
-      <button type="button" onClick={() => exportAs("json")}>
-        <Download size={17} aria-hidden /> Export JSON
-      </button>
-    </>
-  );
-}
-
-function download(name: string, type: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  // Not at once: some browsers start to read the file later.
-  setTimeout(() => URL.revokeObjectURL(url), DOWNLOAD_TIMEOUT);
+  const { can, hasOwnKeys } = useOrganization();
+  const sets = useSets(org, can("permission_sets:read"));
+  const state = useExport();
+  const read = (cursor: string | undefined, signal: AbortSignal) =>
+    fetchEvents(org, filters, EXPORT_PAGE_SIZE, cursor, signal);
+  const exportJson = () =>
+    state.run(read, (events) => download("audit-log.json", "application/json", JSON.stringify(events, null, 1)));
+  const exportCsv = () =>
+    state.run(read, async (events, signal) => {
+      const readable = { keys: can("api_keys:read") || hasOwnKeys, members: can("members:read") };
+      const names = await readNames(org, keyIdsOf(events), readable, signal);
+      for (const { id, name } of sets) names.set(id, name);
+      const columns = eventColumns((id) => names.get(id));
+      download("audit-log.csv", "text/csv", toCsv(columns, events));
+    });
+  const formats = [
+    ["Export CSV", () => void exportCsv()],
+    ["Export JSON", () => void exportJson()],
+  ] as const;
+  return <ExportButtons state={state} items="events" formats={formats} />;
 }

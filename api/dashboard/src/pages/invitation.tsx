@@ -14,7 +14,7 @@ import { Notice } from "../components/ui/notice.tsx";
 import { useAction } from "../hooks/use-action.ts";
 import icon from "../icon.svg";
 import { hasPasskeys } from "../lib/passkey.ts";
-import { pastedSecret } from "../lib/pasted-secret.ts";
+import { pastedSecret } from "../lib/keys/pasted-secret.ts";
 import { formatExact } from "../lib/time.ts";
 
 interface Props {

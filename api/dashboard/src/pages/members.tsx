@@ -7,7 +7,7 @@ import { useSearchParams } from "react-router";
 import { client, type Member, type PermissionSet, unwrap } from "../api/client.ts";
 import { useKeys, useMembers, useSets } from "../api/queries.ts";
 import { InviteMember, OpenInvitations, RecoverMember } from "../components/invitations.tsx";
-import { RevokeImpact } from "../components/keys/revoke-impact.tsx";
+import { RevokeImpact } from "../components/keys/actions/revoke-impact.tsx";
 import { MemberSessions } from "../components/member-sessions.tsx";
 import { PermissionChips } from "../components/permission-chips.tsx";
 import { PermissionPicker } from "../components/permission-picker.tsx";

@@ -8,7 +8,9 @@ import { CapSettings } from "../components/organizations/cap-settings.tsx";
 import { DefaultPurpose } from "../components/organizations/default-purpose.tsx";
 import { DeleteOrganization } from "../components/organizations/delete-organization.tsx";
 import { GeneralSettings } from "../components/organizations/general-settings.tsx";
+import { PortalSettings } from "../components/organizations/portal-settings.tsx";
 import { Suspension } from "../components/organizations/suspension.tsx";
+import { PolicySection } from "../components/key-policy/policy-section.tsx";
 import { ErrorNotice } from "../components/ui/error-notice.tsx";
 import { Loading } from "../components/ui/loading.tsx";
 import { PageHeader } from "../components/ui/page-header.tsx";
@@ -33,7 +35,9 @@ export function Organization() {
         <div className="card-grid">
           <GeneralSettings organization={data} canChange={canChange} isPlatform={isPlatform} />
           <DefaultPurpose org={org} canManage={data.keys_can_manage_by_default} canChange={canChange} />
+          <PolicySection organization={data} canChange={canChange} />
           <CapSettings organization={data} canChange={canChange && isPlatform} />
+          <PortalSettings org={org} canChange={canChange} />
           <MemberLinks org={org} />
           <WaysToSignIn />
           {isPlatform && canChange && data.kind !== "platform" && <Suspension organization={data} />}

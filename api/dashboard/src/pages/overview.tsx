@@ -2,23 +2,27 @@
 
 import type { ReactNode } from "react";
 import { Link } from "react-router";
-import type { Key, KeyQuery, Schemas } from "../api/client.ts";
+import type { Key, KeyQuery } from "../api/client.ts";
 import { useKeys, useUsage } from "../api/queries.ts";
 import { StatusBadge } from "../components/keys/key-status.tsx";
 import { PermissionChips } from "../components/permission-chips.tsx";
 import { ErrorNotice } from "../components/ui/error-notice.tsx";
-import { FormattedNumber } from "../components/ui/formatted-number.tsx";
 import { Loading } from "../components/ui/loading.tsx";
 import { PageHeader } from "../components/ui/page-header.tsx";
 import { RelativeTime } from "../components/ui/relative-time.tsx";
-import { UsagePanel } from "../components/usage-panel.tsx";
+import { FirstVerification } from "../components/usage/first-verification.tsx";
+import { UsageSection } from "../components/usage/usage-section.tsx";
 import { useNow } from "../hooks/use-now.ts";
 import { useOrganization } from "../hooks/use-organization.ts";
-import { statusOf, statusQuery } from "../lib/key-status.ts";
-import { DAY, periodStart } from "../lib/time.ts";
+import { statusOf, statusQuery } from "../lib/keys/key-status.ts";
+import { DAY } from "../lib/time.ts";
+import { type UsagePeriod, usageRange } from "../lib/usage.ts";
 
 /** Keys in each list. */
 const LIST_SIZE = 5;
+
+/** If nothing was verified in this period, the overview explains how to verify. */
+const LONG_AGO = { label: "Last 30 days", days: 30, by: "day" } satisfies UsagePeriod;
 
 export function Overview() {
   const { org, can } = useOrganization();
@@ -37,23 +41,8 @@ export function Overview() {
     <>
       <PageHeader title="Overview" description="Usage of your keys, and keys that need attention." />
       <div className="stack spacious">
-        <LastDay org={org} />
-        <UsagePanel org={org} keyId={null} title="Verifications of all keys" />
+        <OrganizationUsage org={org} />
         <div className="card-grid">
-          <KeyList
-            org={org}
-            title="Top keys"
-            description="Most used since their creation."
-            emptyText="No key has been used yet."
-            query={{ sort: "-request_count", used: true }}
-            filter={(key) => key.request_count > 0}
-            detail={(key) => (
-              <>
-                <FormattedNumber value={key.request_count} /> uses
-              </>
-            )}
-            search="sort=-request_count"
-          />
           <KeyList
             org={org}
             title="Expiring within 30 days"
@@ -92,36 +81,14 @@ export function Overview() {
   );
 }
 
-/** The numbers of the last 24 hours. */
-function LastDay({ org }: { org: string }) {
+/** The usage of all keys; while nothing was verified within 30 days, what to do first. */
+function OrganizationUsage({ org }: { org: string }) {
   const now = useNow();
-  const { data, error } = useUsage(org, null, "hour", periodStart(now, "hour", DAY));
-  const sum = (count: (point: Schemas["UsagePoint"]) => number) =>
-    data?.series.reduce((sum, point) => sum + count(point), 0);
-  const [valid, refused] = [sum((point) => point.valid), sum((point) => point.refused)];
-  if (error !== null) return null;
-  if (valid === undefined || refused === undefined) return <Loading lines={2} label="Loading usage" />;
-  const share = valid + refused === 0 ? null : (100 * refused) / (valid + refused);
-  return (
-    <section className="stats" aria-label="Last 24 hours">
-      <p className="card stat">
-        <span className="muted">Valid, last 24 hours</span>
-        <strong>
-          <FormattedNumber value={valid} />
-        </strong>
-      </p>
-      <p className="card stat">
-        <span className="muted">Refused, last 24 hours</span>
-        <strong>
-          <FormattedNumber value={refused} />
-        </strong>
-      </p>
-      <p className="card stat">
-        <span className="muted">Share refused</span>
-        <strong>{share === null ? "–" : `${share.toFixed(share < 10 ? 1 : 0)}%`}</strong>
-      </p>
-    </section>
-  );
+  const { data } = useUsage(org, null, LONG_AGO.by, usageRange(now, LONG_AGO).from);
+  if (data !== undefined && Object.values(data.total).every((count) => count === 0)) {
+    return <FirstVerification org={org} />;
+  }
+  return <UsageSection org={org} keyId={null} />;
 }
 
 interface ListProps {

@@ -3,10 +3,12 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { Plus } from "lucide-react";
 import { type FormEvent, useState } from "react";
+import { Link } from "react-router";
 import { client, type PermissionSet, unwrap } from "../api/client.ts";
-import { useSetList } from "../api/queries.ts";
+import { formatCounted, useSetHolders, useSetList } from "../api/queries.ts";
 import { PermissionChips } from "../components/permission-chips.tsx";
 import { PermissionPicker } from "../components/permission-picker.tsx";
+import { SetPolicy } from "../components/key-policy/set-policy.tsx";
 import { ConfirmDialog } from "../components/ui/confirm-dialog.tsx";
 import { Dialog } from "../components/ui/dialog.tsx";
 import { EmptyState } from "../components/ui/empty-state.tsx";
@@ -27,6 +29,7 @@ export function PermissionSets() {
   const { data: sets, error, refetch } = useSetList(org, canRead);
   const [editing, setEditing] = useState<PermissionSet | "new" | null>(null);
   const [deleting, setDeleting] = useState<PermissionSet | null>(null);
+  const [policySet, setPolicySet] = useState<PermissionSet | null>(null);
   const canChange = can("permission_sets:admin");
   const add = canChange && (
     <button type="button" className="primary" onClick={() => setEditing("new")}>
@@ -85,6 +88,14 @@ export function PermissionSets() {
                             </button>
                             <button
                               type="button"
+                              className="small"
+                              aria-label={`Policy of ${set.name}`}
+                              onClick={() => setPolicySet(set)}
+                            >
+                              {set.key_policy === null ? "Add policy" : "Policy"}
+                            </button>
+                            <button
+                              type="button"
                               className="small danger"
                               aria-label={`Delete ${set.name}`}
                               onClick={() => setDeleting(set)}
@@ -103,6 +114,7 @@ export function PermissionSets() {
         </div>
       )}
       {editing !== null && <EditSet set={editing === "new" ? null : editing} onClose={() => setEditing(null)} />}
+      {policySet !== null && <SetPolicy set={policySet} onClose={() => setPolicySet(null)} />}
       {deleting !== null && <DeleteSet set={deleting} onClose={() => setDeleting(null)} />}
     </>
   );
@@ -146,11 +158,7 @@ function EditSet({ set, onClose }: { set: PermissionSet | null; onClose: () => v
           chosenSets={[]}
           onChange={(permissions) => setPermissions(permissions)}
         />
-        {set !== null && (
-          <Notice>
-            <span>Changes apply immediately to all keys and members that have this set.</span>
-          </Notice>
-        )}
+        {set !== null && <SetImpact set={set}>A change applies to them at once.</SetImpact>}
         {error !== null && <ErrorNotice error={error} />}
         <div className="row end">
           <button type="button" onClick={onClose}>
@@ -162,6 +170,33 @@ function EditSet({ set, onClose }: { set: PermissionSet | null; onClose: () => v
         </div>
       </form>
     </Dialog>
+  );
+}
+
+/** How many keys and members have a set, and what a change means for them. */
+function SetImpact({ set, children }: { set: PermissionSet; children: string }) {
+  const { org, can } = useOrganization();
+  const { data } = useSetHolders(org, set.id);
+  if (data === undefined) return <Loading lines={1} label="Counting the keys and members that have this set" />;
+  const { api_keys: keys, members } = data;
+  if (keys === 0 && members === 0) {
+    return (
+      <Notice tone="success">
+        <span>No key and no member has this set.</span>
+      </Notice>
+    );
+  }
+  return (
+    <Notice tone="warning">
+      <strong>
+        {keys === 1 ? "1 key" : `${formatCounted(keys)} keys`} and{" "}
+        {members === 1 ? "1 member" : `${formatCounted(members)} members`} have this set.
+      </strong>
+      <span>
+        {children}{" "}
+        {keys > 0 && can("api_keys:read") && <Link to={`/orgs/${org}/keys?set=${set.id}`}>Show the keys</Link>}
+      </span>
+    </Notice>
   );
 }
 
@@ -187,7 +222,7 @@ function DeleteSet({ set, onClose }: { set: PermissionSet; onClose: () => void }
       onConfirm={deleteSet}
       onClose={onClose}
     >
-      <p>While keys or members have this set, it can only be deleted if it is detached from them.</p>
+      <SetImpact set={set}>While they have this set, it can only be deleted if it is detached from them.</SetImpact>
       <label className="checkbox">
         <input type="checkbox" checked={detach} onChange={(event) => setDetach(event.target.checked)} />
         Detach it from all keys and members: they lose these permissions at once

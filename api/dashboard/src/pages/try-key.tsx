@@ -2,8 +2,9 @@
 
 import { CircleCheck, CircleX } from "lucide-react";
 import { type FormEvent, useEffect, useRef, useState } from "react";
-import { client, type Schemas, unwrap, type Verdict } from "../api/client.ts";
-import { KeyName } from "../components/names.tsx";
+import { client, hasReason, type Schemas, unwrap, type Verdict } from "../api/client.ts";
+import { useDeletion } from "../api/queries.ts";
+import { CreatorName, KeyName } from "../components/names.tsx";
 import { PermissionChips } from "../components/permission-chips.tsx";
 import { ErrorNotice } from "../components/ui/error-notice.tsx";
 import { Field } from "../components/ui/field.tsx";
@@ -11,32 +12,38 @@ import { Notice } from "../components/ui/notice.tsx";
 import { PageHeader } from "../components/ui/page-header.tsx";
 import { useAction } from "../hooks/use-action.ts";
 import { useOrganization } from "../hooks/use-organization.ts";
-import { pastedSecret } from "../lib/pasted-secret.ts";
+import { pastedSecret } from "../lib/keys/pasted-secret.ts";
+import { hasSecretToTry, takeSecretToTry } from "../lib/keys/secret-to-try.ts";
 import { parsePermission } from "../lib/permissions.ts";
-import { checkText, DENY_TEXTS } from "../lib/verify-checks.ts";
+import { formatExact } from "../lib/time.ts";
+import { checkText, DENY_TEXTS } from "../lib/keys/verify-checks.ts";
 
 export function TryKey() {
   const { org, isPlatform, can } = useOrganization();
   const input = useRef<HTMLInputElement>(null);
   // The secret to verify. Not in the state, so that it is never rendered into the page.
   const secret = useRef<string | null>(null);
-  const [hasSecret, setHasSecret] = useState(false);
+  const [hasSecret, setHasSecret] = useState(hasSecretToTry);
   const [permissions, setPermissions] = useState("");
   const [ip, setIp] = useState("");
   // Number of the last request: responses to earlier ones are not shown.
   const lastRequest = useRef(0);
   const [verdict, setVerdict] = useState<Verdict | null>(null);
+  /** The key that has or had the secret, if the verification does not know it. */
+  const [found, setFound] = useState<FoundKey | null>(null);
   const { isBusy, error, run, clearError } = useAction();
-  useEffect(
-    () => () => {
+  useEffect(() => {
+    // One that was pasted into the search of keys.
+    secret.current = takeSecretToTry();
+    return () => {
       secret.current = null;
-    },
-    [],
-  );
+    };
+  }, []);
 
   const clearResult = () => {
     lastRequest.current += 1;
     setVerdict(null);
+    setFound(null);
     clearError();
   };
   const clearSecret = () => {
@@ -67,7 +74,10 @@ export function TryKey() {
         ...(isPlatform && { org_id: org }),
       };
       const verdict = await unwrap(client.POST("/api_keys/verify", { params: { query: { explain: true } }, body }));
-      if (lastRequest.current === request) setVerdict(verdict);
+      const found = verdict.code === "INVALID_API_KEY" && can("api_keys:read") ? await findKey(org, key) : null;
+      if (lastRequest.current !== request) return;
+      setVerdict(verdict);
+      setFound(found);
     });
   };
 
@@ -130,14 +140,58 @@ export function TryKey() {
         </form>
         <div aria-live="polite">
           {error !== null && <ErrorNotice error={error} />}
-          {verdict !== null && <Result org={org} verdict={verdict} />}
+          {verdict !== null && <Result org={org} verdict={verdict} found={found} />}
         </div>
       </div>
     </>
   );
 }
 
-function Result({ org, verdict }: { org: string; verdict: Verdict }) {
+type FoundKey = Schemas["FoundApiKey"];
+
+/** The key that has or had a secret; null: there is none. */
+async function findKey(org: string, secret: string): Promise<FoundKey | null> {
+  const params = { path: { org_id: org } };
+  try {
+    return await unwrap(client.POST("/orgs/{org_id}/api_keys/find", { params, body: { key: secret } }));
+  } catch (error) {
+    if (hasReason(error, "not_found")) return null;
+    throw error;
+  }
+}
+
+/** What became of a key or of its secret, which a verification does not say. */
+function WhatHappened({ org, found }: { org: string; found: FoundKey }) {
+  return (
+    <span>
+      It is {found.secret_status === "newest" ? "the secret" : "an earlier secret"} of{" "}
+      <KeyName org={org} id={found.id} />
+      {found.deleted_at === null ? (
+        found.secret_status === "expired" && ", which was replaced and is not valid any more"
+      ) : (
+        <Revoked org={org} apiKey={found} />
+      )}
+      .
+    </span>
+  );
+}
+
+function Revoked({ org, apiKey }: { org: string; apiKey: FoundKey }) {
+  const { data: deletion } = useDeletion(org, apiKey.id);
+  return (
+    <>
+      , revoked on {formatExact(apiKey.deleted_at ?? "")}
+      {deletion?.deleted_by != null && (
+        <>
+          {" "}
+          by <CreatorName org={org} creator={deletion.deleted_by} />
+        </>
+      )}
+    </>
+  );
+}
+
+function Result({ org, verdict, found }: { org: string; verdict: Verdict; found: FoundKey | null }) {
   const { code, key_id: id, permissions, checks = [] } = verdict;
   return (
     <section className="card stack" aria-label="Result">
@@ -148,6 +202,7 @@ function Result({ org, verdict }: { org: string; verdict: Verdict }) {
             Key: <KeyName org={org} id={id} />
           </span>
         )}
+        {found !== null && <WhatHappened org={org} found={found} />}
       </Notice>
       <ol className="check-list">
         {checks.map((check) => (

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::http::{
     api_error::{ApiError, Fields, size, too_many_attempts},
     contract,
+    key_policy_errors::broken_rules_sentence,
     list_slots::ExhaustedSlots,
 };
 
@@ -45,7 +46,7 @@ fn describe(failure: &ApiError, request_id: &str) -> (StatusCode, String, Option
     let bad = StatusCode::BAD_REQUEST;
     let (status, message, code) = match failure {
         ApiError::Domain(error) => return describe_domain_error(error, request_id),
-        ApiError::Anonymous | ApiError::MalformedCredential => UNAUTHORIZED,
+        ApiError::Anonymous | ApiError::MalformedCredential | ApiError::PortalToken => UNAUTHORIZED,
         ApiError::CrossSite | ApiError::SignUpClosed | ApiError::LocalOnly => FORBIDDEN,
         ApiError::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "The service has no signing key", None),
         ApiError::NoPublicUrl | ApiError::PasskeysUnavailable => {
@@ -99,6 +100,9 @@ fn describe_domain_error(error: &Error, request_id: &str) -> (StatusCode, String
         | Error::NoOrganization
         | Error::UnknownPerson(_)
         | Error::PersonRequired
+        | Error::KeyRequired
+        | Error::PortalSessionRequired
+        | Error::PortalActionNotAllowed(_)
         | Error::PasskeyRejected
         | Error::PasskeyAccountRequired
         | Error::ProviderNotAllowed
@@ -131,7 +135,8 @@ fn describe_domain_error(error: &Error, request_id: &str) -> (StatusCode, String
             (StatusCode::CONFLICT, "An API Key or member would hold more than 1024 permissions", None)
         }
         Error::NotFound => (StatusCode::NOT_FOUND, "API Key not found", Some("KEY_NOT_FOUND")),
-        // This API has no operations on invitations.
+        // This API has no operations on invitations and portal sessions.
+        Error::PortalLinkNotFound => (StatusCode::NOT_FOUND, "Link not found", None),
         Error::InvitationNotFound => (StatusCode::NOT_FOUND, "Invitation not found", None),
         Error::UserNotFound => (StatusCode::NOT_FOUND, "User not found", Some("USER_NOT_FOUND")),
         Error::RefillWithout(RefillPart::Amount) => (
@@ -144,6 +149,9 @@ fn describe_domain_error(error: &Error, request_id: &str) -> (StatusCode, String
             "refillInterval is required when refillAmount is provided",
             Some("REFILL_INTERVAL_AND_AMOUNT_REQUIRED"),
         ),
+        Error::KeyPolicyViolated(broken) => {
+            return (bad, broken_rules_sentence(broken), Some("KEY_POLICY_VIOLATED"));
+        }
         Error::NeverValid => (bad, "The key would expire before it becomes valid", None),
         Error::RotationInProgress => (StatusCode::CONFLICT, "A previous secret is still valid", None),
         Error::NewestSecretUsed => (StatusCode::CONFLICT, "The newest secret was used", None),

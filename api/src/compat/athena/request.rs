@@ -180,7 +180,7 @@ impl Create {
             ..KeySettingsPatch::default()
         };
         let owner = self.user.map_or(Owner::Caller, |Reference(user)| Owner::User(user));
-        let request = NewKey { owner, prefix: self.prefix.unwrap_or_else(KeyPrefix::default_prefix), settings };
+        let request = NewKey { owner, prefix: self.prefix, settings };
         Ok(Guarded { request, needs_admin })
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::http::{
     api_error::{ApiError, Fields, size, too_many_attempts},
     contract::{Documented, responses},
+    key_policy_errors::broken_rules_sentence,
     list_slots::ExhaustedSlots,
     openapi_types::{JsonObject, Nullable},
     strict_json::REQUIRED,
@@ -58,6 +59,7 @@ pub(super) fn render(failure: &ApiError, request_id: &str) -> (StatusCode, Value
     (status, body.to_json().unwrap_or_default())
 }
 
+#[expect(clippy::too_many_lines, reason = "a table: one entry for each error")]
 fn describe(failure: &ApiError, request_id: &str) -> (StatusCode, String) {
     let (status, message) = match failure {
         ApiError::Domain(error) => match error {
@@ -71,6 +73,9 @@ fn describe(failure: &ApiError, request_id: &str) -> (StatusCode, String) {
             Error::NoOrganization
             | Error::UnknownPerson(_)
             | Error::PersonRequired
+            | Error::KeyRequired
+            | Error::PortalSessionRequired
+            | Error::PortalActionNotAllowed(_)
             | Error::PasskeyRejected
             | Error::PasskeyAccountRequired
             | Error::ProviderNotAllowed
@@ -79,7 +84,7 @@ fn describe(failure: &ApiError, request_id: &str) -> (StatusCode, String) {
             | Error::FreshSignInRequired => (StatusCode::FORBIDDEN, "This credential cannot be used here"),
             Error::TooManyTokens => (StatusCode::CONFLICT, "The API key has too many valid tokens"),
             Error::PlatformOnly => (StatusCode::FORBIDDEN, "Only platform callers can do this"),
-            Error::UserNotFound | Error::SetNotFound | Error::InvitationNotFound => {
+            Error::UserNotFound | Error::SetNotFound | Error::InvitationNotFound | Error::PortalLinkNotFound => {
                 (StatusCode::NOT_FOUND, "Resource not found")
             }
             Error::PlatformProtected
@@ -107,6 +112,7 @@ fn describe(failure: &ApiError, request_id: &str) -> (StatusCode, String) {
             Error::IdempotentResponseNotStored => {
                 (StatusCode::CONFLICT, "The request was executed, but its response was not stored")
             }
+            Error::KeyPolicyViolated(broken) => return (StatusCode::BAD_REQUEST, broken_rules_sentence(broken)),
             Error::NeverValid => (StatusCode::BAD_REQUEST, "The key would expire before it becomes valid"),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill requires both an amount and an interval"),
             Error::RotationInProgress => (StatusCode::CONFLICT, "A previous secret is still valid"),
@@ -127,7 +133,7 @@ fn describe(failure: &ApiError, request_id: &str) -> (StatusCode, String) {
             Error::Outage(Outage::Unavailable(_)) => UNAVAILABLE,
             Error::Outage(Outage::Broken(_)) => return defect(request_id),
         },
-        ApiError::Anonymous | ApiError::MalformedCredential => INVALID_KEY,
+        ApiError::Anonymous | ApiError::MalformedCredential | ApiError::PortalToken => INVALID_KEY,
         ApiError::CrossSite => (StatusCode::FORBIDDEN, "Cross-site requests are not allowed"),
         ApiError::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "The service has no signing key"),
         ApiError::NoPublicUrl | ApiError::PasskeysUnavailable => {

@@ -99,7 +99,7 @@ fn describe(failure: &ApiError, request_id: &str) -> Described {
             "invalid_client",
             "No credential was sent; send the id and the secret of an API key",
         ),
-        ApiError::MalformedCredential => INVALID_TOKEN,
+        ApiError::MalformedCredential | ApiError::PortalToken => INVALID_TOKEN,
         ApiError::CrossSite | ApiError::SignUpClosed | ApiError::LocalOnly => {
             (StatusCode::FORBIDDEN, "access_denied", "This is not allowed for requests of this kind")
         }
@@ -195,12 +195,17 @@ fn describe_domain_error(error: &Error, request_id: &str) -> Described {
             (StatusCode::TOO_MANY_REQUESTS, UNAVAILABLE, "There are too many requests or tokens; try again later")
         }
         // The operations of this API have none of these.
-        Error::ExceedsExpiry
+        Error::PortalLinkNotFound
+        | Error::PortalSessionRequired
+        | Error::PortalActionNotAllowed(_)
+        | Error::ExceedsExpiry
         | Error::ExceedsAddresses
         | Error::NeverValid
+        | Error::KeyPolicyViolated(_)
         | Error::SessionRotatesItself
         | Error::FreshSignInRequired
         | Error::PersonRequired
+        | Error::KeyRequired
         | Error::PasskeyRejected
         | Error::PasskeyAccountRequired
         | Error::LastPasskey

@@ -25,7 +25,7 @@ const ALLOWED_HEADERS: &str =
     "authorization, content-type, idempotency-key, if-match, if-none-match, x-api-key, x-request-id, *";
 
 /// Response headers that pages can read, beside those that they always can.
-const EXPOSED_HEADERS: &str = "allow, claviger-stale, etag, idempotent-replayed, link, ratelimit, ratelimit-policy, \
+const EXPOSED_HEADERS: &str = "allow, claviger-stale, etag, idempotent-replayed, link, ratelimit, ratelimit-policy, total-count, \
                                retry-after, www-authenticate, x-request-id";
 
 /// How long browsers may use the response to a preflight, in seconds: the longest time that Chromium accepts.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use domain::{
     deny_reason::DenyReason,
+    error::{Capped, Limited},
     id::{KeyId, UserId},
+    keys::policy::{BrokenRule, PolicySource, Violation},
     permissions::Permission,
 };
 use poem_openapi::{registry::Registry, types::Type};
@@ -41,6 +43,10 @@ fn unknown_person() -> Error {
     Error::UnknownPerson(Box::new(UnknownPerson { identity, organization: None }))
 }
 
+fn policy_violated() -> Error {
+    Error::KeyPolicyViolated(vec![BrokenRule { source: PolicySource::Organization, violation: Violation::NoExpiry }])
+}
+
 failures! {
     Domain(Error::Unauthenticated(_)), Error::Unauthenticated(DenyReason::KeyExpired), "invalid_credential";
     Domain(Error::Forbidden(_)), Error::Forbidden(Permission::ORG_READ), "permission_required";
@@ -49,9 +55,14 @@ failures! {
     Domain(Error::ExceedsExpiry), Error::ExceedsExpiry, "exceeds_expiry";
     Domain(Error::ExceedsAddresses), Error::ExceedsAddresses, "exceeds_addresses";
     Domain(Error::NeverValid), Error::NeverValid, "never_valid";
+    Domain(Error::KeyPolicyViolated(_)), policy_violated(), "key_policy_violated";
     Domain(Error::NoOrganization), Error::NoOrganization, "organization_required";
     Domain(Error::UnknownPerson(_)), unknown_person(), "organization_required";
     Domain(Error::InvitationNotFound), Error::InvitationNotFound, "invitation_not_found";
+    Domain(Error::PortalLinkNotFound), Error::PortalLinkNotFound, "portal_link_not_found";
+    Domain(Error::PortalSessionRequired), Error::PortalSessionRequired, "portal_session_required";
+    Domain(Error::PortalActionNotAllowed(_)), Error::PortalActionNotAllowed("create"),
+        "portal_action_not_allowed";
     Domain(Error::PersonRequired), Error::PersonRequired, "person_required";
     Domain(Error::PasskeyRejected), Error::PasskeyRejected, "passkey_rejected";
     Domain(Error::PasskeyAccountRequired), Error::PasskeyAccountRequired, "passkey_account_required";
@@ -64,6 +75,7 @@ failures! {
         Error::NotExchangeable(NotExchangeable::SessionForToken), "session_cannot_create_token";
     Domain(Error::NotExchangeable(NotExchangeable::NotAKey)),
         Error::NotExchangeable(NotExchangeable::NotAKey), "api_key_required";
+    Domain(Error::KeyRequired), Error::KeyRequired, "api_key_required";
     Domain(Error::NotExchangeable(NotExchangeable::Metered)),
         Error::NotExchangeable(NotExchangeable::Metered), "metered_key_not_exchangeable";
     Domain(Error::NotExchangeable(NotExchangeable::HasAddresses)),
@@ -87,6 +99,11 @@ failures! {
     Domain(Error::CapReached(Capped::Members)), Error::CapReached(Capped::Members), "member_limit_reached";
     Domain(Error::CapReached(Capped::Sets)), Error::CapReached(Capped::Sets), "permission_set_limit_reached";
     Domain(Error::CapReached(Capped::Invitations)), Error::CapReached(Capped::Invitations), "invitation_limit_reached";
+    Domain(Error::CapReached(Capped::PortalSessions)), Error::CapReached(Capped::PortalSessions),
+        "portal_session_limit_reached";
+    Domain(Error::CapReached(Capped::PortalKeys)), Error::CapReached(Capped::PortalKeys), "portal_key_limit_reached";
+    Domain(Error::CapReached(Capped::PortalKeysOfHour)), Error::CapReached(Capped::PortalKeysOfHour),
+        "portal_key_limit_reached";
     Domain(Error::CapReached(Capped::TrustRules)), Error::CapReached(Capped::TrustRules), "trust_rule_limit_reached";
     Domain(Error::TooManyPermissions(Grantee::Requested)), Error::TooManyPermissions(Grantee::Requested),
         "too_many_permissions";
@@ -102,6 +119,8 @@ failures! {
         Error::TooMany { what: Limited::Tokens, retry_after: 1 }, "service_token_limit_reached";
     Domain(Error::TooMany { what: Limited::Requests, .. }),
         Error::TooMany { what: Limited::Requests, retry_after: 1 }, "rate_limited";
+    Domain(Error::TooMany { what: Limited::PortalRequests, .. }),
+        Error::TooMany { what: Limited::PortalRequests, retry_after: 1 }, "rate_limited";
     Domain(Error::RefillWithout(RefillPart::Amount)), Error::RefillWithout(RefillPart::Amount),
         "refill_amount_required";
     Domain(Error::RefillWithout(RefillPart::Interval)), Error::RefillWithout(RefillPart::Interval),
@@ -123,6 +142,7 @@ failures! {
     Domain(Error::Outage(Outage::Broken(_))), Error::Outage(Outage::Broken("broken".into())), "internal";
     ApiError::Anonymous, ApiError::Anonymous, "unauthenticated";
     ApiError::MalformedCredential, ApiError::MalformedCredential, "invalid_credential";
+    ApiError::PortalToken, ApiError::PortalToken, "invalid_credential";
     ApiError::CrossSite, ApiError::CrossSite, "cross_site_request";
     ApiError::SignUpClosed, ApiError::SignUpClosed, "sign_up_closed";
     ApiError::PasskeysUnavailable, ApiError::PasskeysUnavailable, "passkeys_unavailable";

@@ -22,7 +22,7 @@ document! {
         /// Name: at most 100 characters, at least 1 after trimming.
         #[oai(validator(min_length = 1, max_length = 100))]
         name: String,
-        /// Prefix of the secret: 1 to 32 of `A-Z a-z 0-9 _ -`; default `cvg_`.
+        /// Prefix of the secret: 1 to 32 of `A-Z a-z 0-9 _ -`; default: that of the key policy, or `cvg_`.
         #[oai(skip_serializing_if_is_none, validator(pattern = "^[A-Za-z0-9_-]{1,32}$"))]
         prefix: Option<String>,
         /// Whether the key belongs to the caller's own user, whose permissions limit it, instead of the organization; default
@@ -44,8 +44,7 @@ impl CreateKey {
     ) -> Result<(NewKey, Option<SuppliedSecret>), ApiError> {
         self.settings.require_for_new(caller)?;
         let mut fields = Fields::default();
-        let prefix = self.prefix.as_deref().map_or_else(|| Ok(KeyPrefix::default_prefix()), KeyPrefix::parse);
-        let prefix = fields.check("prefix", prefix);
+        let prefix = fields.check_optional("prefix", self.prefix.as_deref().map(KeyPrefix::parse));
         if self.prefix.is_some() && self.secret.is_some() {
             fields.add("prefix", "must be absent with secret, whose shape has the prefix");
         }
@@ -57,7 +56,6 @@ impl CreateKey {
         let settings = self.settings.into_domain(Some(self.name), &mut fields, expiry, now);
         let supplied = supplied_secret::check(&mut fields, self.secret);
         fields.into_result()?;
-        let prefix = prefix.unwrap_or_else(KeyPrefix::default_prefix);
         let owner = if is_own { Owner::Caller } else { Owner::Organization };
         Ok((NewKey { owner, prefix, settings }, supplied))
     }

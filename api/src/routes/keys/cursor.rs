@@ -39,7 +39,12 @@ impl Cursor {
         order: Order,
         organization: OrganizationId,
     ) -> Result<ListPosition, ApiError> {
-        parse(text.text(), order, organization).ok_or_else(wrong_cursor)
+        Self::parse(text.text(), order, organization).ok_or_else(wrong_cursor)
+    }
+
+    /// As [`Cursor::read`], for a cursor that is not a parameter. `None`: it is not one of this list.
+    pub(crate) fn parse(text: &str, order: Order, organization: OrganizationId) -> Option<ListPosition> {
+        parse(text, order, organization)
     }
 }
 

@@ -6,7 +6,7 @@ use domain::{
     clock::Timestamp,
     keys::{
         ImportOutcome, KeySettingsPatch, LegacyKey, NewKey, Owner, api_key,
-        secret::{KeyFormat, KeyPrefix, LegacyHash},
+        secret::{KeyFormat, LegacyHash},
     },
 };
 use poem_openapi::{Enum, Object};
@@ -132,7 +132,7 @@ impl ImportKey {
         fields.into_result()?;
         let owner = self.user_id.map_or(Owner::Organization, |user| Owner::User(user.parse().ok()));
         Ok(LegacyKey {
-            new: NewKey { owner, prefix: KeyPrefix::default_prefix(), settings },
+            new: NewKey { owner, prefix: None, settings },
             start,
             hash: hash.unwrap_or(LegacyHash::from_bytes([0; 32])),
             created_at,

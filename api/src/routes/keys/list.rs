@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use domain::{
+    Error,
     auth::caller::Authority,
     keys::{
         Keys,
         api_key::ApiKey,
-        list::{Listing, Start},
+        list::{Listing, MAX_COUNTED, Start},
     },
 };
 use poem::{
@@ -16,7 +17,7 @@ use poem::{
 };
 use poem_openapi::{
     ApiResponse,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::{ToJSON, Type},
 };
 
@@ -34,7 +35,12 @@ use crate::{
 pub(crate) struct KeyList {
     body: Body,
     next: Option<String>,
+    /// The number of keys that match the filter. `None`: it was not requested.
+    total: Option<u64>,
 }
+
+/// The header with the number of keys.
+pub(crate) const TOTAL_COUNT: &str = "Total-Count";
 
 /// All keys of a list from `start` on, streamed.
 pub(crate) async fn all(
@@ -44,30 +50,34 @@ pub(crate) async fn all(
     start: Start,
 ) -> Result<KeyList, ApiError> {
     let body = stream::array((keys, lists), authority, listing, start, u64::MAX, render).await?;
-    Ok(KeyList { body, next: None })
+    Ok(KeyList { body, next: None, total: None })
 }
 
-/// One page of at most `limit` keys. If there are more, with a link to the next page: the same URL with another cursor.
+/// One page of at most `limit` keys. If there are more, with a link to the next page: the same URL with another cursor. `is_counted`:
+/// the response has the number of keys on all pages.
 pub(crate) async fn page(
     (keys, lists): (Arc<Keys>, Arc<ListSlots>),
     authority: Authority,
     listing: Listing,
     start: Start,
-    limit: u64,
+    (limit, is_counted): (u64, bool),
     uri: &Uri,
 ) -> Result<KeyList, ApiError> {
     let size = usize::try_from(limit).expect("at most a thousand");
     let (organization, order) = (authority.organization(), listing.order);
     // One more than requested, to find out whether there is a next page.
-    let read = stream::page(keys, authority, listing, start, limit + 1);
-    let mut page = lists.read(organization, read).await?;
+    let read = async move {
+        let total = if is_counted { Some(keys.count(&authority, &listing.filter).await?) } else { None };
+        Ok::<_, Error>((stream::page(keys, authority, listing, start, limit + 1).await?, total))
+    };
+    let (mut page, total) = lists.read(organization, read).await?;
     let is_last = page.len() <= size;
     page.truncate(size);
     let next = page
         .last()
         .filter(|_| !is_last)
         .map(|last| next_link(uri, &Cursor::write(&order.position(last), order, organization)));
-    Ok(KeyList { body: Body::from_string(format!("[{}]", elements(&page, render).await)), next })
+    Ok(KeyList { body: Body::from_string(format!("[{}]", elements(&page, render).await)), next, total })
 }
 
 fn render(key: &ApiKey) -> String {
@@ -79,6 +89,9 @@ impl IntoResponse for KeyList {
         let mut response = Response::builder().content_type("application/json");
         if let Some(next) = self.next {
             response = response.header(LINK, next);
+        }
+        if let Some(total) = self.total {
+            response = response.header(TOTAL_COUNT, total);
         }
         response.body(self.body)
     }
@@ -92,12 +105,28 @@ impl ApiResponse for KeyList {
                 status: Some(200),
                 status_range: None,
                 content: vec![MetaMediaType { content_type: "application/json", schema: Vec::<KeyView>::schema_ref() }],
-                headers: vec![link_header()],
+                headers: vec![link_header(), total_header()],
             }],
         }
     }
 
     fn register(registry: &mut Registry) {
         KeyView::register(registry);
+    }
+}
+
+/// The documentation of [`TOTAL_COUNT`].
+fn total_header() -> MetaHeader {
+    let schema =
+        MetaSchema { minimum: Some(0.0), maximum: Some(10_001.0), ..MetaSchema::new_with_format("integer", "int32") };
+    MetaHeader {
+        name: TOTAL_COUNT.to_owned(),
+        description: Some(format!(
+            "With `total=true`: how many keys match all filters, on all pages. {} means more than {MAX_COUNTED}.",
+            MAX_COUNTED + 1
+        )),
+        required: false,
+        deprecated: false,
+        schema: MetaSchemaRef::Inline(Box::new(schema)),
     }
 }

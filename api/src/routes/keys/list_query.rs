@@ -4,9 +4,12 @@
 use domain::{
     audit::{EventOutcome, context::Action},
     clock::Timestamp,
-    keys::list::{MetadataKey, Order, OwnerFilter, SecretStart, SortField},
+    keys::{
+        list::{MetadataKey, Order, OwnerFilter, Search, SecretStart, SortField},
+        usage::RankBy,
+    },
     permissions::Permission,
-    usage::Granularity,
+    usage::{Granularity, Outcomes},
     validated_string::fold,
 };
 use poem_openapi::registry::MetaSchema;
@@ -147,6 +150,18 @@ pub(crate) fn name_part(fields: &mut Fields, name: &str, text: Option<&str>) -> 
     }
 }
 
+/// Parses a text to search for, ignoring whitespace around it. An empty text is no condition.
+pub(crate) fn search(fields: &mut Fields, name: &str, text: Option<&str>) -> Option<Search> {
+    let text = text?.trim();
+    let search = Search::parse(text);
+    search.or_else(|| {
+        if text.is_empty() {
+            return None;
+        }
+        invalid(fields, name, "must be at most 255 characters, without control characters")
+    })
+}
+
 /// Parses the beginning of the visible start of a secret.
 pub(crate) fn secret_start(fields: &mut Fields, name: &str, text: Option<&str>) -> Option<SecretStart> {
     let start = SecretStart::parse(text?);
@@ -172,6 +187,19 @@ pub(crate) fn granularity(fields: &mut Fields, name: &str, text: Option<&RawPara
         Some("day") => Granularity::Day,
         Some(_) => invalid(fields, name, "must be hour or day").unwrap_or(Granularity::Hour),
     }
+}
+
+pub(crate) fn rank_by(fields: &mut Fields, name: &str, text: Option<&RawParam<OneOf<RankBy>>>) -> RankBy {
+    let Some(text) = text else { return RankBy::ApiKey };
+    let by = RankBy::parse(text.text());
+    by.or_else(|| invalid(fields, name, &format!("must be one of {}", RankBy::CODES.join(", "))))
+        .unwrap_or(RankBy::ApiKey)
+}
+
+/// Parses the outcomes that are counted together. `None`: absent or invalid.
+pub(crate) fn outcomes(fields: &mut Fields, name: &str, text: Option<&RawParam<OneOf<Outcomes>>>) -> Option<Outcomes> {
+    let outcomes = Outcomes::parse(text?.text());
+    outcomes.or_else(|| invalid(fields, name, &format!("must be one of {}", Outcomes::CODES.join(", "))))
 }
 
 pub(crate) fn id(fields: &mut Fields, name: &str, text: Option<&RawParam<Id>>) -> Option<Uuid> {

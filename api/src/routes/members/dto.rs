@@ -6,7 +6,7 @@ use domain::{
     id::{Identity, SetId},
     organizations::{
         MemberIdentifier, MemberPatch, NewMember, NewSet, SetPatch,
-        permission_set::{PermissionSet, SetName},
+        permission_set::{PermissionSet, SetHolders, SetName},
         user::{Email, User, UserName, UserOrigin},
     },
 };
@@ -19,7 +19,13 @@ use crate::http::{
     rfc3339::Rfc3339,
     strict_json::document,
 };
-use crate::routes::fields::{permissions, sets};
+use crate::routes::{
+    fields::{permissions, sets},
+    organizations::key_policy::{
+        self,
+        dto::{KeyPolicyBody, KeyPolicyView},
+    },
+};
 
 /// How a user joined the organization.
 #[derive(Enum)]
@@ -203,6 +209,8 @@ pub(crate) struct SetView {
     name: String,
     /// The permissions that it grants.
     permissions: Vec<String>,
+    /// Key policy that have the set, in addition to that of the organization; null: none.
+    key_policy: Nullable<KeyPolicyView>,
     /// Creation time.
     created_at: Rfc3339,
     /// Time of the last change.
@@ -215,9 +223,29 @@ impl From<&PermissionSet> for SetView {
             id: set.id.uuid(),
             name: set.name.as_str().to_owned(),
             permissions: set.permissions.flat(),
+            key_policy: Nullable(set.key_policy.as_deref().map(KeyPolicyView::from)),
             created_at: Rfc3339(set.created_at),
             updated_at: Rfc3339(set.updated_at),
         }
+    }
+}
+
+/// How many keys and members have a permission set. Each number is exact up to 10,000; 10,001 means more.
+#[derive(Object)]
+#[oai(rename = "PermissionSetHolders")]
+pub(crate) struct SetHoldersView {
+    /// Keys that are not deleted.
+    #[oai(validator(maximum(value = "10001")))]
+    api_keys: u32,
+    /// Members.
+    #[oai(validator(maximum(value = "10001")))]
+    members: u32,
+}
+
+impl From<SetHolders> for SetHoldersView {
+    fn from(SetHolders { keys, members }: SetHolders) -> Self {
+        let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        Self { api_keys: number(keys), members: number(members) }
     }
 }
 
@@ -229,6 +257,9 @@ document! {
         name: String,
         /// The permissions that it grants.
         permissions: Vec<String>,
+        /// Key policy that have the set, in addition to that of the organization; default: none.
+        #[oai(skip_serializing_if_is_none)]
+        key_policy: Option<KeyPolicyBody>,
     }
 }
 
@@ -237,16 +268,17 @@ impl CreateSet {
         let mut fields = Fields::default();
         let name = fields.check("name", SetName::parse(&self.name));
         let permissions = fields.check("permissions", permissions(&self.permissions));
+        let key_policy = key_policy::dto::check_new(&mut fields, self.key_policy);
         match (name, permissions) {
-            (Some(name), Some(permissions)) => Ok(NewSet { name, permissions }),
+            (Some(name), Some(permissions)) if fields.is_empty() => Ok(NewSet { name, permissions, key_policy }),
             _ => Err(ApiError::Invalid(fields)),
         }
     }
 }
 
 document! {
-    /// Changes of a permission set: at least one. Absent fields are unchanged; `null` clears the permissions, and is invalid for
-    /// the name.
+    /// Changes of a permission set: at least one. Absent fields are unchanged; `null` clears the permissions and the key policy,
+    /// and is invalid for the name.
     #[oai(rename = "UpdatePermissionSetRequest")]
     pub(crate) struct UpdateSet {
         /// Name: at most 100 characters, at least 1 after trimming.
@@ -254,6 +286,9 @@ document! {
         /// The permissions that it grants; null: none. A change takes effect at once for all keys and members that have the
         /// set.
         permissions: Patch<Vec<String>>,
+        /// Key policy that have the set, instead of the whole policy before; null: none. Existing keys that break it stay
+        /// valid.
+        key_policy: Patch<KeyPolicyBody>,
     }
 }
 
@@ -262,7 +297,8 @@ impl UpdateSet {
         let mut fields = Fields::default();
         let name = fields.check_optional("name", self.name.0.as_deref().map(SetName::parse));
         let permissions = fields.check_optional("permissions", new_list(self.permissions).as_deref().map(permissions));
+        let key_policy = key_policy::dto::check_change(&mut fields, self.key_policy);
         fields.into_result()?;
-        Ok(SetPatch { name, permissions })
+        Ok(SetPatch { name, permissions, key_policy })
     }
 }

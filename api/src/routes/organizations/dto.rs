@@ -10,6 +10,10 @@ use domain::{
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
+use super::key_policy::{
+    self,
+    dto::{KeyPolicyBody, KeyPolicyView},
+};
 use crate::http::{
     api_error::{ApiError, Fields},
     openapi_types::{Nullable, Patch, Replace},
@@ -38,6 +42,8 @@ pub(crate) struct OrganizationView {
     max_permission_sets: Nullable<u64>,
     /// Default of `can_manage` for new keys.
     keys_can_manage_by_default: bool,
+    /// Key policy; null: none.
+    key_policy: Nullable<KeyPolicyView>,
     /// Creation time.
     created_at: Rfc3339,
     /// Deletion time; null: not deleted.
@@ -80,6 +86,7 @@ impl From<&Organization> for OrganizationView {
             max_members: Nullable(organization.caps.members),
             max_permission_sets: Nullable(organization.caps.sets),
             keys_can_manage_by_default: organization.keys_can_manage_by_default,
+            key_policy: Nullable(organization.key_policy.as_deref().map(KeyPolicyView::from)),
             created_at: Rfc3339(organization.created_at),
             deleted_at: Nullable(organization.deleted_at.map(Rfc3339)),
             restorable_until: Nullable(None),
@@ -155,8 +162,8 @@ impl CreateOrganization {
 
 document! {
     /// Changes of an organization: at least one. Absent fields are unchanged; `null` clears a field, and is invalid for
-    /// `keys_can_manage_by_default` and `suspended`. Only the platform can change fields other than `name` and
-    /// `keys_can_manage_by_default`.
+    /// `keys_can_manage_by_default` and `suspended`. Only the platform can change fields other than `name`,
+    /// `keys_can_manage_by_default` and `key_policy`.
     #[oai(rename = "UpdateOrganizationRequest")]
     pub(crate) struct UpdateOrganization {
         /// Name: at most 100 characters.
@@ -171,6 +178,8 @@ document! {
         max_permission_sets: Patch<u64>,
         /// Default of `can_manage` for new keys. Existing keys are unchanged.
         keys_can_manage_by_default: Replace<bool>,
+        /// Key policy, instead of the whole policy before; null: none. Existing keys that break it stay valid.
+        key_policy: Patch<KeyPolicyBody>,
         /// Whether the organization is suspended: all of its keys are invalid.
         suspended: Replace<bool>,
     }
@@ -186,6 +195,7 @@ impl UpdateOrganization {
             max_members: self.max_members.0,
             max_sets: self.max_permission_sets.0,
             keys_can_manage_by_default: self.keys_can_manage_by_default.0,
+            key_policy: key_policy::dto::check_change(&mut fields, self.key_policy),
             suspended: self.suspended.0,
         };
         fields.into_result()?;

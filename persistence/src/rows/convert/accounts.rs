@@ -13,7 +13,9 @@ use domain::{
 };
 use sea_orm::{ActiveValue, ActiveValue::Set, prelude::Uuid};
 
-use super::{BrokenRow, column, count, kind, kind_text, number, permissions, permissions_text};
+use super::{
+    BrokenRow, column, count, key_policy, key_policy_text, kind, kind_text, number, permissions, permissions_text,
+};
 use crate::rows::entity::{organization, permission_set, user};
 
 pub(crate) fn organization(model: &organization::Model) -> Result<Organization, BrokenRow> {
@@ -33,6 +35,7 @@ pub(crate) fn organization(model: &organization::Model) -> Result<Organization, 
             sets: cap("most_sets", model.most_sets)?,
         },
         keys_can_manage_by_default: model.keys_can_manage_by_default,
+        key_policy: key_policy(model.key_policy.as_deref(), "organizations", model.id)?,
         suspended_at: model.suspended_at.map(Timestamp::from_millis),
         deleted_at: model.deleted_at.map(Timestamp::from_millis),
         created_at: Timestamp::from_millis(model.created_at),
@@ -55,6 +58,7 @@ pub(crate) fn organization_row(organization: &Organization) -> organization::Act
         most_members: Set(organization.caps.members.map(number)),
         most_sets: Set(organization.caps.sets.map(number)),
         keys_can_manage_by_default: Set(organization.keys_can_manage_by_default),
+        key_policy: Set(organization.key_policy.as_deref().map(key_policy_text)),
         suspended_at: Set(organization.suspended_at.map(Timestamp::millis)),
         key_count: Set(0),
         deleted_key_count: Set(0),
@@ -75,6 +79,7 @@ pub(crate) fn organization_changes_row(changes: &OrganizationChanges) -> organiz
         most_members: column(changes.max_members.map(number)),
         most_sets: column(changes.max_sets.map(number)),
         keys_can_manage_by_default: changes.keys_can_manage_by_default.map_or(ActiveValue::NotSet, Set),
+        key_policy: column(changes.key_policy.clone().map(|policy| key_policy_text(&policy))),
         suspended_at: column(changes.suspended_at.map(Timestamp::millis)),
         ..organization::ActiveModel::default()
     }
@@ -128,6 +133,7 @@ pub(crate) fn named_set(model: &permission_set::Model) -> Result<PermissionSet, 
         organization: OrganizationId::from_uuid(model.organization_id),
         name: SetName::stored(&model.name).map_err(broken)?,
         permissions: permissions(&model.permissions, "permission_sets", model.id)?,
+        key_policy: key_policy(model.key_policy.as_deref(), "permission_sets", model.id)?,
         created_at: Timestamp::from_millis(model.created_at),
         updated_at: Timestamp::from_millis(model.updated_at),
     })
@@ -139,6 +145,7 @@ pub(crate) fn named_set_row(set: &PermissionSet) -> permission_set::ActiveModel 
         organization_id: Set(set.organization.uuid()),
         name: Set(set.name.as_str().to_owned()),
         permissions: Set(permissions_text(&set.permissions)),
+        key_policy: Set(set.key_policy.as_deref().map(key_policy_text)),
         created_at: Set(set.created_at.millis()),
         updated_at: Set(set.updated_at.millis()),
         deleted_at: Set(None),

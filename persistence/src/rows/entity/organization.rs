@@ -33,6 +33,8 @@ pub struct Model {
     pub deleted_suspended_at: Option<i64>,
     /// The default of `can_manage` for new keys.
     pub keys_can_manage_by_default: bool,
+    /// The key policy, a rule in each line: see `crate::rows::convert::key_policy`; null: none.
+    pub key_policy: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

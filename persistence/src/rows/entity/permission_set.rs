@@ -16,6 +16,8 @@ pub struct Model {
     pub updated_at: i64,
     /// When it was deleted. It is then detached from keys and members in batches.
     pub deleted_at: Option<i64>,
+    /// The key policy that have the set, as that of an organization; null: none.
+    pub key_policy: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

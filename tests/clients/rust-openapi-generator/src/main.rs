@@ -3,8 +3,8 @@
 use openapi::{
     apis::{Error, configuration::Configuration, keys_api, live_kit_api, permission_sets_api, verification_api},
     models::{
-        CreateApiKeyRequest, CreatePermissionSetRequest, RotateApiKeyRequest, SignUpRequest, UpdatePermissionSetRequest,
-        Verdict, VerdictCode, VerifyApiKeyRequest,
+        CreateApiKeyRequest, CreatePermissionSetRequest, RotateApiKeyRequest, SignUpRequest,
+        UpdatePermissionSetRequest, Verdict, VerdictCode, VerifyApiKeyRequest,
     },
 };
 
@@ -35,7 +35,7 @@ async fn main() {
     let created = keys_api::create_api_key(&client, &org, new, None).await.expect("a key");
     let secret = created.key.expect("a secret");
     let listed = keys_api::list_api_keys(
-        &client, &org, None, None, None, None, None, None, None, None, None, None, None, None,
+        &client, &org, None, None, None, None, None, None, None, None, None, None, None, None, None, None, None, None,
         None, None, None, None, None, None, None,
     )
     .await
@@ -63,7 +63,7 @@ async fn main() {
     assert_eq!(verify(&client, &rotated, &[]).await.remaining, Some(3));
     let deleted = keys_api::delete_api_key(&client, &org, &id, None).await.expect("deleted");
     assert_eq!(deleted.message, "API key deleted successfully");
-    let gone = keys_api::get_api_key(&client, &org, &id).await.expect_err("the key was deleted");
+    let gone = keys_api::get_api_key(&client, &org, &id, None).await.expect_err("the key was deleted");
     let Error::ResponseError(gone) = gone else { panic!("an error of the service: {gone}") };
     assert_eq!(gone.status.as_u16(), 404);
     assert_eq!(verify(&client, &rotated, &[]).await.code, VerdictCode::InvalidApiKey);

@@ -2,10 +2,10 @@
 
 import type { ReactNode } from "react";
 import type { Key, PermissionSet } from "../../api/client.ts";
-import { FIELD_LIST, type KeyField, type KeyFieldName } from "../../lib/key-fields.ts";
+import { FIELD_LIST, type KeyField, type KeyFieldName } from "../../lib/keys/key-fields.ts";
 import { setNames } from "../../lib/permissions.ts";
-import { formatDay } from "../../lib/time.ts";
-import { KeyName, Owner, ShortId, UserName } from "../names.tsx";
+import { formatDay, formatExact } from "../../lib/time.ts";
+import { CreatorName, Owner } from "../names.tsx";
 import { PermissionChips } from "../permission-chips.tsx";
 import { CopyButton } from "../ui/copy-button.tsx";
 import { FormattedNumber } from "../ui/formatted-number.tsx";
@@ -49,7 +49,10 @@ export function KeyDetails({ org, apiKey, sets }: Props) {
           </dd>
           <dt>Created</dt>
           <dd>
-            {formatDay(apiKey.created_at)} by <CreatorName org={org} creator={apiKey.created_by} />
+            <time dateTime={apiKey.created_at} title={formatExact(apiKey.created_at)}>
+              {formatDay(apiKey.created_at)}
+            </time>{" "}
+            by <CreatorName org={org} creator={apiKey.created_by} />
           </dd>
           <dt>Last changed</dt>
           <dd>
@@ -58,7 +61,7 @@ export function KeyDetails({ org, apiKey, sets }: Props) {
           <dt>Id</dt>
           <dd>
             <span className="row">
-              <ShortId id={apiKey.id} /> <CopyButton text={apiKey.id} label="id" />
+              <code className="small">{apiKey.id}</code> <CopyButton text={apiKey.id} label="id" />
             </span>
           </dd>
         </dl>
@@ -91,9 +94,4 @@ function Settings({ apiKey, section }: { apiKey: Key; section: KeyField<unknown>
       </div>
     );
   });
-}
-
-function CreatorName({ org, creator }: { org: string; creator: Key["created_by"] }) {
-  if (creator.id === null) return <>the operator</>;
-  return creator.type === "user" ? <UserName org={org} id={creator.id} /> : <KeyName org={org} id={creator.id} />;
 }

@@ -15,7 +15,8 @@ export function UsesLeft({ apiKey }: { apiKey: Key }) {
         <>
           {" "}
           <span className="muted small">
-            of <FormattedNumber value={refill_amount} /> every {formatInterval(refill_interval)}
+            of <FormattedNumber value={refill_amount} />
+            <span className="refill-interval"> every {formatInterval(refill_interval)}</span>
           </span>
         </>
       )}

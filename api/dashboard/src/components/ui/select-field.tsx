@@ -5,11 +5,12 @@ interface Props {
   value: string;
   options: readonly (readonly [value: string, label: string])[];
   onChange: (value: string) => void;
+  className?: string;
 }
 
-export function SelectField({ label, value, options, onChange }: Props) {
+export function SelectField({ label, value, options, onChange, className = "" }: Props) {
   return (
-    <label className="field">
+    <label className={`field ${className}`}>
       {label}
       <select value={value} onChange={(event) => onChange(event.target.value)}>
         {options.map(([value, label]) => (

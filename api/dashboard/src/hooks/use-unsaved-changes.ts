@@ -1,0 +1,33 @@
+// Forms with changes that are not saved: before they are left, the caller is asked.
+
+import { useEffect, useRef } from "react";
+
+/** For each form with unsaved changes, what discards them. */
+const forms = new Set<() => void>();
+
+export function hasUnsavedChanges(): boolean {
+  return forms.size > 0;
+}
+
+export function discardUnsavedChanges(): void {
+  for (const discard of forms) discard();
+}
+
+/** While `isDirty`, the caller is asked before the form is left. `discard` is called when they leave it. */
+export function useUnsavedChanges(isDirty: boolean, discard: () => void): void {
+  const latest = useRef(discard);
+  useEffect(() => {
+    latest.current = discard;
+  });
+  useEffect(() => {
+    if (!isDirty) return;
+    const discardLatest = () => latest.current();
+    const askBeforeLeaving = (event: BeforeUnloadEvent) => event.preventDefault();
+    forms.add(discardLatest);
+    window.addEventListener("beforeunload", askBeforeLeaving);
+    return () => {
+      forms.delete(discardLatest);
+      window.removeEventListener("beforeunload", askBeforeLeaving);
+    };
+  }, [isDirty]);
+}
