@@ -5,7 +5,7 @@ use crate::{clock::Timestamp, coded_enum::coded_enum, id::SetId, permissions::Pe
 coded_enum! {
     /// A rule of a policy. The codes are the names of its fields in the native API.
     pub enum KeyRule {
-        /// The key expires later than so many days after its creation, or never.
+        /// The key never expires, or later than the maximum number of days after its creation.
         MaxLifetimeDays = "max_lifetime_days",
         /// The key never expires.
         ExpiryRequired = "expiry_required",
@@ -51,7 +51,7 @@ pub enum Violation {
         /// Whether the key is to be disabled.
         enforce: bool,
     },
-    /// See [`KeyRule::DisableUnusedAfterDays`]: so many days.
+    /// See [`KeyRule::DisableUnusedAfterDays`]: the number of days.
     Unused(u32),
 }
 

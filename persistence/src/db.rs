@@ -13,6 +13,7 @@ pub(crate) mod process_lock;
 pub(crate) mod reachability;
 pub(crate) mod retry;
 pub(crate) mod schema;
+pub(crate) mod steady_clock;
 pub(crate) mod turns;
 
 /// The most rows in one statement. SQLite takes at most 32,766 parameters and PostgreSQL 65,535.

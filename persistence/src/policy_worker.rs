@@ -23,10 +23,9 @@ use crate::{
     api_keys::{has_version, newest_secret, secrets},
     audit,
     database::{Database, batches::Batches},
-    db::error::DbFailure,
+    db::{error::DbFailure, steady_clock::SteadyClock},
     identity::sessions,
     organizations::{self, permission_sets},
-    retention::steady_clock::SteadyClock,
     rows::{
         convert,
         entity::{api_key, organization, permission_set},

@@ -6,7 +6,6 @@
 //! until an operator confirms it. A shortened retention period, and a service that was stopped for long, look the same.
 
 mod plan;
-pub(crate) mod steady_clock;
 
 use std::{
     sync::{
@@ -22,10 +21,10 @@ use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
 use crate::{
     audit::{AuditStore, Pruning, Signer},
     database::Database,
-    db::error::DbFailure,
+    db::{error::DbFailure, steady_clock::SteadyClock},
     idempotency::IdempotencyStore,
     organizations::user_removal::CheckedUsers,
-    retention::{plan::Plan, steady_clock::SteadyClock},
+    retention::plan::Plan,
     retention_periods::cutoff,
     rows::entity::retention_run,
 };

@@ -8,7 +8,7 @@ use domain::clock::Timestamp;
 pub(crate) const IDEMPOTENCY_RECORDS_MS: i64 = 12 * 60 * 60 * 1_000;
 
 /// How long a token group is kept after its last token has expired, in milliseconds: an hour. Longer than the list of revoked
-/// tokens names its tokens. Longer still after the clock has jumped ahead: see `steady_clock`.
+/// tokens names its tokens. Longer still after the clock has jumped ahead: see `db/steady_clock`.
 pub(crate) const TOKEN_GROUPS_MS: i64 = 60 * 60 * 1_000;
 
 /// How long a revoked or expired secret is kept after it was created, in milliseconds: 400 days. Until then a request with it gets

@@ -24,7 +24,7 @@ test("usage is compared with the period before", async ({ page }) => {
   await admin.verify(key, ["files:write"]);
   await counted(admin, 6);
   const asked: [string, string][] = [];
-  // Nobody can verify a week ago: the answer to the question for the period before is replaced.
+  // A test cannot verify keys a week ago, so the response for the period before is replaced.
   await page.route(
     (url) => url.pathname.endsWith("/usage") && url.searchParams.has("until"),
     async (route) => {

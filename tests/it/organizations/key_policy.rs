@@ -36,7 +36,7 @@ pub(super) async fn create_set(tenant: &Tenant, permissions: &[&str], policy: Va
     answer.json()["id"].as_str().expect("an id").to_owned()
 }
 
-/// A time of the service so many days ahead, as text.
+/// The time `days` after the current time of the service, as text.
 pub(super) fn in_days(app: &TestApp, days: i64) -> String {
     api::http::rfc3339::Rfc3339(domain::clock::Timestamp::from_millis(app.now_millis() + days * DAY * 1_000)).text()
 }

@@ -50,7 +50,7 @@ pub(crate) struct KeyPolicyView {
     can_manage: bool,
     /// How often secrets are to be rotated; null: never.
     rotation: Nullable<RotationRuleView>,
-    /// Keys that were neither used nor changed for so many days are disabled; null: never.
+    /// After this number of days without a use or a change, a key is disabled; null: never.
     disable_unused_after_days: Nullable<u64>,
 }
 
@@ -122,7 +122,7 @@ document! {
         can_manage: Option<bool>,
         /// How often secrets are to be rotated.
         rotation: Option<RotationRuleBody>,
-        /// Keys that were neither used nor changed for so many days are disabled: 1 to 3,650.
+        /// After this number of days without a use or a change, a key is disabled: 1 to 3,650.
         #[oai(validator(minimum(value = "1"), maximum(value = "3650")))]
         disable_unused_after_days: Option<u64>,
     }

@@ -2,7 +2,7 @@
 //!
 //! The record of a token group must outlive its tokens: without it the tokens of a revoked key would be accepted again. A clock that
 //! jumps ahead ends them in this process only. So nothing is removed for a while after a jump, or after the start, because the
-//! process cannot know whether the clock was right before.
+//! process cannot know whether the clock was right before. For the same reason no key is disabled for its age in that time.
 
 use std::{
     sync::{Mutex, PoisonError},
