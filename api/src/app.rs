@@ -158,7 +158,7 @@ fn service(services: &Services, config: &Config, authenticator: Arc<Authenticato
                 rules: services.trust_rules.clone(),
                 lists: lists.clone(),
             },
-            PortalRoutes { portal: services.portal.clone(), has_dashboard: config.dashboard },
+            PortalRoutes { portal: services.portal.clone(), lists: lists.clone(), has_dashboard: config.dashboard },
             PortalCustomerRoutes {
                 authenticator: authenticator.clone(),
                 portal: services.portal.clone(),
@@ -259,7 +259,9 @@ pub fn pipeline(
         .nest_no_strip("/", AtRoot { page: dashboard.clone().map(get), inner: operations });
     let assets = dashboard.iter().flat_map(|dashboard| dashboard.paths().map(|path| (path, get(dashboard.clone()))));
     let routes = assets.fold(routes, |routes, (path, asset)| routes.at(path, asset));
-    let portal = dashboard.map(|dashboard| get(PortalPage { dashboard, portal: services.portal.clone() }));
+    let portal = dashboard.map(|dashboard| {
+        get(PortalPage::new(dashboard, services.portal.clone(), &services.metrics).data(urls.clone()))
+    });
     let routes = portal.into_iter().fold(routes, |routes, page| routes.at("/portal", page));
     let routes = if config.dashboard { sign_in(services, authenticator, &urls, routes) } else { routes };
     let routes = if config.metrics == MetricsAt::Service {

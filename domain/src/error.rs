@@ -30,6 +30,8 @@ pub enum Error {
     NeverValid,
     /// The key, or a key with the permission set, would break these rules: at least one.
     KeyPolicyViolated(Vec<BrokenRule>),
+    /// As [`Error::KeyPolicyViolated`], for the key with this index in the list of the request.
+    ListedKeyViolatesPolicy(usize, Vec<BrokenRule>),
     /// The request names no organization, and the user has accepted no membership, or several.
     NoOrganization,
     /// The caller is authenticated by an identity provider, but no organization has them as a member.
@@ -223,8 +225,10 @@ impl fmt::Display for Error {
             }
             Self::NeverValid => f.write_str("the key would expire before it becomes valid"),
             Self::KeyPolicyViolated(broken) => {
-                let rules: Vec<&str> = broken.iter().map(|broken| broken.violation.rule().code()).collect();
-                write!(f, "the key would break rules of the key policy: {}", rules.join(", "))
+                write!(f, "the key would break rules of the key policy: {}", rule_names(broken))
+            }
+            Self::ListedKeyViolatesPolicy(index, broken) => {
+                write!(f, "keys[{index}] would break rules of the key policy: {}", rule_names(broken))
             }
             Self::NoOrganization => {
                 f.write_str("the caller has no accepted membership, or several, and the request names no organization")
@@ -288,6 +292,21 @@ impl fmt::Display for Error {
 }
 
 impl error::Error for Error {}
+
+impl Error {
+    /// The same error, for a key with this index in the list of the request.
+    pub(crate) fn of_listed_key(self, index: usize) -> Self {
+        match self {
+            Self::KeyPolicyViolated(broken) => Self::ListedKeyViolatesPolicy(index, broken),
+            other => other,
+        }
+    }
+}
+
+fn rule_names(broken: &[BrokenRule]) -> String {
+    let rules: Vec<&str> = broken.iter().map(|broken| broken.violation.rule().code()).collect();
+    rules.join(", ")
+}
 
 impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

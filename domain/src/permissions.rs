@@ -343,6 +343,12 @@ impl Permissions {
         other.0.iter().all(|permission| self.allows(permission))
     }
 
+    /// The permissions of this set that `other` does not allow.
+    #[must_use]
+    pub fn not_in(&self, other: &Self) -> Self {
+        Self::compact(self.0.iter().filter(|permission| !other.allows(permission)).cloned().collect())
+    }
+
     /// The allocated bytes on the heap, estimated from the layouts of the standard library and `indexmap`.
     #[must_use]
     pub fn heap_size(&self) -> usize {

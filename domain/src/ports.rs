@@ -9,6 +9,7 @@ mod invitations;
 mod organizations;
 mod passkeys;
 mod portal;
+mod rotation;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,6 +29,7 @@ pub use self::{
     organizations::{Members, OrganizationChanges, Organizations, SetChanges, Sets, TrustRules, UserChanges},
     passkeys::Passkeys,
     portal::Portals,
+    rotation::{Rotation, StoredSecret},
 };
 use crate::{
     audit::context::AuditContext,
@@ -38,8 +40,8 @@ use crate::{
         api_key::{ApiKey, PreviousSecret, SecretStatus},
         key_scope::KeyScope,
         list::{Filter, Listing, Start},
-        policy::KeyPolicy,
-        secret::{KeyPrefix, LegacyHash, SecretHash},
+        policy::{CheckedPolicies, KeyPolicy},
+        secret::{LegacyHash, SecretHash},
         settings::KeySettings,
         usage::{DayCount, RankedCounts, Ranking},
     },
@@ -92,7 +94,8 @@ pub trait KeyCache: Send + Sync {
 pub type ChangeLock = Box<dyn Send + Sync>;
 
 /// The stored keys of all organizations. Each method takes a [`KeyScope`], or uses the organization of the key that it
-/// stores.
+/// stores. A method that takes the policies that its change was checked against stores nothing if they are not the same any more,
+/// and says so as if the key had another version; `None`: the change needs no check.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
     /// The key with this id. `None`: there is none in the scope.
@@ -101,15 +104,25 @@ pub trait ApiKeys: Send + Sync {
     /// Lists at most `limit` keys, beginning at `start`.
     async fn list(&self, scope: KeyScope, listing: &Listing, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage>;
 
+    /// Whether a list can be sorted in its order: an index has the keys in this order, or a condition of the filter that is looked up
+    /// in an index leaves at most [`MAX_SORTED`](crate::keys::list::MAX_SORTED) keys.
+    async fn can_sort(&self, scope: KeyScope, listing: &Listing) -> Result<bool, Outage>;
+
     /// The number of keys that match a filter, at most one more than [`MAX_COUNTED`](crate::keys::list::MAX_COUNTED).
     async fn count(&self, scope: KeyScope, filter: &Filter) -> Result<u64, Outage>;
 
-    /// Stores new keys of one organization, each with its first secret and its audit event: all of them, or none.
+    /// Stores new keys of one organization, each with its first secret and its audit event: all of them, or none. `false`: other
+    /// policies apply than those in `checked`; nothing was stored.
     ///
     /// # Errors
     /// [`Error::CapReached`]; [`Error::SetNotFound`]; [`Error::TooManyPermissions`]; [`Error::NotFound`] if the
     /// organization was deleted.
-    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, context: &AuditContext) -> Result<(), Error>;
+    async fn create(
+        &self,
+        keys: Vec<(ApiKey, SecretHash)>,
+        checked: Option<CheckedPolicies>,
+        context: &AuditContext,
+    ) -> Result<bool, Error>;
 
     /// As [`ApiKeys::create`], for a key of a customer of the organization, who may have `max_keys`: those of the key's user, or
     /// else those with its external id, that are not deleted and cannot manage this service. Also of simultaneous requests,
@@ -121,8 +134,9 @@ pub trait ApiKeys: Send + Sync {
         &self,
         new: (ApiKey, SecretHash),
         max_keys: u64,
+        checked: Option<CheckedPolicies>,
         context: &AuditContext,
-    ) -> Result<(), Error>;
+    ) -> Result<bool, Error>;
 
     /// Waits until no other request to this process is changing this key. It does not wait for other nodes: a conflict
     /// with them is detected by the version.
@@ -144,6 +158,7 @@ pub trait ApiKeys: Send + Sync {
         seen: &ApiKey,
         settings: &KeySettings,
         sets_remaining: bool,
+        checked: Option<CheckedPolicies>,
         context: &AuditContext,
     ) -> Result<Option<ApiKey>, Error>;
 
@@ -161,6 +176,7 @@ pub trait ApiKeys: Send + Sync {
         key: KeyId,
         version: u64,
         rotation: Rotation,
+        checked: CheckedPolicies,
         context: &AuditContext,
     ) -> Result<Option<ApiKey>, Error>;
 
@@ -245,36 +261,9 @@ pub trait ApiKeys: Send + Sync {
         scope: KeyScope,
         key: KeyId,
         version: u64,
+        checked: Option<CheckedPolicies>,
         context: &AuditContext,
     ) -> Result<Option<ApiKey>, Error>;
-}
-
-/// The hash by which a secret is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoredSecret {
-    /// A secret that this service has generated.
-    Generated(SecretHash),
-    /// A secret that the client has supplied.
-    Supplied(LegacyHash),
-}
-
-/// The data of a rotation.
-#[derive(Clone, Debug)]
-pub struct Rotation {
-    /// The hash of the new secret.
-    pub secret: StoredSecret,
-    /// The prefix of the new secret.
-    pub prefix: KeyPrefix,
-    /// The prefix and first characters of the new secret.
-    pub start: String,
-    /// The prefix of the previous secret.
-    pub old_prefix: KeyPrefix,
-    /// The prefix and first characters of the previous secret.
-    pub old_start: String,
-    /// When the previous secret expires (UTC, exclusive).
-    pub old_ends_at: Timestamp,
-    /// Whether a secret that is the previous one already, because the newest was never used, may expire later than it would now.
-    pub may_extend_previous: bool,
 }
 
 /// Counts uses of metered keys, exactly and durably.

@@ -43,6 +43,8 @@ mod m20261130_000037_key_policies;
 mod m20261130_000038_key_list_indexes;
 mod m20261130_000039_usage_by_day;
 mod m20261130_000040_deleted_keys_of_customer;
+mod m20261130_000041_list_indexes;
+mod m20261130_000042_counter_journal;
 
 /// Whether versions that do not know the migration with this name can serve a database that has it.
 #[must_use]
@@ -89,6 +91,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000038_key_list_indexes::Migration),
             Box::new(m20261130_000039_usage_by_day::Migration),
             Box::new(m20261130_000040_deleted_keys_of_customer::Migration),
+            Box::new(m20261130_000041_list_indexes::Migration),
+            Box::new(m20261130_000042_counter_journal::Migration),
         ]
     }
 }

@@ -16,7 +16,7 @@ use domain::{
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, prelude::Uuid};
 
 use crate::{
-    api_keys, audit,
+    api_keys,
     database::Database,
     db::error::DbFailure,
     organizations::{self, external_identities, last_admin::sets_of, members, permission_sets},
@@ -33,13 +33,13 @@ impl Accounts for Database {
         let user = convert::user_row(&signed_up.user);
         let organization = convert::organization_row(&signed_up.organization);
         let key = [(signed_up.key.clone(), *secret)];
-        let sign_up = self.transaction(move |transaction, _| {
+        let sign_up = self.transaction(move |transaction, changed| {
             let (user, organization) = (user.clone(), organization.clone());
             let (key, context) = (key.clone(), context.clone());
             Box::pin(async move {
                 organization::Entity::insert(organization).exec_without_returning(transaction).await?;
                 user::Entity::insert(user).exec_without_returning(transaction).await?;
-                api_keys::insert(transaction, &key, &context, caps).await
+                api_keys::insert(transaction, changed, &key, None, &context, caps).await
             })
         });
         unless_conflict(sign_up.await)
@@ -56,14 +56,15 @@ impl Accounts for Database {
         let organization = convert::organization_row(organization);
         let new = NewUser { user: user.clone(), identity: Some(identity.clone()), joined_by: JoinedBy::SignUp };
         let (row, identity) = (convert::user_row(user), identity.clone());
-        let sign_up = self.transaction(move |transaction, _| {
+        let sign_up = self.transaction(move |transaction, changed| {
             let (organization, row, new) = (organization.clone(), row.clone(), new.clone());
             let (identity, context) = (identity.clone(), context.clone());
             Box::pin(async move {
                 organization::Entity::insert(organization).exec_without_returning(transaction).await?;
                 user::Entity::insert(row).exec_without_returning(transaction).await?;
                 external_identities::link(transaction, &identity, &new).await?;
-                audit::record_within(transaction, &context, &[new.user.id.uuid()], max_changes).await
+                changed.log.record_within(&context, &[new.user.id.uuid()], max_changes);
+                Ok(())
             })
         });
         unless_conflict(sign_up.await)
@@ -125,11 +126,11 @@ impl Accounts for Database {
         let (caps, context) = (self.caps, context.clone());
         let organization = convert::organization_row(organization);
         let key = [(key.clone(), *secret)];
-        let create = self.transaction(move |transaction, _| {
+        let create = self.transaction(move |transaction, changed| {
             let (organization, key, context) = (organization.clone(), key.clone(), context.clone());
             Box::pin(async move {
                 organization::Entity::insert(organization).exec_without_returning(transaction).await?;
-                api_keys::insert(transaction, &key, &context, caps).await
+                api_keys::insert(transaction, changed, &key, None, &context, caps).await
             })
         });
         unless_conflict(create.await)

@@ -1,8 +1,10 @@
 //! Stores keys with their secrets and permission sets, and writes the audit events of their changes.
+mod candidates;
 mod create;
 mod customers;
 pub(crate) mod delete;
 pub(crate) mod deleted;
+mod filter;
 mod find_by_secret;
 pub(crate) mod import;
 pub(crate) mod key_formats;
@@ -26,6 +28,7 @@ use domain::{
         api_key::{ApiKey, PreviousSecret, SecretStatus},
         key_scope::KeyScope,
         list::{Filter, Listing, Start},
+        policy::CheckedPolicies,
         secret::{LegacyHash, SecretHash},
         settings::KeySettings,
     },
@@ -42,14 +45,13 @@ use sea_orm::{
 use self::create::attach;
 pub(crate) use self::create::{insert, insert_secrets, insert_without_secrets, reserve_and_log};
 use crate::{
-    audit,
     database::Database,
     db::{MAX_ROWS_PER_STATEMENT, error::DbFailure},
     identity::sessions,
     organizations::{
         self,
         effective::{PermissionCounter, StoredPermissions},
-        permission_sets,
+        key_policies, permission_sets,
         removal::deleted_sets,
     },
     rows::{
@@ -171,33 +173,44 @@ pub(crate) async fn secrets<C: ConnectionTrait>(db: &C, keys: Vec<Uuid>) -> Resu
 #[async_trait]
 impl ApiKeys for Database {
     async fn find(&self, scope: KeyScope, key: KeyId) -> Result<Option<ApiKey>, Outage> {
-        Ok(find(&self.pools.read, scope, key).await?)
+        Ok(find(&self.pools.read, scope, key).await?.map(|key| self.counter_states.complete(key)))
     }
 
     async fn list(&self, scope: KeyScope, listing: &Listing, start: Start, limit: u64) -> Result<Vec<ApiKey>, Outage> {
         Ok(self.list_keys(scope, listing, start, limit).await?)
     }
 
+    async fn can_sort(&self, scope: KeyScope, listing: &Listing) -> Result<bool, Outage> {
+        Ok(self.can_sort_keys(scope, listing).await?)
+    }
+
     async fn count(&self, scope: KeyScope, filter: &Filter) -> Result<u64, Outage> {
         Ok(self.count_keys(scope, filter).await?)
     }
 
-    async fn create(&self, keys: Vec<(ApiKey, SecretHash)>, context: &AuditContext) -> Result<(), Error> {
-        let (keys, context, caps) = (Arc::new(keys), context.clone(), self.caps);
-        let create = self.transaction(move |transaction, _| {
-            let (keys, context) = (keys.clone(), context.clone());
-            Box::pin(async move { insert(transaction, &keys, &context, caps).await })
+    async fn create(
+        &self,
+        keys: Vec<(ApiKey, SecretHash)>,
+        checked: Option<CheckedPolicies>,
+        context: &AuditContext,
+    ) -> Result<bool, Error> {
+        let (new, context, caps) = (Arc::new((keys, checked)), context.clone(), self.caps);
+        let create = self.transaction(move |transaction, changed| {
+            let (new, context) = (new.clone(), context.clone());
+            Box::pin(async move { insert(transaction, changed, &new.0, new.1.as_ref(), &context, caps).await })
         });
-        Ok(create.await?)
+        Ok(key_policies::unless_changed(create.await)?.is_some())
     }
 
     async fn create_for_customer(
         &self,
         new: (ApiKey, SecretHash),
         max_keys: u64,
+        checked: Option<CheckedPolicies>,
         context: &AuditContext,
-    ) -> Result<(), Error> {
-        Ok(self.create_key_for_customer(new, max_keys, context.clone()).await?)
+    ) -> Result<bool, Error> {
+        let create = self.create_key_for_customer(new, max_keys, checked, context.clone());
+        Ok(key_policies::unless_changed(create.await)?.is_some())
     }
 
     async fn lock_for_change(&self, scope: KeyScope, key: KeyId) -> Result<ChangeLock, Error> {
@@ -210,6 +223,7 @@ impl ApiKeys for Database {
         seen: &ApiKey,
         settings: &KeySettings,
         sets_remaining: bool,
+        checked: Option<CheckedPolicies>,
         context: &AuditContext,
     ) -> Result<Option<ApiKey>, Error> {
         let (key, version, before) = (seen.id, seen.version, &seen.settings);
@@ -224,18 +238,26 @@ impl ApiKeys for Database {
         let changed_fields = settings.changed_fields(before);
         let update = self.transaction(move |transaction, changed| {
             let (row, context, attached) = (row.clone(), context.clone(), attached.clone());
-            let changed_fields = changed_fields.clone();
+            let (changed_fields, checked) = (changed_fields.clone(), checked.clone());
             Box::pin(async move {
                 // Read before the row is locked: its permissions do not change without its version.
                 let before = if is_granted { Some(stored_permissions_of(transaction, key).await?) } else { None };
                 if write(transaction, scope, key, version, row).await? == 0 {
                     return Ok(None);
                 }
+                match (&checked, &attached) {
+                    (Some(checked), _) => {
+                        key_policies::require_unchanged(transaction, scope.organization, checked).await?;
+                    }
+                    (None, Some(attached)) => {
+                        organizations::lock(transaction, scope.organization).await?;
+                        permission_sets::require_all(transaction, scope.organization, attached).await?;
+                    }
+                    (None, None) => {}
+                }
                 if let Some(attached) = &attached {
-                    organizations::lock(transaction, scope.organization).await?;
                     let of_key = api_key_permission_set::Column::ApiKeyId.eq(key.uuid());
                     api_key_permission_set::Entity::delete_many().filter(of_key).exec(transaction).await?;
-                    permission_sets::require_all(transaction, scope.organization, attached).await?;
                     if !attached.is_empty() {
                         attach(transaction, key.uuid(), attached).await?;
                     }
@@ -249,12 +271,12 @@ impl ApiKeys for Database {
                     // Its sessions are deleted: enabling it again does not restore them.
                     sessions::remove_opened_with(transaction, &secrets).await?;
                 }
-                changed.keys.extend(secrets);
-                audit::record_changed_fields(transaction, &context, key.uuid(), &changed_fields, max_changes).await?;
+                changed.cached.keys.extend(secrets);
+                changed.log.record_changed_fields(&context, key.uuid(), &changed_fields, max_changes);
                 find(transaction, scope, key).await
             })
         });
-        Ok(update.await?)
+        Ok(key_policies::unless_changed(update.await)?.flatten())
     }
 
     async fn rotate(
@@ -263,9 +285,10 @@ impl ApiKeys for Database {
         key: KeyId,
         version: u64,
         rotation: Rotation,
+        checked: CheckedPolicies,
         context: &AuditContext,
     ) -> Result<Option<ApiKey>, Error> {
-        let rotated = self.replace_secret(scope, key, version, rotation, context.clone()).await;
+        let rotated = self.replace_secret(scope, key, version, rotation, checked, context.clone()).await;
         Ok(organizations::unless_taken(rotated, Error::SecretInUse)?)
     }
 
@@ -315,11 +338,9 @@ impl ApiKeys for Database {
         version: Option<u64>,
         context: &AuditContext,
     ) -> Result<Vec<KeyId>, Error> {
-        let these = Condition::all()
-            .add(in_scope(scope))
-            .add(api_key::Column::Id.is_in(keys.iter().map(|key| key.uuid())))
-            .add_option(version.map(has_version));
-        let deleted = self.delete_all(these, context).await?;
+        let these = Condition::all().add(in_scope(scope)).add_option(version.map(has_version));
+        let keys = keys.iter().map(|key| key.uuid()).collect();
+        let deleted = self.delete_all(these, keys, context).await?;
         Ok(deleted.into_iter().map(KeyId::from_uuid).collect())
     }
 
@@ -332,7 +353,8 @@ impl ApiKeys for Database {
     }
 
     async fn find_deleted(&self, scope: KeyScope, key: KeyId) -> Result<Option<ApiKey>, Outage> {
-        Ok(one(&self.pools.read, deleted_in_scope(scope), key).await?)
+        let found = one(&self.pools.read, deleted_in_scope(scope), key).await?;
+        Ok(found.map(|key| self.counter_states.complete(key)))
     }
 
     async fn restore(
@@ -340,9 +362,10 @@ impl ApiKeys for Database {
         scope: KeyScope,
         key: KeyId,
         version: u64,
+        checked: Option<CheckedPolicies>,
         context: &AuditContext,
     ) -> Result<Option<ApiKey>, Error> {
-        Ok(self.restore_key(scope, key, version, context.clone()).await?)
+        Ok(self.restore_key(scope, key, version, checked, context.clone()).await?)
     }
 }
 

@@ -48,8 +48,8 @@ pub(crate) async fn announce(transaction: &DatabaseTransaction, changed: &Invali
         if payloads.is_empty() {
             transaction.execute_unprepared("SELECT 1").await?;
         }
-        for payload in payloads {
-            transaction.execute_raw(dialect::notify(payload)).await?;
+        for statement in dialect::notify(&payloads) {
+            transaction.execute_raw(statement).await?;
         }
     }
     Ok(())

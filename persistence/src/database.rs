@@ -2,6 +2,7 @@
 //! deletions are done in [`batches`].
 
 pub(crate) mod batches;
+pub(crate) mod change_log;
 mod session_uses;
 pub(crate) mod transaction;
 
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 
 use self::session_uses::SessionUses;
 use crate::{
+    counter_states::CounterStates,
     db::{clocks::Clocks, connect::Pools, dialect, error::DbFailure, turns::Turns},
     key_cache::KeyCache,
     retention_periods::RetentionPeriods,
@@ -32,6 +34,8 @@ pub struct Database {
     /// Serializes the changes of one key, user or organization's permission sets within this process.
     pub(crate) turns: Arc<Turns>,
     pub(crate) key_cache: Arc<KeyCache>,
+    /// Counters of keys that may be newer than their rows. Reads of keys are completed with them.
+    pub(crate) counter_states: Arc<CounterStates>,
     pub(crate) workers: Workers,
     /// The last uses of sessions that are not stored yet.
     pub(crate) session_uses: Arc<SessionUses>,

@@ -1,5 +1,5 @@
-//! Idempotency records. The record of a request is stored in the transaction of its change. A repeated request gets the first
-//! response.
+//! Idempotency records. The record of a request is stored in the transaction of its change, by
+//! [`crate::database::change_log`]. A repeated request gets the first response.
 
 use std::sync::{
     Arc,
@@ -9,20 +9,17 @@ use std::sync::{
 use async_trait::async_trait;
 use domain::{
     Error, Outage,
-    audit::context::{AuditContext, IdempotencyKey},
+    audit::context::IdempotencyKey,
     bounds::{MAX_IDEMPOTENCY_KEYS_PER_HOUR, MAX_STORED_RESPONSE_BYTES, MAX_STORED_RESPONSE_BYTES_PER_HOUR},
     clock::Timestamp,
-    id::OrganizationId,
     ports::IdempotencyRecords,
 };
 use sea_orm::{
-    ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement, SimpleExpr},
+    sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr},
 };
 
 use crate::{
-    audit,
     database::{Database, batches::first_ids},
     db::error::DbFailure,
     retention_periods::IDEMPOTENCY_RECORDS_MS,
@@ -37,47 +34,6 @@ pub struct IdempotencyStore {
     database: Arc<Database>,
     /// The most idempotency keys that an organization may use in an hour, by the last run of [`IdempotencyStore::enforce_bounds`].
     max_per_hour: AtomicU64,
-}
-
-/// Records that a request with an idempotency key is executed; part of its transaction, whether or not the request changed
-/// anything. Of two equal requests at the same time one waits for the other, and then fails with [`Error::IdempotentRequestInProgress`].
-///
-/// # Errors
-/// [`Error::TooMany`] where the organization has used as many idempotency keys in this hour as it may.
-pub(crate) async fn record<C: ConnectionTrait>(db: &C, context: &AuditContext) -> Result<(), DbFailure> {
-    let Some(key) = &context.origin.idempotency_key else { return Ok(()) };
-    audit::count_idempotency_key(db, context.organization, key.max_per_hour, context.at).await??;
-    insert(db, context.organization, key, context.at).await
-}
-
-/// As [`record`], for requests that take authority away: where the organization has used as many idempotency keys as it may, the
-/// request is executed without a record. Executing it again does no harm.
-pub(crate) async fn record_if_room<C: ConnectionTrait>(db: &C, context: &AuditContext) -> Result<(), DbFailure> {
-    let Some(key) = &context.origin.idempotency_key else { return Ok(()) };
-    match audit::count_idempotency_key(db, context.organization, key.max_per_hour, context.at).await? {
-        Ok(()) => insert(db, context.organization, key, context.at).await,
-        Err(_) => Ok(()),
-    }
-}
-
-async fn insert<C: ConnectionTrait>(
-    db: &C,
-    organization: OrganizationId,
-    idempotency_key: &IdempotencyKey,
-    now: Timestamp,
-) -> Result<(), DbFailure> {
-    let row = request::ActiveModel {
-        scope: Set(idempotency_key.scope.to_vec()),
-        body: Set(idempotency_key.body.to_vec()),
-        done_at: Set(now.millis()),
-        answer: Set(None),
-        answer_bytes: Set(None),
-        organization_id: Set(Some(organization.uuid())),
-    };
-    // An expired record was removed when the request was looked up.
-    let unless_known = OnConflict::column(request::Column::Scope).do_nothing().to_owned();
-    let inserted = request::Entity::insert(row).on_conflict(unless_known).exec_without_returning(db).await?;
-    if inserted == 0 { Err(DbFailure::Refused(Error::IdempotentRequestInProgress)) } else { Ok(()) }
 }
 
 #[async_trait]
@@ -114,16 +70,24 @@ impl IdempotencyRecords for IdempotencyStore {
         let keep = self.database.transaction(move |transaction, _| {
             let (scope, body, answer) = (scope.clone(), body.clone(), answer.clone());
             Box::pin(async move {
-                let has_room = answer.is_some() && take_room(transaction, &scope, bytes).await?;
-                request::Entity::update_many()
-                    .col_expr(request::Column::Answer, Expr::value(answer.filter(|_| has_room)))
+                let is_kept = answer.is_some();
+                let stored = request::Entity::update_many()
+                    .col_expr(request::Column::Answer, Expr::value(answer))
                     .col_expr(request::Column::AnswerBytes, Expr::value(bytes))
-                    .filter(request::Column::Scope.eq(scope))
+                    .filter(request::Column::Scope.eq(scope.clone()))
                     // Only the first response is stored.
                     .filter(request::Column::Body.eq(body))
                     .filter(request::Column::AnswerBytes.is_null())
                     .exec(transaction)
                     .await?;
+                // Afterwards, because all changes of the organization wait for this row until the commit.
+                if is_kept && stored.rows_affected > 0 && !take_room(transaction, &scope, bytes).await? {
+                    request::Entity::update_many()
+                        .col_expr(request::Column::Answer, Expr::value(Option::<String>::None))
+                        .filter(request::Column::Scope.eq(scope))
+                        .exec(transaction)
+                        .await?;
+                }
                 Ok(())
             })
         });

@@ -46,6 +46,7 @@ use crate::{
     db::{
         connect::Pools,
         error::{self, DbFailure},
+        message_size::MAX_PARAMETER_BYTES,
     },
     key_cache::{notification::Invalidations, staleness::Staleness},
     metrics::counters::Counters,
@@ -60,8 +61,8 @@ const READERS: usize = 2;
 /// Keys that may wait for a read. Requests for further keys get an outage.
 const MAX_WAITING: usize = 65_536;
 
-/// The most keys in one read.
-const MAX_KEYS_PER_READ: usize = 256;
+/// The most keys in one read. Each hash is sent with 67 bytes.
+const MAX_KEYS_PER_READ: usize = MAX_PARAMETER_BYTES / 67;
 
 /// Bytes of permissions in one read. If a read returns more, the next one has fewer keys.
 const MAX_BYTES_PER_READ: usize = 8 << 20;

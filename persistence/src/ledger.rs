@@ -3,33 +3,37 @@
 //! Group commit: requests queue for one writer. While one transaction commits, the next batch gathers, without timers. The uses of
 //! each key are computed together, everything is written and committed, and only then each waiting verify gets its own answer.
 //!
-//! There are two ways to count a batch. The state of a key that was counted recently is cached: its next state is computed from
-//! that and written by one statement, on the condition that the row still has the cached state ([`optimistic`]). If it has not
-//! (another node has counted, or the settings have changed), or no state is cached, the row is locked, read, computed and written
-//! in one transaction ([`pessimistic`]).
+//! PostgreSQL, where several nodes count: each batch is written into the rows of its keys ([`rows`]). SQLite, where this process
+//! alone counts: each batch is one row of a journal, which is folded into the rows of the keys later ([`journal`]).
 
-mod optimistic;
-mod pessimistic;
+mod journal;
+mod rows;
 mod state;
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use domain::{Outage, clock::Clock, id::KeyId, ports, verify::result::ConsumeOutcome};
-use lru::LruCache;
+use domain::{Outage, id::KeyId, ports, verify::result::ConsumeOutcome};
 use prometheus::Histogram;
 use sea_orm::prelude::Uuid;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use self::state::State;
+use self::{journal::JournalCounter, rows::RowCounter};
 use crate::{
+    counter_states::CounterStates,
     db::{
         connect::Pools,
+        dialect::Dialect,
         error::{self, DbFailure},
     },
     key_cache::KeyCache,
     metrics::counters::Counters,
+    rows::counter_journal::MAX_ENTRIES,
+    settings::Settings,
     workers::Workers,
 };
 
@@ -37,19 +41,7 @@ use crate::{
 const MAX_QUEUED: usize = 65_536;
 
 /// The most requests in one transaction.
-const MAX_BATCH: usize = 4_096;
-
-/// Keys whose state is cached, at about 250 bytes each.
-const MAX_CACHED_STATES: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
-
-/// What a batch writes to a key, with the SQL expression `clock` for the time.
-fn assignments(clock: &str) -> String {
-    format!(
-        "remaining = s.remaining, last_refill_at = s.last_refill_at, window_start = s.window_start, \
-         window_count = s.window_count, request_count = request_count + s.admitted, \
-         last_request_at = CASE WHEN last_request_at > {clock} THEN last_request_at ELSE {clock} END"
-    )
-}
+const MAX_BATCH: usize = MAX_ENTRIES;
 
 /// A request to count a use, which waits for its outcome.
 pub(crate) struct SpendRequest {
@@ -89,11 +81,8 @@ impl ports::Ledger for Ledger {
 /// The one worker that counts.
 pub(crate) struct LedgerWriter {
     pools: Pools,
-    /// The clock that decides; `None`: PostgreSQL's, so that all nodes use the same.
-    clock: Option<Arc<dyn Clock>>,
     queue: mpsc::Receiver<SpendRequest>,
-    /// The states of keys as they were committed last.
-    states: LruCache<Uuid, State>,
+    counter: Counter,
     /// When it is cleared, so are the cached states.
     key_cache: Arc<KeyCache>,
     /// The generation of the key cache at the last batch.
@@ -101,16 +90,30 @@ pub(crate) struct LedgerWriter {
     batch_sizes: Histogram,
 }
 
-/// A queue and its writer.
+/// How a batch is counted.
+enum Counter {
+    Rows(Box<RowCounter>),
+    Journal(Box<JournalCounter>),
+}
+
+/// A queue and its writer. On SQLite, `states` are those by which the writer decides.
 pub(crate) fn open(
     pools: Pools,
-    clock: Option<Arc<dyn Clock>>,
+    settings: &Settings,
     key_cache: Arc<KeyCache>,
+    states: Arc<CounterStates>,
     counters: &Counters,
 ) -> (Ledger, LedgerWriter) {
     let (requests, queue) = mpsc::channel(MAX_QUEUED);
-    let (states, batch_sizes) = (LruCache::new(MAX_CACHED_STATES), counters.batches.clone());
-    let writer = LedgerWriter { pools, clock, queue, states, key_cache, generation: 0, batch_sizes };
+    let clock = settings.ledger_clock.clone();
+    let counter = if Dialect::of(&pools.ledger).is_shared() {
+        Counter::Rows(Box::new(RowCounter::new(pools.clone(), clock)))
+    } else {
+        let clock = clock.unwrap_or_else(|| settings.clock.clone());
+        Counter::Journal(Box::new(JournalCounter::new(pools.clone(), clock, states, counters.folds.clone())))
+    };
+    let writer =
+        LedgerWriter { pools, queue, counter, key_cache, generation: 0, batch_sizes: counters.batches.clone() };
     (Ledger { requests, waits: counters.waits.clone() }, writer)
 }
 
@@ -123,11 +126,12 @@ impl LedgerWriter {
     async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::new();
         loop {
+            let fold_at = self.counter.fold_at();
             tokio::select! {
                 biased;
                 count = self.queue.recv_many(&mut batch, MAX_BATCH) => {
                     if count == 0 {
-                        return;
+                        return self.counter.close().await;
                     }
                     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
                     self.batch_sizes.observe(count as f64);
@@ -138,6 +142,9 @@ impl LedgerWriter {
                     }
                     self.process_batch(keys).await;
                 }
+                () = tokio::time::sleep_until(fold_at.unwrap_or_else(Instant::now)), if fold_at.is_some() => {
+                    self.counter.fold().await;
+                }
                 () = stop.cancelled() => self.queue.close(),
             }
         }
@@ -147,14 +154,9 @@ impl LedgerWriter {
         let generation = self.key_cache.generation();
         if generation != self.generation {
             self.generation = generation;
-            self.states.clear();
+            self.counter.clear();
         }
-        let failed = match self.count_optimistically(batch).await {
-            Ok(rest) if rest.is_empty() => return,
-            Ok(rest) => self.count_pessimistically(rest).await.err(),
-            Err(failed) => Some(failed),
-        };
-        if let Some(Failed { failure, mut requests }) = failed {
+        if let Err(Failed { failure, mut requests }) = self.counter.count(batch).await {
             self.pools.health.observe(&failure);
             // Queued requests fail at once, because the next transaction would most likely fail as well.
             while let Ok(request) = self.queue.try_recv() {
@@ -164,6 +166,46 @@ impl LedgerWriter {
             for request in requests {
                 let _ = request.answer.send(Err(error::shared(&failure)));
             }
+        }
+    }
+}
+
+impl Counter {
+    /// Counts and answers a batch.
+    async fn count(&mut self, batch: Batch) -> Result<(), Failed> {
+        match self {
+            Self::Rows(counter) => counter.count(batch).await,
+            Self::Journal(counter) => counter.count(batch).await,
+        }
+    }
+
+    /// Another process may have changed rows.
+    fn clear(&mut self) {
+        match self {
+            Self::Rows(counter) => counter.clear(),
+            Self::Journal(counter) => counter.distrust(),
+        }
+    }
+
+    /// When [`Counter::fold`] is to be called, if no batch comes before.
+    fn fold_at(&self) -> Option<Instant> {
+        match self {
+            Self::Rows(_) => None,
+            Self::Journal(counter) => counter.fold_at(),
+        }
+    }
+
+    /// Writes a part of what is only in the journal into rows.
+    async fn fold(&mut self) {
+        if let Self::Journal(counter) = self {
+            counter.fold_part().await;
+        }
+    }
+
+    /// Called after the last batch.
+    async fn close(&mut self) {
+        if let Self::Journal(counter) = self {
+            counter.close().await;
         }
     }
 }

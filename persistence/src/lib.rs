@@ -9,6 +9,7 @@ mod api_keys;
 mod audit;
 mod better_auth;
 mod change_feed;
+mod counter_states;
 mod database;
 mod db;
 mod idempotency;
@@ -52,11 +53,12 @@ pub use crate::{
 use crate::{
     audit::Signer,
     change_feed::ChangeFeed,
+    counter_states::CounterStates,
     db::{
         clocks::Clocks,
         connect::{self, Pools},
         dialect::Dialect,
-        schema,
+        planner_statistics, schema,
     },
     key_cache::staleness::Staleness,
     metrics::counters::Counters,
@@ -121,9 +123,10 @@ impl Store {
         let staleness = if is_shared { Staleness::within(settings.staleness_bound) } else { Staleness::always() };
         let staleness = Arc::new(staleness);
         let key_cache = Arc::new(KeyCache::new(settings.cache, staleness.clone(), &counters));
-        let ledger_clock = settings.ledger_clock.clone();
-        let clocks = Clocks::new(settings.clock.clone(), is_shared && ledger_clock.is_none());
-        let (ledger, ledger_writer) = ledger::open(pools.clone(), ledger_clock, key_cache.clone(), &counters);
+        let clocks = Clocks::new(settings.clock.clone(), is_shared && settings.ledger_clock.is_none());
+        let counter_states = Arc::new(CounterStates::new());
+        let (ledger, ledger_writer) =
+            ledger::open(pools.clone(), settings, key_cache.clone(), counter_states.clone(), &counters);
         let usage = Arc::new(UsageBuffer::for_cache(settings.cache.bytes));
         let database = Arc::new(Database {
             pools: pools.clone(),
@@ -133,6 +136,7 @@ impl Store {
             retention: settings.retention,
             turns: Arc::default(),
             key_cache: key_cache.clone(),
+            counter_states,
             workers: workers.clone(),
             session_uses: Arc::default(),
             removals: tokio::sync::Notify::new(),
@@ -161,6 +165,7 @@ impl Store {
             pools.health.spawn(pools, &workers);
             audit.spawn();
             clocks.spawn(pools, &workers);
+            planner_statistics::spawn(pools, &workers);
         }
         Self { database, key_cache, ledger: Arc::new(ledger), usage, audit, imports, idempotency, retention, staleness }
     }
@@ -172,6 +177,15 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), SchemaError> {
         schema::migrate(&self.database.pools).await?;
         self.imports.load_key_formats().await
+    }
+
+    /// Updates PostgreSQL's statistics of the tables that have at least doubled since, unless another node does. Returns the number
+    /// of tables.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn update_planner_statistics(&self) -> Result<usize, Outage> {
+        Ok(planner_statistics::update(&self.database.pools).await?)
     }
 
     /// The name of the newest schema that this program knows.

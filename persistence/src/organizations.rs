@@ -25,7 +25,7 @@ use domain::{
     },
     error::Capped,
     id::OrganizationId,
-    keys::key_scope::KeyScope,
+    keys::{key_scope::KeyScope, policy::CheckedPolicies},
     organizations::{
         organization::{DeletedOrganization, Deletion, Organization},
         totals::{OrganizationFilter, ServiceTotals},
@@ -39,10 +39,8 @@ use sea_orm::{
 };
 
 use crate::{
-    audit,
     database::Database,
     db::error::{DbFailure, or_not_found},
-    idempotency,
     rows::{
         convert,
         entity::{api_key, organization},
@@ -77,12 +75,13 @@ impl Organizations for Database {
     async fn create(&self, organization: &Organization, context: &AuditContext) -> Result<(), Error> {
         let (id, row, context) = (organization.id, convert::organization_row(organization), context.clone());
         let caps = self.caps;
-        let create = self.transaction(move |transaction, _| {
+        let create = self.transaction(move |transaction, changed| {
             let (row, context) = (row.clone(), context.clone());
             Box::pin(async move {
                 organization::Entity::insert(row).exec_without_returning(transaction).await?;
-                audit::record_within(transaction, &context, &[id.uuid()], caps.changes).await?;
-                idempotency::record(transaction, &context).await
+                changed.log.record_within(&context, &[id.uuid()], caps.changes);
+                changed.log.record_idempotency_key(&context);
+                Ok(())
             })
         });
         Ok(unless_taken(create.await, Error::ExternalIdTaken)?)
@@ -102,7 +101,7 @@ impl Organizations for Database {
         let update = self.transaction(move |transaction, changed| {
             let (row, context) = (row.clone(), context.clone());
             if is_seen_by_keys {
-                changed.organizations.push(organization);
+                changed.cached.organizations.push(organization);
             }
             Box::pin(async move {
                 let updated = organization::Entity::update_many()
@@ -116,7 +115,7 @@ impl Organizations for Database {
                 }
                 // So that the log says when a key policy changed.
                 let fields = if changes_policy { &["key_policy"][..] } else { &[] };
-                audit::record_changed_fields(transaction, &context, organization.uuid(), fields, max_changes).await?;
+                changed.log.record_changed_fields(&context, organization.uuid(), fields, max_changes);
                 or_not_found(find(transaction, organization).await?)
             })
         });
@@ -194,11 +193,13 @@ impl DefaultCaps {
     }
 }
 
-/// Counts keys of an organization that the transaction has stored, and refuses them if they exceed the cap.
+/// Counts keys of an organization that the transaction has stored, and refuses them if they exceed the cap, or if the
+/// organization has another key policy than that in `checked`.
 pub(crate) async fn add_keys<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
     count: usize,
+    checked: Option<&CheckedPolicies>,
     caps: DefaultCaps,
 ) -> Result<(), DbFailure> {
     let count = i64::try_from(count).expect("a few thousand at once");
@@ -208,13 +209,15 @@ pub(crate) async fn add_keys<C: ConnectionTrait>(
         .filter(organization::Column::Id.eq(organization.uuid()))
         .filter(organization::Column::DeletedAt.is_null())
         .filter(keys.add(count).lte(cap.if_null(convert::number(caps.keys))))
+        .filter(key_policies::has_same_policy(checked))
         .exec(db)
         .await?;
     if updated.rows_affected == 1 {
         return Ok(());
     }
-    // Counted again before they are refused: a version that did not maintain the count may have removed some.
     let row = lock(db, organization).await?;
+    key_policies::require_same_policy(&row, checked)?;
+    // Counted again before they are refused: a version that did not maintain the count may have removed some.
     let of_it = in_scope(KeyScope::whole(organization));
     let stored = api_key::Entity::find().filter(of_it).count(db).await?;
     if stored > caps.max(&row, Capped::Keys) {

@@ -21,7 +21,6 @@ use tokio::time::Instant;
 
 use crate::{
     api_keys::{has_version, newest_secret, secrets},
-    audit,
     database::{Database, batches::Batches},
     db::{error::DbFailure, steady_clock::SteadyClock},
     identity::sessions,
@@ -193,7 +192,7 @@ impl Database {
                 let keys = disabled.iter().map(|one| one.key.uuid()).collect();
                 let secrets = secrets(transaction, keys).await?;
                 sessions::remove_opened_with(transaction, &secrets).await?;
-                changed.keys.extend(secrets);
+                changed.cached.keys.extend(secrets);
                 for (rule, action) in [
                     (KeyRule::Rotation, Action::DisableUnrotatedKey),
                     (KeyRule::DisableUnusedAfterDays, Action::DisableUnusedKey),
@@ -202,7 +201,7 @@ impl Database {
                         disabled.iter().filter(|one| one.rule == rule).map(|one| one.key.uuid()).collect();
                     let (actor, origin) = (Actor::Operator, RequestContext::default());
                     let context = AuditContext { organization, actor, action, permission: None, origin, at: now };
-                    audit::record(transaction, &context, &targets).await?;
+                    changed.log.record(&context, &targets);
                 }
                 Ok(disabled.len() as u64)
             })

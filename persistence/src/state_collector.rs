@@ -10,6 +10,7 @@ use prometheus::{
 
 use crate::{
     audit::BrokenLogs,
+    counter_states::CounterStates,
     database::Database,
     db::{
         clocks::Clocks,
@@ -24,6 +25,7 @@ use crate::{
 pub(crate) struct StateCollector {
     pools: Pools,
     key_cache: Arc<KeyCache>,
+    counter_states: Arc<CounterStates>,
     staleness: Arc<Staleness>,
     clocks: Clocks,
     held: HeldPurges,
@@ -31,6 +33,7 @@ pub(crate) struct StateCollector {
     keys: Gauge,
     bytes: Gauge,
     waiting: Gauge,
+    unfolded: Gauge,
     feed_up: Gauge,
     feed_age: Gauge,
     bound: Gauge,
@@ -56,6 +59,7 @@ impl StateCollector {
         Self {
             pools: database.pools.clone(),
             key_cache: database.key_cache.clone(),
+            counter_states: database.counter_states.clone(),
             staleness,
             clocks: database.clocks.clone(),
             held,
@@ -63,6 +67,10 @@ impl StateCollector {
             keys: gauge("claviger_cache_keys", "Cached keys"),
             bytes: gauge("claviger_cache_bytes", "Memory of cached keys in bytes"),
             waiting: gauge("claviger_reads_waiting", "Keys waiting to be read from the database"),
+            unfolded: gauge(
+                "claviger_ledger_unfolded_keys",
+                "Keys whose counters are newer than their rows, on SQLite",
+            ),
             feed_up: gauge("claviger_feed_up", "1 if the change feed is connected"),
             feed_age: gauge(
                 "claviger_feed_age_seconds",
@@ -85,10 +93,10 @@ impl StateCollector {
         }
     }
 
-    fn all(&self) -> [&dyn Collector; 10] {
+    fn all(&self) -> [&dyn Collector; 11] {
         let Self { keys, bytes, waiting, feed_up, feed_age, bound, connections, clock_skew, retention_held, .. } = self;
-        let audit_logs_broken = &self.audit_logs_broken;
-        [keys, bytes, waiting, feed_up, feed_age, bound, connections, clock_skew, retention_held, audit_logs_broken]
+        let Self { unfolded, audit_logs_broken: broken, .. } = self;
+        [keys, bytes, waiting, unfolded, feed_up, feed_age, bound, connections, clock_skew, retention_held, broken]
     }
 
     fn read_states(&self) {
@@ -98,6 +106,7 @@ impl StateCollector {
         self.keys.set(number(keys));
         self.bytes.set(number(bytes));
         self.waiting.set(number(self.key_cache.waiting()));
+        self.unfolded.set(number(self.counter_states.unfolded()));
         self.feed_up.set(f64::from(u8::from(!self.staleness.is_heartbeat_overdue())));
         self.feed_age.set(self.staleness.elapsed().as_secs_f64());
         self.bound.set(self.staleness.bound().unwrap_or_default().as_secs_f64());

@@ -1,6 +1,6 @@
 //! A write-behind buffer of uses that need not be stored before they are answered. Cached keys count their uses in memory; those
-//! with uses that are not stored gather here. They are written each second, earlier when there are many, and when the process
-//! stops. A crash loses at most the last second.
+//! with uses that are not stored gather here. They are written each second, every ten seconds while there are many, earlier when
+//! there are very many, and when the process stops. A crash loses at most the last ten seconds.
 
 mod daily;
 mod hourly;
@@ -30,7 +30,8 @@ use crate::{
     api_keys::rotate,
     db::{
         connect::Pools,
-        dialect::bulk_update::BulkUpdate,
+        counter_journal,
+        dialect::{Dialect, bulk_update::BulkUpdate},
         error::{self, DbFailure},
         retry,
     },
@@ -43,6 +44,13 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(700);
 
 /// The transactions of a flush are spread over this time. On a machine with few cores they would delay verifies otherwise.
 const FLUSH_SPREAD: Duration = Duration::from_millis(300);
+
+/// More gathered rows than this are written only every [`LONG_FLUSH_INTERVAL`]: a key that is used all the time costs as much to write
+/// after ten seconds as after one.
+const MAX_ROWS_EACH_SECOND: usize = 1_000;
+
+/// From one flush of many rows to the next. With [`FLUSH_SPREAD`], a use is stored after ten seconds at the latest.
+const LONG_FLUSH_INTERVAL: Duration = Duration::from_millis(9_600);
 
 /// Gathered keys that start a flush before the interval ends.
 const FLUSH_AT_KEYS: usize = 100_000;
@@ -141,12 +149,19 @@ impl UsageBuffer {
     async fn run(self: Arc<Self>, pools: Pools, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last_flush = Instant::now();
         loop {
             let is_last = tokio::select! {
-                _ = ticks.tick() => false,
+                _ = ticks.tick() => {
+                    if self.is_worth_waiting(last_flush.elapsed()) {
+                        continue;
+                    }
+                    false
+                }
                 () = self.is_full.notified() => false,
                 () = stop.cancelled() => true,
             };
+            last_flush = Instant::now();
             let spread = if is_last { Duration::ZERO } else { FLUSH_SPREAD };
             if let Err(error) = self.flush(&pools, spread).await {
                 pools.health.observe_outage(&error);
@@ -156,6 +171,12 @@ impl UsageBuffer {
                 return;
             }
         }
+    }
+
+    /// Whether a flush is put off: there are many rows to write, and the last flush was this long ago.
+    fn is_worth_waiting(&self, since_flush: Duration) -> bool {
+        let rows = lock(&self.gathered).keys.len() + lock(&self.copied).len() + lock(&self.hourly).len();
+        rows > MAX_ROWS_EACH_SECOND && since_flush + FLUSH_INTERVAL <= LONG_FLUSH_INTERVAL
     }
 
     async fn flush(self: &Arc<Self>, pools: &Pools, spread: Duration) -> Result<(), Outage> {
@@ -318,11 +339,11 @@ fn require_file(pools: &Pools) -> Result<(), DbFailure> {
 }
 
 async fn write(pools: &Pools, chunk: &[(Uuid, UseCount)]) -> Result<(), Outage> {
-    let ids = chunk.iter().map(|(key, _)| *key).collect();
+    let ids: Vec<Uuid> = chunk.iter().map(|(key, _)| *key).collect();
     let counts = chunk.iter().map(|(_, uses)| Some(convert::number(uses.count))).collect();
     let lasts = chunk.iter().map(|(_, uses)| Some(uses.last.millis())).collect();
-    let set = BulkUpdate::new(ids, vec![("count", counts), ("last", lasts)]);
-    let statement = set.update(
+    let set = BulkUpdate::new(ids.clone(), vec![("count", counts), ("last", lasts)]);
+    let statements = set.updates(
         &pools.ledger,
         "request_count = request_count + s.count, \
          last_request_at = CASE WHEN last_request_at > s.last THEN last_request_at ELSE s.last END",
@@ -331,55 +352,23 @@ async fn write(pools: &Pools, chunk: &[(Uuid, UseCount)]) -> Result<(), Outage> 
     );
     let write = async || {
         require_file(pools)?;
-        Ok::<_, DbFailure>(pools.ledger.execute_raw(statement.clone()).await?)
+        let is_shared = Dialect::of(&pools.ledger).is_shared();
+        if is_shared && let [statement] = statements.as_slice() {
+            pools.ledger.execute_raw(statement.clone()).await?;
+            return Ok::<_, DbFailure>(());
+        }
+        let transaction = pools.begin_counting().await?;
+        if !is_shared {
+            counter_journal::before_uses_are_added(&transaction, &ids).await?;
+        }
+        for statement in &statements {
+            transaction.execute_raw(statement.clone()).await?;
+        }
+        Ok(transaction.commit().await?)
     };
     retry::retry_in_time(pools.timeout, write).await?;
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::key_cache::tests::key;
-
-    fn count_uses(buffer: &UsageBuffer, key: &Arc<CachedKey>, verifies: u64, at: i64) {
-        if let Some(written) = key.uses().add(verifies, Timestamp::from_millis(at)) {
-            buffer.add_key(key.clone(), written);
-        }
-    }
-
-    #[tokio::test]
-    async fn uses_are_buffered_per_key_and_written_in_one_statement() {
-        let buffer = UsageBuffer::for_cache(1 << 30);
-        let (one, twin) = (key(1), key(1));
-        count_uses(&buffer, &one, 1, 5);
-        count_uses(&buffer, &one, 0, 9);
-        count_uses(&buffer, &one, 1, 7);
-        count_uses(&buffer, &twin, 1, 8);
-        let organization = one.organization().uuid();
-        let all = UseCount { organization, count: 3, last: Timestamp::from_millis(9) };
-        assert_eq!(buffer.take(), [(one.id().uuid(), all)], "read twice, it is still one key");
-        assert_eq!(buffer.take(), []);
-        count_uses(&buffer, &one, 1, 11);
-        assert_eq!(
-            buffer.take(),
-            [(one.id().uuid(), UseCount { organization, count: 1, last: Timestamp::from_millis(11) })]
-        );
-        for n in 0..u32::try_from(FLUSH_AT_KEYS).expect("small") {
-            count_uses(&buffer, &key(n), 1, 0);
-        }
-        buffer.is_full.notified().await;
-    }
-
-    #[test]
-    fn large_keys_are_not_kept_in_memory_for_their_uses() {
-        let buffer = UsageBuffer::for_cache(0);
-        let key = key(1);
-        count_uses(&buffer, &key, 2, 5);
-        assert_eq!(Arc::strong_count(&key), 1, "only its uses are left");
-        count_uses(&buffer, &key, 1, 7);
-        let organization = key.organization().uuid();
-        let all = UseCount { organization, count: 3, last: Timestamp::from_millis(7) };
-        assert_eq!(buffer.take(), [(key.id().uuid(), all)]);
-    }
-}
+mod tests;

@@ -45,6 +45,53 @@ test("a form with changes asks before it is left", async ({ page }) => {
   await expect(page.getByRole("row").filter({ hasText: "Changed key" })).toContainText("name");
 });
 
+test("a dialog with changes asks before it is closed", async ({ page }) => {
+  const admin = await signUp();
+  await signIn(page, admin);
+  const question = page.getByRole("dialog", { name: "Close without saving?" });
+  const forms = [
+    { path: "members", heading: "Members", button: "Add member", title: "Add a member", field: "Name" },
+    { path: "members", heading: "Members", button: "Invite", title: "Invite a member", field: "Name" },
+    { path: "sets", heading: "Permission sets", button: "New set", title: "New permission set", field: "Name" },
+  ];
+  for (const { path, heading, button, title, field } of forms) {
+    await visit(page, admin, path, heading);
+    const dialog = page.getByRole("dialog", { name: title });
+    const open = () => page.getByRole("button", { name: button }).first().click();
+    await open();
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await expect(dialog, "nothing was entered").toHaveCount(0);
+    await open();
+    await dialog.getByLabel(field, { exact: true }).fill("Half done");
+    for (const close of [
+      () => page.keyboard.press("Escape"),
+      () => dialog.getByRole("button", { name: "Close" }).click(),
+      () => dialog.getByRole("button", { name: "Cancel" }).click(),
+    ]) {
+      await close();
+      await expect(question).toBeVisible();
+      await question.getByRole("button", { name: "Keep editing" }).click();
+      await expect(question).toHaveCount(0);
+      await expect(dialog.getByLabel(field, { exact: true })).toHaveValue("Half done");
+    }
+    // The browser closes a dialog at the second Escape, whatever the page says.
+    for (let n = 0; n < 4; n += 1) await page.keyboard.press("Escape");
+    await expect(dialog.getByLabel(field, { exact: true })).toHaveValue("Half done");
+    if (await question.isHidden()) await dialog.getByRole("button", { name: "Cancel" }).click();
+    await isAccessible(page);
+    await question.getByRole("button", { name: "Discard" }).click();
+    await expect(dialog).toHaveCount(0);
+    await open();
+    await expect(dialog.getByLabel(field, { exact: true }), "it was discarded").toHaveValue("");
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+  }
+  // The settings of the portal, which are a form of a page.
+  await visit(page, admin, "organization", "Organization");
+  await page.getByRole("region", { name: "Portal" }).getByLabel("Name").fill("Acme keys");
+  await page.getByRole("navigation", { name: "Organization" }).getByRole("link", { name: "Members" }).click();
+  await expect(page.getByRole("dialog", { name: "Leave without saving?" })).toBeVisible();
+});
+
 test("what was entered survives a new sign-in of the same caller", async ({ page, context }) => {
   const admin = await signUp();
   await signIn(page, admin);

@@ -10,6 +10,29 @@ const names = async (page: Page) => {
   return page.locator("tbody .key-name").allTextContents();
 };
 
+test("the texts of the column headers are on one line", async ({ page }) => {
+  const admin = await signUp();
+  await admin.createKey({ name: "one" });
+  await signIn(page, admin);
+  await visit(page, admin, "keys", "Keys");
+  const tops = await page.locator("thead th:visible").evaluateAll((headers) =>
+    headers.flatMap((header) => {
+      const texts = document.createTreeWalker(header, NodeFilter.SHOW_TEXT);
+      const found: number[] = [];
+      while (texts.nextNode() !== null) {
+        const text = texts.currentNode;
+        if (text.textContent?.trim() === "" || text.parentElement?.className === "visually-hidden") continue;
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        found.push(Math.round(range.getBoundingClientRect().top));
+      }
+      return found;
+    }),
+  );
+  expect(tops.length).toBeGreaterThan(5);
+  expect([...new Set(tops)]).toHaveLength(1);
+});
+
 test("one field searches names, ids, external ids and starts of secrets, and others filter", async ({ page }) => {
   const admin = await sampleOrganization();
   const { id } = await admin.createKey({

@@ -271,6 +271,47 @@ shops("a page that is not listed cannot embed the portal", async ({ page, shop, 
   await expect(frame.getByRole("heading", { name: "Your API keys" })).toBeVisible();
 });
 
+test("a customer whose key would break a rule is told so in words", async ({ page }) => {
+  const admin = await signUp();
+  await page.goto(await createLink(admin));
+  await expect(page.getByText("You have no API keys yet")).toBeVisible();
+  // After the session was created.
+  const key_policy = { addresses_required_for: ["files:write"] };
+  await admin.call("PATCH", `/orgs/${admin.org}`, { key_policy });
+  await page.getByRole("button", { name: "Create key" }).click();
+  const dialog = page.getByRole("dialog", { name: "Create an API key" });
+  await dialog.getByLabel("Name").fill("n");
+  await dialog.getByRole("button", { name: "Create key" }).click();
+  const alert = dialog.getByRole("alert");
+  await expect(alert).toHaveText(
+    "A rule of the provider does not allow this key. Choose fewer permissions, or contact their support.",
+  );
+  await dialog.getByLabel("files:write").uncheck();
+  await dialog.getByRole("button", { name: "Create key" }).click();
+  await expect(page.getByLabel("The new secret", { exact: true })).toBeVisible();
+});
+
+test("an administrator lists the open sessions, and ends one", async ({ page, context }) => {
+  const admin = await signUp();
+  const portal = await context.newPage();
+  await portal.goto(await createLink(admin));
+  await expect(portal.getByText("You have no API keys yet")).toBeVisible();
+  await createLink(admin, { external_id: "customer-2" });
+  await signIn(page, admin);
+  await visit(page, admin, "organization", "Organization");
+  const sessions = page.getByRole("region", { name: "Open sessions" });
+  await expect(sessions.getByRole("row").filter({ hasText: "customer-2" })).toContainText("not opened yet");
+  await isAccessible(page);
+  await picture(page, "portal-sessions");
+  await sessions.getByRole("button", { name: `End the session of ${CUSTOMER}` }).click();
+  await expect(page.getByText("The session is ended.")).toBeVisible();
+  await expect(sessions.getByRole("row").filter({ hasText: CUSTOMER })).toHaveCount(0);
+  await portal.getByRole("button", { name: "Create key" }).click();
+  await portal.getByLabel("Name").fill("n");
+  await portal.getByRole("dialog").getByRole("button", { name: "Create key" }).click();
+  await expect(portal.getByRole("heading", { name: "Your session has ended" })).toBeVisible();
+});
+
 test("an administrator sets up the portal, which is opened as a page of its own", async ({ page }) => {
   const admin = await signUp();
   await signIn(page, admin);

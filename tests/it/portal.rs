@@ -4,6 +4,7 @@ mod bounds;
 mod creators;
 mod keys;
 mod page;
+mod policies;
 mod sessions;
 mod settings;
 

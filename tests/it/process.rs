@@ -3,6 +3,8 @@
 pub(crate) mod attempts;
 pub(crate) mod binary;
 pub(crate) mod dashboard;
+pub(crate) mod database_messages;
+pub(crate) mod database_plans;
 pub(crate) mod draining;
 pub(crate) mod fairness;
 pub(crate) mod files;

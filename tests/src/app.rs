@@ -312,6 +312,7 @@ impl TestApp {
         ApiKeys::create(
             &*self.store().await.database,
             vec![(key.clone(), secret.hash())],
+            None,
             &self.audit_context(key.organization),
         )
         .await

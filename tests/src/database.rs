@@ -10,7 +10,7 @@ use std::{
 
 use api::process::system::SystemClock;
 use domain::bounds::Bounds;
-use persistence::{CacheSize, DefaultCaps, RetentionPeriods, Settings, Store};
+use persistence::{Access, CacheSize, DefaultCaps, RetentionPeriods, Settings, Store};
 use prometheus::Registry;
 use sea_orm::{
     ConnectionTrait, Database, DatabaseTransaction, SqliteTransactionMode, Statement, TransactionOptions,
@@ -125,8 +125,17 @@ impl TestDatabase {
         run(&self.url, statement).await;
     }
 
+    /// On SQLite, writes the counters of the ledger's journal into the rows of the keys, as each command does that opens the database.
+    pub(crate) async fn fold_journal(&self) {
+        if !self.is_postgres() {
+            let store = Store::open(&self.settings(), Access::Existing).await.expect("the database opens");
+            store.close().await;
+        }
+    }
+
     /// The stored counts of a key: remaining uses, uses in the rate limit's window, and valid verifications.
     pub async fn counts(&self, key_id: &str) -> (Option<i64>, i64, i64) {
+        self.fold_journal().await;
         let id = if self.is_postgres() { format!("'{key_id}'") } else { format!("X'{}'", key_id.replace('-', "")) };
         let sql = format!("SELECT remaining, window_count, request_count FROM api_keys WHERE id = {id}");
         let database = Database::connect(&self.url).await.expect("a database connection");
@@ -135,6 +144,11 @@ impl TestDatabase {
         database.close().await.expect("a closed connection");
         let number = |name: &str| row.try_get::<i64>("", name).expect("a number");
         (row.try_get("", "remaining").expect("a number"), number("window_count"), number("request_count"))
+    }
+
+    /// Copies an SQLite database into a new file, as docs/OPERATIONS.md says.
+    pub async fn back_up(&self, to: &std::path::Path) {
+        self.execute(&format!("VACUUM INTO '{}'", to.display())).await;
     }
 
     /// A transaction of another process. On SQLite it holds the file's write lock until the value is dropped.

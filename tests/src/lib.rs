@@ -20,6 +20,7 @@ pub mod revocation;
 mod small_disk;
 mod sql_fixtures;
 mod sql_identities;
+mod sql_many_rows;
 mod sql_usage;
 mod tampering;
 mod tcp;
@@ -37,7 +38,10 @@ pub use pooler::{POOLER_PASSWORD, Pooler};
 pub use postgres::PostgresServer;
 pub use process::{Process, binary, binary_after, run_to_end};
 pub use provider::{Provider, SigningKey, read_issuers};
-pub use proxy::{CommitCut, Flow, Proxy};
+pub use proxy::{
+    CommitCut, Flow, Proxy,
+    statement_log::{Burst, StatementLog},
+};
 pub use small_disk::SmallDisk;
 pub use tampering::{Column, Manipulation, Tamperer};
 pub use tcp::{wait_until_read, wait_until_read_blocking};

@@ -1,6 +1,8 @@
 //! A proxy to the database server that a test can cut, block and slow down: for all connections, or for those of the change
 //! feed.
 
+pub(crate) mod statement_log;
+
 use std::{
     io,
     net::SocketAddr,

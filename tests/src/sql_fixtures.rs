@@ -49,22 +49,6 @@ impl TestApp {
         self.empty_cache();
     }
 
-    /// Gives every key a name and an external id of its own, every second one an expiry, and every hundredth one this user. Then
-    /// PostgreSQL knows how many rows there are.
-    pub async fn vary_keys(&self, user_id: &str) {
-        let text = if self.database.is_postgres() { "id::text" } else { "hex(id)" };
-        let user = self.id(user_id);
-        self.execute(&format!(
-            "UPDATE api_keys SET name = 'Key ' || {text}, external_id = {text}, \
-             expires_at = CASE WHEN created_at % 2 = 0 THEN created_at + 10000000000 END"
-        ))
-        .await;
-        self.execute(&format!("UPDATE api_keys SET user_id = {user} WHERE created_at % 4 = 0")).await;
-        if self.database.is_postgres() {
-            self.execute("ANALYZE").await;
-        }
-    }
-
     /// Attaches a permission set to every key of an organization.
     pub async fn attach_set_to_all_keys(&self, org_id: &str, set_id: &str) {
         let (org_id, set_id) = (self.id(org_id), self.id(set_id));
@@ -439,7 +423,10 @@ impl TestDatabase {
 
     /// See [`TestApp::start_windows_in`].
     pub async fn start_windows_at(&self, millis: i64) {
-        self.execute(&format!("UPDATE api_keys SET window_start = {millis}, last_refill_at = {millis}")).await;
+        self.fold_journal().await;
+        // With a new version, as each change has.
+        let starts = format!("window_start = {millis}, last_refill_at = {millis}, version = version + 1");
+        self.execute(&format!("UPDATE api_keys SET {starts}")).await;
     }
 
     /// Makes the schema that of an older version: the newest migration is not recorded.

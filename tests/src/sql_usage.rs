@@ -57,4 +57,28 @@ impl TestDatabase {
         Migrator::up(&database, None).await.expect("the newest schema");
         database.close().await.expect("a closed connection");
     }
+
+    /// Switches off the server's own updates of the statistics of all tables. On PostgreSQL only.
+    pub async fn switch_autovacuum_off(&self) {
+        self.execute(
+            "DO $$ DECLARE name text; BEGIN FOR name IN SELECT relname FROM pg_stat_user_tables LOOP \
+             EXECUTE format('ALTER TABLE %I SET (autovacuum_enabled = false)', name); END LOOP; END $$",
+        )
+        .await;
+    }
+
+    /// How often a table of PostgreSQL was read as a whole, and the number of its rows according to the server's statistics; -1:
+    /// they were never computed. The server counts with a delay of up to a second after the end of a statement, unless the
+    /// connection that has run it was closed.
+    pub async fn sequential_scans(&self, table: &str) -> (i64, f32) {
+        let database = Database::connect(self.url()).await.expect("a database connection");
+        let sql = format!(
+            "SELECT s.seq_scan AS scans, c.reltuples AS rows FROM pg_stat_user_tables s \
+             JOIN pg_class c ON c.oid = s.relid WHERE c.oid = to_regclass('{table}')"
+        );
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let row = database.query_one_raw(statement).await.expect("counts").expect("a table");
+        database.close().await.expect("a closed connection");
+        (row.try_get("", "scans").expect("a number"), row.try_get("", "rows").expect("a number"))
+    }
 }

@@ -1,5 +1,5 @@
-//! Limits attempts to authenticate and to sign up by network, and reports the refused ones: all of them in a metric, and the networks
-//! in a few WARN lines a minute.
+//! Limits attempts to authenticate, to sign up and to open the page of the portal by network, and reports the refused ones: all of
+//! them in a metric, and the networks in a few WARN lines a minute.
 
 use std::{
     collections::HashSet,
@@ -32,6 +32,8 @@ pub enum AttemptKind {
     Authentication,
     /// Sign-ups, failed ones included.
     SignUp,
+    /// Requests for the page of the portal that read its session.
+    PortalPage,
 }
 
 impl AttemptKind {
@@ -40,6 +42,7 @@ impl AttemptKind {
         match self {
             Self::Authentication => "authentication",
             Self::SignUp => "sign_up",
+            Self::PortalPage => "portal_page",
         }
     }
 
@@ -51,6 +54,9 @@ impl AttemptKind {
                  tokens are accepted from it"
             }
             Self::SignUp => "too many sign-ups from this network: further ones are refused until it has waited",
+            Self::PortalPage => {
+                "too many requests for the page of the portal from this network: further ones are refused until it waits"
+            }
         }
     }
 }

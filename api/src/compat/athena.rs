@@ -18,7 +18,7 @@ use domain::{
     },
     keys::{
         Keys,
-        list::{Listing, Start},
+        list::{Listing, MAX_SKIPPED, Start},
     },
     permissions::Permission,
     verify::Requester,
@@ -35,7 +35,12 @@ use crate::compat::athena::{
 use crate::http::contract::{ErrorFormat, ErrorResponse, RawJson, Success, Tag};
 use crate::{
     auth::{authenticator::Authenticator, credentials::Credential},
-    http::{api_error::ApiError, body::Deferred, list_slots::ListSlots, openapi_types::RawParam},
+    http::{
+        api_error::{ApiError, Fields},
+        body::Deferred,
+        list_slots::ListSlots,
+        openapi_types::RawParam,
+    },
     routes::keys::stream,
     verifier::Verifier,
     verify_fast_path::FastVerify,
@@ -153,13 +158,18 @@ impl Athena {
         credential: Credential,
         /// Maximum number of keys to return; default: all.
         limit: Query<Option<RawParam<ListNumber>>>,
-        /// Number of keys to skip; default 0.
+        /// Number of keys to skip, at most 100,000; default 0.
         offset: Query<Option<RawParam<ListNumber>>>,
     ) -> Result<KeyArray, ErrorResponse<Reading>> {
         let authority = self.reader(&credential).await?;
         let limit = ListNumber::read("limit", limit.0.as_ref())?;
         let offset = ListNumber::read("offset", offset.0.as_ref())?;
-        let start = Start::Skip(offset.unwrap_or(0));
+        let skipped = offset.unwrap_or(0);
+        if skipped > MAX_SKIPPED {
+            let wrong = format!("must be at most {MAX_SKIPPED}: to read all keys, send neither limit nor offset");
+            return Err(ApiError::Invalid(Fields::one("offset", wrong)).into());
+        }
+        let start = Start::Skip(skipped);
         let max = limit.unwrap_or(u64::MAX);
         let source = (self.keys.clone(), self.lists.clone());
         let body = stream::array(source, authority, Listing::default(), start, max, dto::render).await?;

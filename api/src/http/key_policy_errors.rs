@@ -5,15 +5,15 @@ use domain::keys::policy::{BrokenRule, PolicySource, Violation};
 use crate::http::{api_error::Fields, rfc3339::Rfc3339};
 
 /// The broken rules as fields: `key_policy.<rule>` for the organization, and `permission_sets.<id>.key_policy.<rule>` for a
-/// permission set.
+/// permission set, both after `prefix`.
 #[must_use]
-pub fn broken_rules(broken: &[BrokenRule]) -> Fields {
+pub fn broken_rules(prefix: &str, broken: &[BrokenRule]) -> Fields {
     let mut fields = Fields::default();
     for BrokenRule { source, violation } in broken {
         let rule = violation.rule().code();
         let name = match source {
-            PolicySource::Organization => format!("key_policy.{rule}"),
-            PolicySource::Set(set) => format!("permission_sets.{set}.key_policy.{rule}"),
+            PolicySource::Organization => format!("{prefix}key_policy.{rule}"),
+            PolicySource::Set(set) => format!("{prefix}permission_sets.{set}.key_policy.{rule}"),
         };
         fields.add(&name, describe_violation(violation));
     }
@@ -23,7 +23,7 @@ pub fn broken_rules(broken: &[BrokenRule]) -> Fields {
 /// The broken rules in one sentence, for contracts whose errors have no fields.
 #[must_use]
 pub fn broken_rules_sentence(broken: &[BrokenRule]) -> String {
-    let fields = broken_rules(broken);
+    let fields = broken_rules("", broken);
     let rules: Vec<String> = fields.iter().map(|(name, wrong)| format!("{name}: {wrong}")).collect();
     format!("The key would break its key policies. {}", rules.join(". "))
 }

@@ -89,7 +89,10 @@ pub(super) fn render(failure: &ApiError, request_id: &str) -> (StatusCode, Value
         add(fields);
     }
     if let ApiError::Domain(Error::KeyPolicyViolated(broken)) = failure {
-        add(&broken_rules(broken));
+        add(&broken_rules("", broken));
+    }
+    if let ApiError::Domain(Error::ListedKeyViolatesPolicy(index, broken)) = failure {
+        add(&broken_rules(&format!("keys[{index}]."), broken));
     }
     let body = ErrorBody {
         message: message.into_owned(),
@@ -188,7 +191,7 @@ fn describe_domain_error(error: &Error) -> (ErrorReason, Cow<'static, str>) {
         Error::ExceedsExpiry => (ErrorReason::ExceedsExpiry, EXCEEDS_EXPIRY),
         Error::ExceedsAddresses => (ErrorReason::ExceedsAddresses, EXCEEDS_ADDRESSES),
         Error::NeverValid => (ErrorReason::NeverValid, "expires_at must be later than not_before"),
-        Error::KeyPolicyViolated(_) => (
+        Error::KeyPolicyViolated(_) | Error::ListedKeyViolatesPolicy(..) => (
             ErrorReason::KeyPolicyViolated,
             "The key would break rules of the key policies that apply to it; see fields",
         ),

@@ -94,7 +94,8 @@ impl KeyRoutes {
         /// Cursor of the next page, from the header `Link` of the previous page.
         cursor: Query<Option<RawParam<Cursor>>>,
         /// Sort order; a leading `-` reverses it. All orders except `created_at` require `limit`. Keys that were never
-        /// used come before all others, and keys that never expire after all others.
+        /// used come before all others, and keys that never expire after all others. `last_used_at` and `request_count` sort at most
+        /// 100,000 keys: with more, filter by `user`, `external_id`, `permission_set` or another condition that few keys match.
         sort: Query<Option<RawParam<Sort>>>,
         /// Filter: whether the key is enabled.
         enabled: Query<Option<RawParam<Flag>>>,
@@ -213,9 +214,8 @@ impl KeyRoutes {
         body: Deferred<CreateKey>,
     ) -> Result<Idempotent<CreatedKeyView>, ErrorResponse<Creating>> {
         let response = idempotency.run(authority, body, |authority, body| async move {
-            let new = body.into_domain(authority.caller(), self.keys.now())?;
-            let created = self.keys.create_many(&authority, vec![new]).await?.pop();
-            let (key, secret) = created.expect("as many as requested");
+            let (new, supplied) = body.into_domain(authority.caller(), self.keys.now())?;
+            let (key, secret) = self.keys.create_with(&authority, new, supplied).await?;
             Ok(CreatedKeyView::new(&key, secret.as_ref()))
         });
         Ok(response.await?)

@@ -62,7 +62,9 @@ impl Bootstrap {
     pub async fn create_root_key(&self) -> Result<Secret, Error> {
         let platform = self.accounts.find_platform().await?.ok_or(Error::NotFound)?;
         let (key, secret) = self.root_key(platform);
-        self.api_keys.create(vec![(key, secret.hash())], &self.audit_context(platform, Action::CreateKey)).await?;
+        let context = self.audit_context(platform, Action::CreateKey);
+        // No key policy applies to it.
+        self.api_keys.create(vec![(key, secret.hash())], None, &context).await?;
         Ok(secret)
     }
 

@@ -2,7 +2,7 @@
 //! read and checked only once.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::Hash,
     sync::Arc,
 };
@@ -13,8 +13,11 @@ use crate::{
     cooperation::Pace,
     error::Error,
     id::{SetId, UserId},
-    keys::{api_key::ApiKey, policy::AppliedPolicies},
-    organizations::permission_set::PermissionSet,
+    keys::{
+        api_key::ApiKey,
+        policy::{AppliedPolicies, CheckedPolicies},
+    },
+    organizations::permission_set::{PermissionSet, SetVersion},
     permissions::Permissions,
     ports::KeyDefaults,
 };
@@ -29,6 +32,8 @@ pub(super) struct Checks<'a> {
     authority: &'a Authority,
     members: Recent<UserId, Permissions>,
     sets: Recent<SetId, PermissionSet>,
+    /// The versions of all sets that were read.
+    versions: BTreeMap<SetId, SetVersion>,
     grantable: Grantable,
     /// What applies to all keys of the organization. `None`: not read yet.
     defaults: Option<KeyDefaults>,
@@ -42,6 +47,7 @@ impl<'a> Checks<'a> {
             authority,
             members: Recent::default(),
             sets: Recent::default(),
+            versions: BTreeMap::new(),
             grantable: Grantable::new(authority.caller().effective_permissions()),
             defaults: None,
             pace: Pace::default(),
@@ -79,6 +85,12 @@ impl<'a> Checks<'a> {
         let policy = self.defaults().await?.policy;
         let sets = self.read_sets(sets).await?;
         Ok(AppliedPolicies::new(policy, sets))
+    }
+
+    /// What the keys of the request were checked against. `None`: no key was checked.
+    pub(super) fn into_checked(self) -> Option<CheckedPolicies> {
+        let sets = self.versions;
+        self.defaults.map(|defaults| CheckedPolicies { organization: defaults.policy, sets })
     }
 
     /// Requires that a new key keeps the policies that apply to it.
@@ -152,6 +164,10 @@ impl<'a> Checks<'a> {
         let unknown: Vec<SetId> = sets.iter().filter(|set| !self.sets.0.contains_key(set)).copied().collect();
         if !unknown.is_empty() {
             for set in self.keys.ports.sets.resolve(self.authority.organization(), &unknown).await? {
+                // Read again, because too many others were read meanwhile: all keys must be checked against the same version.
+                if *self.versions.entry(set.id).or_insert(set.version) != set.version {
+                    return Err(Error::ConcurrentChanges);
+                }
                 let set = Arc::new(set);
                 self.sets.insert(set.id, set.clone());
                 read.push(set);

@@ -81,6 +81,15 @@ impl Keys {
         Ok(KeyDeletion { at, by })
     }
 
+    /// Whether a list can be sorted in its order. If not, it would have to sort more than
+    /// [`MAX_SORTED`](super::list::MAX_SORTED) keys.
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn can_sort(&self, authority: &Authority, listing: &Listing) -> Result<bool, Error> {
+        Ok(self.ports.api_keys.can_sort(authority.scope(), listing).await?)
+    }
+
     /// The number of keys that match a filter: exact up to [`MAX_COUNTED`](super::list::MAX_COUNTED), and one more than that
     /// if there are more.
     ///

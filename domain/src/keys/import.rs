@@ -11,7 +11,7 @@ use crate::{
     id::{KeyId, OrganizationId},
     keys::{
         api_key::{ApiKey, Creator},
-        policy::AppliedPolicies,
+        policy::{AppliedPolicies, CheckedPolicies},
         secret::{KeyFormat, KeyPrefix, LegacyHash},
         settings::KeySettings,
     },
@@ -60,22 +60,19 @@ impl Keys {
         keys: Vec<LegacyKey>,
         dry_run: bool,
     ) -> Result<Vec<ImportOutcome>, Error> {
-        let mut checks = Checks::new(self, authority);
-        let mut made = Vec::with_capacity(keys.len());
-        for old in keys {
-            let new = NewKey { prefix: Some(key_format.key_prefix()), ..old.new.clone() };
-            let key = of_old(self.make_for(&mut checks, new, old.start.clone()).await?, &old);
-            checks.require_policies(&key).await?;
-            made.push(Imported { key, hash: old.hash });
-        }
         let key_formats = std::slice::from_ref(key_format);
-        self.import_new(
-            authority.organization(),
-            key_formats,
-            made,
-            dry_run,
-            &authority.audit_context(Action::ImportKey, self.now()),
-        )
+        until_stored(|| async {
+            let mut checks = Checks::new(self, authority);
+            let mut made = Vec::with_capacity(keys.len());
+            for (index, old) in keys.iter().enumerate() {
+                let prefix = Some(key_format.key_prefix());
+                let key = of_old(self.make_for(&mut checks, &old.new, prefix, old.start.clone()).await?, old);
+                checks.require_policies(&key).await.map_err(|error| error.of_listed_key(index))?;
+                made.push(Imported { key, hash: old.hash });
+            }
+            let context = authority.audit_context(Action::ImportKey, self.now());
+            self.import_new(key_formats, made, dry_run, checks.into_checked(), &context).await
+        })
         .await
     }
 
@@ -83,8 +80,8 @@ impl Keys {
     /// has one of these formats, which have the same prefix; it is not known which one.
     ///
     /// # Errors
-    /// [`Error::NotFound`]: the organization does not exist; [`Error::KeyPolicyViolated`]; [`Error::TooManyKeyFormats`];
-    /// [`Error::Outage`].
+    /// [`Error::NotFound`]: the organization does not exist; [`Error::ListedKeyViolatesPolicy`]; [`Error::TooManyKeyFormats`];
+    /// [`Error::ConcurrentChanges`]; [`Error::Outage`].
     pub async fn import_as_operator(
         &self,
         organization: OrganizationId,
@@ -92,6 +89,17 @@ impl Keys {
         keys: Vec<LegacyKey>,
         dry_run: bool,
     ) -> Result<Vec<ImportOutcome>, Error> {
+        until_stored(|| self.try_import_as_operator(organization, key_formats, &keys, dry_run)).await
+    }
+
+    /// `None`: what the keys were checked against has changed meanwhile, and nothing was stored.
+    async fn try_import_as_operator(
+        &self,
+        organization: OrganizationId,
+        key_formats: &[KeyFormat],
+        keys: &[LegacyKey],
+        dry_run: bool,
+    ) -> Result<Option<Vec<ImportOutcome>>, Error> {
         let defaults = self.key_defaults(organization).await?;
         let policies = AppliedPolicies::new(defaults.policy, Vec::new());
         let can_manage = defaults.can_manage && policies.can_manage();
@@ -99,58 +107,56 @@ impl Keys {
         let now = self.now();
         let prefix = key_formats.first().map_or_else(KeyPrefix::default_prefix, KeyFormat::key_prefix);
         let mut made = Vec::with_capacity(keys.len());
-        for old in keys {
+        for (index, old) in keys.iter().enumerate() {
             let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
             let begin = (prefix.clone(), old.start.clone());
             // A refill interval has been running since the key was created.
             let settings = old.new.settings.apply(&defaults, old.created_at.unwrap_or(now))?;
             let key = ApiKey { settings, ..ApiKey::beginning_with(id, organization, begin, Creator::Operator, now) };
-            let key = of_old(key, &old);
+            let key = of_old(key, old);
             let broken = policies.broken_by_change(&key, now, now);
             if !broken.is_empty() {
-                return Err(Error::KeyPolicyViolated(broken));
+                return Err(Error::ListedKeyViolatesPolicy(index, broken));
             }
             made.push(Imported { key, hash: old.hash });
         }
         let (actor, action, origin) = (Actor::Operator, Action::ImportKey, RequestContext::default());
         let context = AuditContext { organization, actor, action, permission: None, origin, at: now };
-        self.import_new(organization, key_formats, made, dry_run, &context).await
+        self.import_new(key_formats, made, dry_run, Some(policies.checked()), &context).await
     }
 
+    /// `None`: what the keys were checked against has changed meanwhile, and nothing was stored.
     async fn import_new(
         &self,
-        organization: OrganizationId,
         key_formats: &[KeyFormat],
         made: Vec<Imported>,
         dry_run: bool,
+        checked: Option<CheckedPolicies>,
         context: &AuditContext,
-    ) -> Result<Vec<ImportOutcome>, Error> {
+    ) -> Result<Option<Vec<ImportOutcome>>, Error> {
         let hashes: Vec<LegacyHash> = made.iter().map(|imported| imported.hash).collect();
-        until_stored(|| async {
-            // If a hash is in the request twice, the second one counts as imported before.
-            let known = self.ports.imports.known(organization, &hashes).await?;
-            let mut known: HashSet<LegacyHash> = known.into_iter().collect();
-            let mut outcomes = Vec::with_capacity(made.len());
-            let mut rest = Vec::new();
-            for imported in &made {
-                if known.insert(imported.hash) {
-                    outcomes.push(ImportOutcome::Imported(Box::new(imported.key.clone())));
-                    rest.push(imported.clone());
-                } else {
-                    outcomes.push(ImportOutcome::AlreadyImported);
-                }
+        // If a hash is in the request twice, the second one counts as imported before.
+        let known = self.ports.imports.known(context.organization, &hashes).await?;
+        let mut known: HashSet<LegacyHash> = known.into_iter().collect();
+        let mut outcomes = Vec::with_capacity(made.len());
+        let mut rest = Vec::new();
+        for imported in made {
+            if known.insert(imported.hash) {
+                outcomes.push(ImportOutcome::Imported(Box::new(imported.key.clone())));
+                rest.push(imported);
+            } else {
+                outcomes.push(ImportOutcome::AlreadyImported);
             }
-            if dry_run {
-                return Ok(Some(outcomes));
-            }
-            // This is done even if no key is new: their secrets may have been imported with another, wrong format.
-            match self.ports.imports.import(key_formats, rest, Vec::new(), context).await {
-                // Another request of the organization has imported one of them at the same time, so it is known now.
-                Err(Error::SecretInUse) => Ok(None),
-                imported => imported.map(|()| Some(outcomes)),
-            }
-        })
-        .await
+        }
+        if dry_run {
+            return Ok(Some(outcomes));
+        }
+        // This is done even if no key is new: their secrets may have been imported with another, wrong format.
+        match self.ports.imports.import(key_formats, rest, Vec::new(), checked, context).await {
+            // Another request of the organization has imported one of them at the same time, so it is known now.
+            Err(Error::SecretInUse) => Ok(None),
+            imported => Ok(imported?.then_some(outcomes)),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     keys::{
         api_key::ApiKey,
         list::{Filter, ListPosition, Listing, Order, Start},
-        policy::{AppliedPolicies, KeyPolicy, KeyPolicyState, KeyRule, Violation},
+        policy::{AppliedPolicies, CheckedPolicies, KeyPolicy, KeyPolicyState, KeyRule, Violation},
     },
     organizations::permission_set::PermissionSet,
     permissions::Permissions,
@@ -132,19 +132,28 @@ impl Keys {
         self.applied_policies(key.organization, sets.into_iter().map(Arc::new).collect()).await
     }
 
-    /// Requires that a stored key with changed settings, and these permission sets, keeps the policies that apply to it.
+    /// Requires that a stored key with changed settings, and these permission sets, keeps the policies that apply to it. Returns
+    /// what it was checked against.
     ///
     /// # Errors
     /// [`Error::KeyPolicyViolated`]; [`Error::NotFound`]; [`Error::Outage`].
-    pub(super) async fn require_policies(&self, key: ApiKey, sets: Vec<Arc<PermissionSet>>) -> Result<(), Error> {
+    pub(super) async fn require_policies(
+        &self,
+        key: ApiKey,
+        sets: Vec<Arc<PermissionSet>>,
+    ) -> Result<CheckedPolicies, Error> {
         let policies = self.applied_policies(key.organization, sets).await?;
         let now = self.now();
-        let secret_created_at = if policies.enforce_rotation() { self.newest_secret_time(&key).await? } else { now };
+        let secret_created_at = if policies.enforces_rotation() { self.newest_secret_time(&key).await? } else { now };
         let broken = policies.broken_by_change(&key, secret_created_at, now);
-        if broken.is_empty() { Ok(()) } else { Err(Error::KeyPolicyViolated(broken)) }
+        if broken.is_empty() { Ok(policies.checked()) } else { Err(Error::KeyPolicyViolated(broken)) }
     }
 
-    async fn applied_policies(
+    /// The policies that apply to a key of an organization with these permission sets.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the organization was deleted; [`Error::Outage`].
+    pub(crate) async fn applied_policies(
         &self,
         organization: OrganizationId,
         sets: Vec<Arc<PermissionSet>>,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub use crate::broken_rule::{BrokenRule, KeyRule, PolicySource, Violation};
-pub use applied::{AppliedPolicies, KeyPolicyState};
+pub use applied::{AppliedPolicies, CheckedPolicies, KeyPolicyState};
 
 text!(
     /// What a permission of a catalogue is for.
@@ -310,6 +310,15 @@ impl KeyPolicy {
         let allowed = &self.allowed_permissions.as_ref()?.permissions;
         granted.iter().flat_map(|part| part.iter()).find(|permission| !allowed.allows(permission))
     }
+}
+
+/// The rules that keys would break by these further permissions of one of their permission sets. [`Violation::NoAddresses`]
+/// applies only to keys without an IP allowlist.
+#[must_use]
+pub fn broken_by_permissions(source: PolicySource, policy: &KeyPolicy, added: &Permissions) -> Vec<BrokenRule> {
+    let forbidden = policy.forbidden_part(&[added]).cloned().map(Violation::Permission);
+    let guarded = policy.guarded_part(&[added]).cloned().map(Violation::NoAddresses);
+    forbidden.into_iter().chain(guarded).map(|violation| BrokenRule { source, violation }).collect()
 }
 
 /// The last time that a key was created, used or changed.

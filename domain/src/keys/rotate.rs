@@ -111,7 +111,7 @@ impl Keys {
                 // Otherwise a secret would never have to be replaced.
                 may_extend_previous: !policies.enforces_rotation(),
             };
-            match self.ports.api_keys.rotate(scope, id, current.version, rotation, &context).await {
+            match self.ports.api_keys.rotate(scope, id, current.version, rotation, policies.checked(), &context).await {
                 // Another request of the organization has stored the supplied secret at the same time.
                 Err(Error::SecretInUse) => Ok(None),
                 rotated => Ok(rotated?.map(|rotated| (rotated, secret))),

@@ -11,9 +11,9 @@ use crate::{
     error::Error,
     keys::{
         api_key::ApiKey,
+        policy::CheckedPolicies,
         secret::{KeyFormat, LegacyHash, Secret},
     },
-    optimistic::until_stored,
     permissions::Permission,
     ports::Imported,
 };
@@ -29,6 +29,9 @@ pub struct SuppliedSecret {
     pub start: String,
 }
 
+/// New keys, each with its secret, unless the client has supplied it.
+pub(super) type CreatedKeys = Vec<(ApiKey, Option<Secret>)>;
+
 /// The secret of a key that is being created.
 pub(super) enum NewSecret {
     /// This service has generated it.
@@ -39,7 +42,8 @@ pub(super) enum NewSecret {
 
 impl Keys {
     /// Stores new keys, some of which have supplied secrets: all of them, or none. A key that was created before with
-    /// the same secret, owner and settings is returned unchanged, so that a request can be repeated.
+    /// the same secret, owner and settings is returned unchanged, so that a request can be repeated. `None`: what the keys were
+    /// checked against has changed meanwhile, and nothing was stored.
     ///
     /// # Errors
     /// [`Error::SecretInUse`] if another key of the organization has one of the secrets, or two of these keys have the
@@ -49,8 +53,9 @@ impl Keys {
         &self,
         authority: &Authority,
         made: Vec<(ApiKey, NewSecret)>,
+        checked: Option<CheckedPolicies>,
         context: &AuditContext,
-    ) -> Result<Vec<(ApiKey, Option<Secret>)>, Error> {
+    ) -> Result<Option<CreatedKeys>, Error> {
         let supplied: Vec<&SuppliedSecret> = made.iter().filter_map(|(_, secret)| secret.supplied()).collect();
         let hashes: Vec<LegacyHash> = supplied.iter().map(|supplied| supplied.hash).collect();
         let mut seen = HashSet::new();
@@ -59,42 +64,39 @@ impl Keys {
         }
         let key_formats: HashSet<KeyFormat> = supplied.iter().map(|supplied| supplied.key_format.clone()).collect();
         self.require_key_formats(authority, key_formats.into_iter().collect()).await?;
-        until_stored(|| async {
-            let known = self.ports.imports.known(authority.organization(), &hashes).await?;
-            let known: HashSet<LegacyHash> = known.into_iter().collect();
-            let (mut imported, mut generated) = (Vec::new(), Vec::new());
-            let mut created = Vec::with_capacity(made.len());
-            for (key, secret) in &made {
-                let mut stored = key.clone();
-                let secret = match secret {
-                    NewSecret::Generated(secret) => {
-                        generated.push((key.clone(), secret.hash()));
-                        Some(secret.clone())
+        let known = self.ports.imports.known(authority.organization(), &hashes).await?;
+        let known: HashSet<LegacyHash> = known.into_iter().collect();
+        let (mut imported, mut generated) = (Vec::new(), Vec::new());
+        let mut created = Vec::with_capacity(made.len());
+        for (key, secret) in made {
+            let mut stored = key.clone();
+            let secret = match secret {
+                NewSecret::Generated(secret) => {
+                    generated.push((key, secret.hash()));
+                    Some(secret)
+                }
+                NewSecret::Supplied(supplied) if known.contains(&supplied.hash) => {
+                    let owner = self.find_newest_owner(authority, &supplied.hash).await?;
+                    // `None`: the owner was deleted meanwhile.
+                    let Some(owner) = owner else { return Ok(None) };
+                    if !is_same_key(&owner, &key) {
+                        return Err(Error::SecretInUse);
                     }
-                    NewSecret::Supplied(supplied) if known.contains(&supplied.hash) => {
-                        let owner = self.find_newest_owner(authority, &supplied.hash).await?;
-                        // `None`: the owner was deleted meanwhile.
-                        let Some(owner) = owner else { return Ok(None) };
-                        if !is_same_key(&owner, key) {
-                            return Err(Error::SecretInUse);
-                        }
-                        stored = owner;
-                        None
-                    }
-                    NewSecret::Supplied(supplied) => {
-                        imported.push(Imported { key: key.clone(), hash: supplied.hash });
-                        None
-                    }
-                };
-                created.push((stored, secret));
-            }
-            match self.ports.imports.import(&[], imported, generated, context).await {
-                // Another request of the organization has stored one of the secrets at the same time.
-                Err(Error::SecretInUse) => Ok(None),
-                stored => stored.map(|()| Some(created)),
-            }
-        })
-        .await
+                    stored = owner;
+                    None
+                }
+                NewSecret::Supplied(supplied) => {
+                    imported.push(Imported { key, hash: supplied.hash });
+                    None
+                }
+            };
+            created.push((stored, secret));
+        }
+        match self.ports.imports.import(&[], imported, generated, checked, context).await {
+            // Another request of the organization has stored one of the secrets at the same time.
+            Err(Error::SecretInUse) => Ok(None),
+            stored => Ok(stored?.then_some(created)),
+        }
     }
 
     /// The key of the organization whose newest secret has this hash. `None`: no key has the secret.
@@ -135,7 +137,7 @@ impl Keys {
         // The idempotency key is recorded later, with the change that needs the formats.
         let mut context = authority.audit_context(Action::ImportKey, self.now());
         context.origin.idempotency_key = None;
-        self.ports.imports.import(&key_formats, Vec::new(), Vec::new(), &context).await
+        self.ports.imports.import(&key_formats, Vec::new(), Vec::new(), None, &context).await.map(drop)
     }
 
     /// Records the idempotency key of a request that changes nothing, if it has one.
@@ -143,7 +145,7 @@ impl Keys {
         if context.origin.idempotency_key.is_none() {
             return Ok(());
         }
-        self.ports.imports.import(&[], Vec::new(), Vec::new(), context).await
+        self.ports.imports.import(&[], Vec::new(), Vec::new(), None, context).await.map(drop)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     id::KeyId,
     keys::{
         api_key::ApiKey,
+        policy::CheckedPolicies,
         settings::{KeySettings, KeySettingsPatch},
     },
     optimistic::{require_version, until_stored},
@@ -52,15 +53,15 @@ impl Keys {
             if patch.is_empty() {
                 return Err(Error::NothingToChange);
             }
-            match self.check_change(authority.caller(), &current, &after).await {
+            let checked = match self.check_change(authority.caller(), &current, &after).await {
                 // A permission set of the key was deleted after the key was read: the next attempt reads the key
                 // without it.
                 Err(Error::SetNotFound) if after.sets == before.sets => return Ok(None),
                 checked => checked?,
-            }
+            };
             let context = authority.audit_context(action(before, &after), self.now());
             let sets_remaining = !patch.remaining.is_keep();
-            self.ports.api_keys.update(authority.scope(), &current, &after, sets_remaining, &context).await
+            self.ports.api_keys.update(authority.scope(), &current, &after, sets_remaining, checked, &context).await
         })
         .await
     }
@@ -87,27 +88,32 @@ impl Keys {
             // Restoring is checked like enabling the key.
             deleted.settings.enabled = false;
             let enabled = KeySettings { enabled: true, ..deleted.settings.clone() };
-            match self.check_change(authority.caller(), &deleted, &enabled).await {
+            let checked = match self.check_change(authority.caller(), &deleted, &enabled).await {
                 Err(Error::SetNotFound) => return Ok(None),
                 checked => checked?,
-            }
+            };
             let context = authority.audit_context(Action::RestoreKey, self.now());
-            self.ports.api_keys.restore(authority.scope(), id, deleted.version, &context).await
+            self.ports.api_keys.restore(authority.scope(), id, deleted.version, checked, &context).await
         })
         .await
     }
 
     /// Requires that the caller may change the settings of `key` to `after`. Setting a field to its current value is no
-    /// change.
+    /// change. Returns the policies that the change was checked against; `None`: it only restricts the key.
     ///
     /// # Errors
     /// [`Error::ExceedsPermissions`]; [`Error::FreshSignInRequired`]; [`Error::ExceedsExpiry`];
     /// [`Error::ExceedsAddresses`]; [`Error::KeyPolicyViolated`]; [`Error::SetNotFound`]; [`Error::Outage`].
-    async fn check_change(&self, caller: &Caller, key: &ApiKey, after: &KeySettings) -> Result<(), Error> {
+    async fn check_change(
+        &self,
+        caller: &Caller,
+        key: &ApiKey,
+        after: &KeySettings,
+    ) -> Result<Option<CheckedPolicies>, Error> {
         let before = &key.settings;
         // Disabling a key is always allowed, because it only restricts it.
         if *after == (KeySettings { enabled: false, ..before.clone() }) {
-            return Ok(());
+            return Ok(None);
         }
         let held_before = effective(&before.permissions, &self.sets_of(key, before).await?);
         let sets = self.sets_of(key, after).await?;
@@ -148,10 +154,10 @@ impl Keys {
         // Restricting a key breaks no further rule, so it is possible also for a key that does not keep all of them.
         // Its own permissions count by themselves: those that it also has by a set would stay when the set loses them.
         if !more && before.permissions.covers(&after.permissions) && after.narrows(before) {
-            return Ok(());
+            return Ok(None);
         }
         let sets = sets.into_iter().map(Arc::new).collect();
-        self.require_policies(ApiKey { settings: after.clone(), ..key.clone() }, sets).await
+        self.require_policies(ApiKey { settings: after.clone(), ..key.clone() }, sets).await.map(Some)
     }
 
     /// The permission sets of a key with these settings.

@@ -31,6 +31,18 @@ pub fn attached(sets: Vec<SetId>) -> Result<Vec<SetId>, ValidationError> {
     Ok(sets)
 }
 
+/// Identifies what a permission set gives and demands: two values differ if the permissions or the key policies differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetVersion([u8; 32]);
+
+impl SetVersion {
+    /// From a hash of the permissions and the key policy.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// A permission set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PermissionSet {
@@ -48,6 +60,8 @@ pub struct PermissionSet {
     pub created_at: Timestamp,
     /// When it was last changed (UTC).
     pub updated_at: Timestamp,
+    /// The version of its permissions and its key policy. The default: it is not stored yet.
+    pub version: SetVersion,
 }
 
 /// How many keys and members have a permission set. Each number is exact up to [`SetHolders::MAX_COUNTED`], and one more than that

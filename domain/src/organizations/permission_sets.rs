@@ -9,9 +9,9 @@ use crate::{
     change::Change,
     error::Error,
     id::SetId,
-    keys::policy::{BrokenRule, KeyPolicy, PolicySource, Violation},
+    keys::policy::KeyPolicy,
     optimistic::until_stored,
-    organizations::permission_set::{PermissionSet, SetHolders, SetName},
+    organizations::permission_set::{PermissionSet, SetHolders, SetName, SetVersion},
     permissions::Permissions,
     ports::SetChanges,
 };
@@ -88,6 +88,7 @@ impl OrganizationService {
             key_policy: new.key_policy,
             created_at: now,
             updated_at: now,
+            version: SetVersion::default(),
         };
         self.ports.sets.create(&set, &authority.audit_context(Action::CreateSet, now)).await?;
         Ok(set)
@@ -118,7 +119,6 @@ impl OrganizationService {
             let after = patch.permissions.as_ref().unwrap_or(&before.permissions);
             require_permissions(authority, after)?;
             require_unrestricted(authority, &before.permissions, after, self.now())?;
-            self.require_policies_of_keys(&before, &patch).await?;
             let changes = SetChanges {
                 name: patch.name.clone(),
                 permissions: patch.permissions.clone(),
@@ -128,42 +128,6 @@ impl OrganizationService {
             self.ports.sets.update(&before, changes, &context).await
         })
         .await
-    }
-
-    /// Requires that no key with the set gets permissions that a policy forbids, or that need an IP allowlist that the key does not
-    /// have. What the set had before is not considered: such keys stay valid.
-    async fn require_policies_of_keys(&self, before: &PermissionSet, patch: &SetPatch) -> Result<(), Error> {
-        let Some(after) = patch.permissions.as_ref().filter(|after| !before.permissions.covers(after)) else {
-            return Ok(());
-        };
-        let added = after.iter().filter(|permission| !before.permissions.allows(permission)).cloned();
-        let added = Permissions::new(added).expect("a part of a valid set");
-        let (organization, id) = (before.organization, before.id);
-        let own = patch.key_policy.clone().apply(before.key_policy.clone());
-        let own = own.map(|policy| (PolicySource::Set(id), policy));
-        let others = self.ports.sets.other_policies_of_keys_with(organization, id).await?;
-        let mut broken = Vec::new();
-        for (source, policy) in others.into_iter().chain(own) {
-            let mut sets = vec![id];
-            if let PolicySource::Set(other) = source
-                && other != id
-            {
-                sets.push(other);
-            }
-            if let Some(permission) = policy.forbidden_part(&[&added])
-                && self.ports.sets.has_key_with_sets(organization, &sets, false).await?
-            {
-                let violation = Violation::Permission(permission.clone());
-                broken.push(BrokenRule { source, violation });
-            }
-            if let Some(permission) = policy.guarded_part(&[&added])
-                && self.ports.sets.has_key_with_sets(organization, &sets, true).await?
-            {
-                let violation = Violation::NoAddresses(permission.clone());
-                broken.push(BrokenRule { source, violation });
-            }
-        }
-        if broken.is_empty() { Ok(()) } else { Err(Error::KeyPolicyViolated(broken)) }
     }
 
     /// Deletes a permission set (`None`: the request has no valid id). With `detach`, it is first removed from the keys

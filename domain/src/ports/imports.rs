@@ -9,6 +9,7 @@ use crate::{
     id::{KeyId, OrganizationId},
     keys::{
         api_key::ApiKey,
+        policy::CheckedPolicies,
         secret::{ImportedSecret, KeyFormat, LegacyHash, SecretHash},
     },
 };
@@ -62,7 +63,8 @@ pub trait Imports: Send + Sync {
 
     /// Stores keys of one organization whose secrets have one of these formats, and `generated` keys with secrets of this
     /// service, each with its audit event: all of them, or none. The formats are stored even if there are no keys.
-    /// Imports of other organizations do not matter.
+    /// Imports of other organizations do not matter. `false`: there are keys, and other policies apply to them than those in
+    /// `checked`; nothing was stored.
     ///
     /// # Errors
     /// [`Error::CapReached`]; [`Error::SetNotFound`]; [`Error::TooManyKeyFormats`]; [`Error::TooMany`];
@@ -73,8 +75,9 @@ pub trait Imports: Send + Sync {
         key_formats: &[KeyFormat],
         keys: Vec<Imported>,
         generated: Vec<(ApiKey, SecretHash)>,
+        checked: Option<CheckedPolicies>,
         context: &AuditContext,
-    ) -> Result<(), Error>;
+    ) -> Result<bool, Error>;
 
     /// The only organization in which the secret was used, if that is cached. `None`: not cached.
     fn get_cached_secret_owner(&self, old: &LegacyHash) -> Option<OrganizationId>;

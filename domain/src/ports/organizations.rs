@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Outage},
     id::{ExternalId, OrganizationId, SetId, TrustRuleId, UserId},
-    keys::policy::{KeyPolicy, PolicySource},
+    keys::policy::KeyPolicy,
     organizations::{
         organization::{DeletedOrganization, Deletion, Organization, OrganizationName},
         permission_set::{PermissionSet, SetHolders, SetName},
@@ -206,22 +206,6 @@ pub trait Sets: Send + Sync {
     /// Those of these permission sets that the organization has, in any order.
     async fn find_many(&self, organization: OrganizationId, sets: &[SetId]) -> Result<Vec<PermissionSet>, Outage>;
 
-    /// The policies, besides that of the set itself, that apply to keys with this permission set: that of the organization, and
-    /// those of other sets that such keys have. Deleted keys do not count.
-    async fn other_policies_of_keys_with(
-        &self,
-        organization: OrganizationId,
-        set: SetId,
-    ) -> Result<Vec<(PolicySource, Arc<KeyPolicy>)>, Outage>;
-
-    /// Whether a key has all of these permission sets and, with `without_addresses`, no IP allowlist. Deleted keys do not count.
-    async fn has_key_with_sets(
-        &self,
-        organization: OrganizationId,
-        sets: &[SetId],
-        without_addresses: bool,
-    ) -> Result<bool, Outage>;
-
     /// Stores a new permission set.
     ///
     /// # Errors
@@ -241,7 +225,9 @@ pub trait Sets: Send + Sync {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::NameTaken`]; [`Error::LastAdmin`]; [`Error::TooManyPermissions`] with the first
-    /// key or member found that has the set and would have too many permissions.
+    /// key or member found that has the set and would have too many permissions; [`Error::KeyPolicyViolated`] if a key that has
+    /// the set would get permissions that a policy forbids, or that need an IP allowlist that the key does not have. What the set
+    /// had before is not considered.
     async fn update(
         &self,
         seen: &PermissionSet,

@@ -1,4 +1,4 @@
-//! The port of the customers' portal. Each method that changes something also stores its audit event.
+//! The port of the customers' portal. Each method that changes something also stores its audit event, unless it says otherwise.
 
 use async_trait::async_trait;
 
@@ -12,7 +12,7 @@ use crate::{
     },
     clock::Timestamp,
     error::{Error, Outage},
-    id::{OrganizationId, PortalSessionId},
+    id::{ExternalId, OrganizationId, PortalSessionId},
 };
 
 /// The settings and the sessions of the portals of organizations.
@@ -66,6 +66,21 @@ pub trait Portals: Send + Sync {
         expires_at: Timestamp,
         context: &AuditContext,
     ) -> Result<(), Error>;
+
+    /// Lists at most `limit` sessions of an organization, or of one of its customers, that have not expired at `now`, sorted by
+    /// id, beginning after `after` (`None`: with the first).
+    async fn list(
+        &self,
+        organization: OrganizationId,
+        customer: Option<&ExternalId>,
+        after: Option<PortalSessionId>,
+        limit: u64,
+        now: Timestamp,
+    ) -> Result<Vec<PortalSession>, Outage>;
+
+    /// Deletes a session whose creator may not create it any more. The audit log has no event of it: it has the change of the
+    /// creator.
+    async fn end(&self, session: PortalSessionId) -> Result<(), Outage>;
 
     /// Deletes a session of an organization: neither its link nor its token is valid any more. `false`: there is none.
     async fn delete(

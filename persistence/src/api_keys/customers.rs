@@ -6,7 +6,7 @@ use domain::{
     clock::Timestamp,
     error::Capped,
     id::ExternalId,
-    keys::{api_key::ApiKey, key_scope::KeyScope, secret::SecretHash},
+    keys::{api_key::ApiKey, key_scope::KeyScope, policy::CheckedPolicies, secret::SecretHash},
 };
 use sea_orm::{
     ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait, sea_query::SelectStatement,
@@ -67,15 +67,17 @@ impl Database {
         &self,
         (key, secret): (ApiKey, SecretHash),
         max_keys: u64,
+        checked: Option<CheckedPolicies>,
         context: AuditContext,
     ) -> Result<(), DbFailure> {
         let caps = self.caps;
         let scope = KeyScope { organization: key.organization, user: key.user };
         let customer = Customer::new(scope, key.settings.external_id.as_ref());
-        let create = self.transaction(move |transaction, _| {
+        let create = self.transaction(move |transaction, changed| {
             let (keys, context, customer) = ([(key.clone(), secret)], context.clone(), customer.clone());
+            let checked = checked.clone();
             Box::pin(async move {
-                insert(transaction, &keys, &context, caps).await?;
+                insert(transaction, changed, &keys, checked.as_ref(), &context, caps).await?;
                 // Storing a key has locked the organization's row until the commit: another key of the customer is either counted
                 // here, or is stored after this one and counts it.
                 let live = count_up_to(transaction, customer.live(), max_keys + 1).await?;

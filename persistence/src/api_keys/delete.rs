@@ -8,7 +8,7 @@ use domain::{
     audit::context::AuditContext,
     clock::Timestamp,
     id::KeyId,
-    keys::{api_key::ApiKey, key_scope::KeyScope, secret::SecretHash},
+    keys::{api_key::ApiKey, key_scope::KeyScope, policy::CheckedPolicies, secret::SecretHash},
 };
 use sea_orm::{
     ActiveValue::Set,
@@ -21,12 +21,10 @@ use tokio::time::Instant;
 
 use crate::{
     api_keys::{deleted, find, has_version, import, require_room, secrets, stored_permissions_of},
-    audit,
     database::{Database, batches::Batches},
     db::{MAX_ROWS_PER_STATEMENT, error::DbFailure},
-    idempotency,
     identity::sessions,
-    organizations::{self, user_removal},
+    organizations::{self, key_policies, user_removal},
     rows::{
         convert,
         entity::api_key,
@@ -35,32 +33,46 @@ use crate::{
 };
 
 impl Database {
-    /// Deletes the keys with `which` in one transaction. For a bounded number of keys. Returns their ids.
-    pub(crate) async fn delete_all(&self, which: Condition, context: &AuditContext) -> Result<Vec<Uuid>, DbFailure> {
-        Ok(self.delete_timed(which, context).await?.0)
+    /// Deletes those of these keys with `which` in one transaction. Returns their ids.
+    pub(crate) async fn delete_all(
+        &self,
+        which: Condition,
+        keys: Vec<Uuid>,
+        context: &AuditContext,
+    ) -> Result<Vec<Uuid>, DbFailure> {
+        Ok(self.delete_timed(which, keys, context).await?.0)
     }
 
     /// As [`Database::delete_all`]. Returns also how long the statements took.
-    async fn delete_timed(&self, which: Condition, context: &AuditContext) -> Result<(Vec<Uuid>, Duration), DbFailure> {
+    async fn delete_timed(
+        &self,
+        which: Condition,
+        mut these: Vec<Uuid>,
+        context: &AuditContext,
+    ) -> Result<(Vec<Uuid>, Duration), DbFailure> {
+        // Locked in the order of their ids, as by the workers.
+        these.sort_unstable();
         let (context, are_kept, caps) = (context.clone(), !self.retention.deleted_keys.is_zero(), self.caps);
         // The clock by which the retention period is computed.
         let deleted_at = self.clocks.database_time_or(context.at);
         let delete = self.transaction(move |transaction, changed| {
-            let (which, context, deleted_at) = (which.clone(), context.clone(), deleted_at.clone());
+            let (which, these, context, deleted_at) =
+                (which.clone(), these.clone(), context.clone(), deleted_at.clone());
             Box::pin(async move {
                 let begun = Instant::now();
-                // Locked in the order of their ids, as by the workers.
-                let keys: Vec<Uuid> = api_key::Entity::find()
-                    .select_only()
-                    .column(api_key::Column::Id)
-                    .filter(which)
-                    .order_by_asc(api_key::Column::Id)
-                    .lock_exclusive()
-                    .into_tuple()
-                    .all(transaction)
-                    .await?;
+                let mut keys: Vec<Uuid> = Vec::new();
+                for these in these.chunks(MAX_ROWS_PER_STATEMENT) {
+                    let locked = api_key::Entity::find()
+                        .select_only()
+                        .column(api_key::Column::Id)
+                        .filter(which.clone())
+                        .filter(api_key::Column::Id.is_in(these.iter().copied()))
+                        .order_by_asc(api_key::Column::Id)
+                        .lock_exclusive();
+                    keys.extend(locked.into_tuple::<Uuid>().all(transaction).await?);
+                }
                 if keys.is_empty() {
-                    idempotency::record_if_room(transaction, &context).await?;
+                    changed.log.record_idempotency_key_if_room(&context);
                     return Ok((keys, begun.elapsed()));
                 }
                 let secrets = secrets(transaction, keys.clone()).await?;
@@ -69,14 +81,14 @@ impl Database {
                 } else {
                     remove(transaction, &keys).await?;
                 }
-                changed.keys.extend(secrets);
+                changed.cached.keys.extend(secrets);
                 let gone = i64::try_from(keys.len()).expect("as many as there are");
                 organizations::count_keys(transaction, context.organization, -gone).await?;
                 if are_kept {
                     deleted::count(transaction, context.organization, keys.len(), caps).await?;
                 }
-                audit::record(transaction, &context, &keys).await?;
-                idempotency::record_if_room(transaction, &context).await?;
+                changed.log.record(&context, &keys);
+                changed.log.record_idempotency_key_if_room(&context);
                 Ok((keys, begun.elapsed()))
             })
         });
@@ -140,8 +152,8 @@ impl Database {
             return Ok((0, None, Duration::ZERO));
         }
         // Still filtered by expiry: one may have been given a later expiry meanwhile.
-        let these = api_key::Column::Id.is_in(found.into_iter().map(|(id, _)| id));
-        let (keys, took) = self.delete_timed(expired.add(these), context).await?;
+        let these = found.into_iter().map(|(id, _)| id).collect();
+        let (keys, took) = self.delete_timed(expired, these, context).await?;
         Ok((keys.len() as u64, next, took))
     }
 
@@ -151,11 +163,12 @@ impl Database {
         scope: KeyScope,
         key: KeyId,
         version: u64,
+        checked: Option<CheckedPolicies>,
         context: AuditContext,
     ) -> Result<Option<ApiKey>, DbFailure> {
         let caps = self.caps;
         let restore = self.transaction(move |transaction, changed| {
-            let context = context.clone();
+            let (checked, context) = (checked.clone(), context.clone());
             Box::pin(async move {
                 let row = api_key::ActiveModel {
                     deleted_at: Set(None),
@@ -171,18 +184,21 @@ impl Database {
                 if update.exec(transaction).await?.rows_affected == 0 {
                     return Ok(None);
                 }
+                if let Some(checked) = &checked {
+                    key_policies::require_unchanged(transaction, scope.organization, checked).await?;
+                }
                 // Its permission sets may have been given more permissions while it was deleted.
                 let stored = stored_permissions_of(transaction, key).await?;
                 require_room(transaction, scope.organization, None, &stored).await?;
-                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
-                changed.keys.extend(import::names_of(transaction, key).await?);
-                organizations::add_keys(transaction, context.organization, 1, caps).await?;
-                audit::record_within(transaction, &context, &[key.uuid()], caps.changes).await?;
-                idempotency::record(transaction, &context).await?;
+                changed.cached.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                changed.cached.keys.extend(import::names_of(transaction, key).await?);
+                organizations::add_keys(transaction, context.organization, 1, None, caps).await?;
+                changed.log.record_within(&context, &[key.uuid()], caps.changes);
+                changed.log.record_idempotency_key(&context);
                 find(transaction, scope, key).await
             })
         });
-        restore.await
+        Ok(key_policies::unless_changed(restore.await)?.flatten())
     }
 
     /// Purges keys that were deleted until `before` (milliseconds since the Unix epoch), in batches. Returns how many.

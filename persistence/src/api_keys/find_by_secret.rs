@@ -44,6 +44,7 @@ impl Database {
         for (key, expires_at) in found {
             let in_any_state = Condition::any().add(in_scope(scope)).add(deleted_in_scope(scope));
             if let Some(key) = one(db, in_any_state, KeyId::from_uuid(key)).await? {
+                let key = self.counter_states.complete(key);
                 return Ok(Some((key, SecretStatus::at(expires_at.map(Timestamp::from_millis), now))));
             }
         }

@@ -14,6 +14,7 @@ use domain::{
     id::{KeyId, OrganizationId},
     keys::{
         api_key::ApiKey,
+        policy::CheckedPolicies,
         secret::{ImportedSecret, KeyFormat, LegacyHash, SecretHash},
     },
     ports::{Imported, Imports, SecretOwner},
@@ -32,10 +33,9 @@ use crate::{
         supplied,
     },
     database::Database,
-    db::{MAX_ROWS_PER_STATEMENT, error::DbFailure, schema::SchemaError},
-    idempotency,
+    db::{bulk_insert::insert_all, error::DbFailure, message_size::MAX_HASHES_PER_STATEMENT, schema::SchemaError},
     key_cache::key_formats::KeyFormatRegistry,
-    organizations::unless_taken,
+    organizations::{key_policies, unless_taken},
     rows::entity::{api_key, api_key_secret, imported_secret, organization},
 };
 
@@ -75,7 +75,7 @@ impl Imports for ImportStore {
 
     async fn known(&self, organization: OrganizationId, hashes: &[LegacyHash]) -> Result<Vec<LegacyHash>, Outage> {
         let mut known = Vec::new();
-        for hashes in hashes.chunks(MAX_ROWS_PER_STATEMENT) {
+        for hashes in hashes.chunks(MAX_HASHES_PER_STATEMENT) {
             let rows: Vec<Vec<u8>> = imported_secret::Entity::find()
                 .select_only()
                 .column(imported_secret::Column::Hash)
@@ -108,49 +108,50 @@ impl Imports for ImportStore {
         formats: &[KeyFormat],
         keys: Vec<Imported>,
         generated: Vec<(ApiKey, SecretHash)>,
+        checked: Option<CheckedPolicies>,
         context: &AuditContext,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let hashes: Arc<[LegacyHash]> = keys.iter().map(|imported| imported.hash).collect();
         let keys = keys.into_iter().map(|imported| imported.key);
         // The keys with hashes are the first ones.
         let keys: Arc<[ApiKey]> = keys.chain(generated.iter().map(|(key, _)| key.clone())).collect();
-        let generated = Arc::new(generated);
+        let (generated, checked) = (Arc::new(generated), Arc::new(checked));
         let (formats, context, caps) = (Arc::<[KeyFormat]>::from(formats), context.clone(), self.database.caps);
         let import = self.database.transaction(move |transaction, changed| {
             let (keys, hashes, formats, context) = (keys.clone(), hashes.clone(), formats.clone(), context.clone());
-            let generated = generated.clone();
+            let (generated, checked) = (generated.clone(), checked.clone());
             Box::pin(async move {
                 let is_new_format = add_formats(transaction, &context, &formats).await?;
-                changed.key_formats = is_new_format;
+                changed.cached.key_formats = is_new_format;
                 if keys.is_empty() {
-                    idempotency::record(transaction, &context).await?;
+                    changed.log.record_idempotency_key(&context);
                     return Ok(is_new_format);
                 }
                 purge_deleted(transaction, context.organization, &hashes).await?;
-                api_keys::insert_without_secrets(transaction, &keys).await?;
+                api_keys::insert_without_secrets(transaction, &keys, checked.as_ref().as_ref()).await?;
                 api_keys::insert_secrets(transaction, &generated).await?;
-                for (keys, hashes) in keys.chunks(MAX_ROWS_PER_STATEMENT).zip(hashes.chunks(MAX_ROWS_PER_STATEMENT)) {
-                    let rows = keys.iter().zip(hashes).map(|(key, hash)| imported_secret::ActiveModel {
-                        organization_id: Set(key.organization.uuid()),
-                        hash: Set(hash.bytes().to_vec()),
-                        api_key_id: Set(key.id.uuid()),
-                        imported_at: Set(context.at.millis()),
-                        adopted_at: Set(None),
-                        expires_at: Set(None),
-                        start: Set(key.start.clone()),
-                    });
-                    imported_secret::Entity::insert_many(rows).exec_without_returning(transaction).await?;
-                }
-                api_keys::reserve_and_log(transaction, &keys, &context, caps).await?;
+                let secrets = keys.iter().zip(hashes.iter()).map(|(key, hash)| imported_secret::ActiveModel {
+                    organization_id: Set(key.organization.uuid()),
+                    hash: Set(hash.bytes().to_vec()),
+                    api_key_id: Set(key.id.uuid()),
+                    imported_at: Set(context.at.millis()),
+                    adopted_at: Set(None),
+                    expires_at: Set(None),
+                    start: Set(key.start.clone()),
+                });
+                insert_all(transaction, secrets.collect()).await?;
+                api_keys::reserve_and_log(transaction, changed, &keys, checked.as_ref().as_ref(), &context, caps)
+                    .await?;
                 Ok(is_new_format)
             })
         });
-        let is_new_format = unless_taken(import.await, Error::SecretInUse)?;
+        let imported = unless_taken(import.await, Error::SecretInUse);
+        let Some(is_new_format) = key_policies::unless_changed(imported)? else { return Ok(false) };
         // The import is committed, so that a failure here must not fail it.
         if is_new_format {
             self.key_formats.load_or_warn(&self.database.pools).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn get_cached_secret_owner(&self, old: &LegacyHash) -> Option<OrganizationId> {
@@ -204,7 +205,11 @@ impl Imports for ImportStore {
         }
         let text = *text;
         let claim_secret = self.database.transaction(move |transaction, changed| {
-            changed.keys.extend([text.old.in_organization(organization), text.old.in_all_organizations(), text.plain]);
+            changed.cached.keys.extend([
+                text.old.in_organization(organization),
+                text.old.in_all_organizations(),
+                text.plain,
+            ]);
             Box::pin(async move { store_used_secret(transaction, organization, &text, now).await })
         });
         claim_secret.await?;
@@ -353,7 +358,7 @@ pub(crate) async fn purge_deleted<C: ConnectionTrait>(
     organization: OrganizationId,
     hashes: &[LegacyHash],
 ) -> Result<(), DbFailure> {
-    for hashes in hashes.chunks(MAX_ROWS_PER_STATEMENT) {
+    for hashes in hashes.chunks(MAX_HASHES_PER_STATEMENT) {
         let deleted: Vec<Uuid> = imported_secret::Entity::find()
             .select_only()
             .column(imported_secret::Column::ApiKeyId)

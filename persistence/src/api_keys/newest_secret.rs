@@ -25,7 +25,6 @@ use crate::{
         rotate::{REVOKED_AT_EPOCH, previous, still_valid},
         secrets,
     },
-    audit,
     database::Database,
     db::{MAX_ROWS_PER_STATEMENT, error::DbFailure},
     rows::{
@@ -103,7 +102,7 @@ impl Database {
                 let Some(start) = previous_start(transaction, key, context.at).await? else {
                     return Err(DbFailure::Refused(Error::NoPreviousSecret));
                 };
-                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                changed.cached.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
                 if !revoke_unused(transaction, key).await? {
                     return Err(DbFailure::Refused(Error::NewestSecretUsed));
                 }
@@ -114,7 +113,7 @@ impl Database {
                     .await?;
                 pending_imports::restore_previous(transaction, key, context.at).await?;
                 restore_start(transaction, key, start).await?;
-                audit::record_within(transaction, &context, &[key.uuid()], caps.changes).await?;
+                changed.log.record_within(&context, &[key.uuid()], caps.changes);
                 api_keys::find(transaction, scope, key).await
             })
         });

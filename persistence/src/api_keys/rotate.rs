@@ -8,6 +8,7 @@ use domain::{
     keys::{
         api_key::{ApiKey, PreviousSecret},
         key_scope::KeyScope,
+        policy::CheckedPolicies,
     },
     ports::{Rotation, StoredSecret},
 };
@@ -18,10 +19,9 @@ use sea_orm::{
 
 use crate::{
     api_keys::{self, newest_secret, pending_imports, secrets, supplied},
-    audit,
     database::Database,
-    db::error::DbFailure,
-    idempotency,
+    db::{error::DbFailure, message_size::MAX_HASHES_PER_STATEMENT},
+    organizations::key_policies,
     retention_periods::ENDED_SECRETS_MS,
     rows::{
         convert,
@@ -31,13 +31,15 @@ use crate::{
 };
 
 impl Database {
-    /// Gives a key a new secret, if it still has this version. `None`: it has another version, or does not exist.
+    /// Gives a key a new secret, if it still has this version, and the policies are still those in `checked`. `None`: it has
+    /// another version, or does not exist, or other policies apply.
     pub(crate) async fn replace_secret(
         &self,
         scope: KeyScope,
         key: KeyId,
         version: u64,
         rotation: Rotation,
+        checked: CheckedPolicies,
         context: AuditContext,
     ) -> Result<Option<ApiKey>, DbFailure> {
         let row = api_key::ActiveModel {
@@ -54,19 +56,21 @@ impl Database {
         let replace = self.transaction(move |transaction, changed| {
             let (row, rotation, context, removable) =
                 (row.clone(), rotation.clone(), context.clone(), removable.clone());
+            let checked = checked.clone();
             Box::pin(async move {
                 if api_keys::write(transaction, scope, key, version, row).await? == 0 {
                     return Ok(None);
                 }
-                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                key_policies::require_unchanged(transaction, scope.organization, &checked).await?;
+                changed.cached.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
                 replace(transaction, key, &rotation, context.at, removable).await?;
                 insert(transaction, scope, key, &rotation, context.at).await?;
-                audit::record_within(transaction, &context, &[key.uuid()], caps.changes).await?;
-                idempotency::record(transaction, &context).await?;
+                changed.log.record_within(&context, &[key.uuid()], caps.changes);
+                changed.log.record_idempotency_key(&context);
                 api_keys::find(transaction, scope, key).await
             })
         });
-        replace.await
+        Ok(key_policies::unless_changed(replace.await)?.flatten())
     }
 
     /// The previous secret of a key, while it is valid.
@@ -102,12 +106,12 @@ impl Database {
                 if this.exec(transaction).await?.rows_affected == 0 && version.is_some() {
                     return Err(DbFailure::Refused(Error::VersionMismatch));
                 }
-                changed.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
+                changed.cached.keys.extend(secrets(transaction, vec![key.uuid()]).await?);
                 let exists = api_keys::find(transaction, scope, key).await?.is_some();
                 if !exists || !revoke_previous(transaction, key, context.at).await? {
                     return Err(DbFailure::Refused(Error::NotFound));
                 }
-                audit::record(transaction, &context, &[key.uuid()]).await?;
+                changed.log.record(&context, &[key.uuid()]);
                 Ok(true)
             })
         });
@@ -236,7 +240,7 @@ async fn insert<C: ConnectionTrait>(
 pub(crate) const MAX_ENDED_SECRETS: u64 = 100;
 
 /// The most ended secrets that one rotation removes.
-pub(crate) const MAX_REMOVED_SECRETS: u64 = 1_000;
+pub(crate) const MAX_REMOVED_SECRETS: u64 = MAX_HASHES_PER_STATEMENT as u64;
 
 async fn remove_surplus<C: ConnectionTrait>(db: &C, key: KeyId, now: Timestamp) -> Result<(), DbFailure> {
     let surplus: Vec<Vec<u8>> = api_key_secret::Entity::find()

@@ -1,13 +1,15 @@
 //! Stores signed checkpoints with the audit logs, and counts the stored events of a log.
 
+use std::sync::Arc;
+
 use domain::{
     audit::ChainHead,
     id::OrganizationId,
     ports::{Chain, EventCounts},
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    Statement, Value,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Statement, Value,
     prelude::Uuid,
     sea_query::{Expr, ExprTrait},
 };
@@ -15,7 +17,10 @@ use sea_orm::{
 use super::read;
 use crate::{
     audit::AuditStore,
-    db::error::DbFailure,
+    db::{
+        dialect::{Dialect, row_values::RowValues},
+        error::DbFailure,
+    },
     rows::{
         convert,
         entity::{
@@ -24,6 +29,9 @@ use crate::{
         },
     },
 };
+
+/// The most checkpoints in one transaction: the changes of these organizations wait for it.
+const MAX_CHECKPOINTS_PER_TRANSACTION: usize = 20;
 
 /// The stored events of an organization by their position relative to its chain. One statement, so that all counts are of the same
 /// snapshot of the database.
@@ -57,27 +65,15 @@ impl AuditStore {
     }
 
     pub(super) async fn write_checkpoints(&self, signed: Vec<(ChainHead, String)>) -> Result<(), DbFailure> {
-        if signed.is_empty() {
-            return Ok(());
+        for signed in signed.chunks(MAX_CHECKPOINTS_PER_TRANSACTION) {
+            let signed: Arc<[(ChainHead, String)]> = signed.into();
+            let write = self.database.transaction(move |transaction, _| {
+                let signed = signed.clone();
+                Box::pin(async move { Ok(write(transaction, &signed).await?) })
+            });
+            write.await?;
         }
-        let write = self.database.transaction(move |transaction, _| {
-            let signed = signed.clone();
-            Box::pin(async move {
-                for (head, text) in signed {
-                    let seq = convert::number(head.seq);
-                    audit_chain::Entity::update_many()
-                        .col_expr(Column::Checkpoint, Expr::value(text))
-                        .col_expr(Column::CheckpointSeq, Expr::value(seq))
-                        .filter(Column::OrganizationId.eq(head.organization.uuid()))
-                        // Another node may have stored a newer one meanwhile.
-                        .filter(Column::CheckpointSeq.lt(seq))
-                        .exec(transaction)
-                        .await?;
-                }
-                Ok(())
-            })
-        });
-        write.await
+        Ok(())
     }
 
     pub(super) async fn count_events_without_seq(&self, organization: OrganizationId) -> Result<u64, DbFailure> {
@@ -131,4 +127,36 @@ impl AuditStore {
         let rows = db.query_all_raw(statement).await?;
         rows.iter().map(|row| Ok(OrganizationId::from_uuid(row.try_get::<Uuid>("", "id")?))).collect()
     }
+}
+
+/// Stores checkpoints, unless another node has stored newer ones meanwhile.
+async fn write<C: ConnectionTrait>(db: &C, signed: &[(ChainHead, String)]) -> Result<(), DbErr> {
+    if !Dialect::of(db).takes_row_values() {
+        for (head, text) in signed {
+            let seq = convert::number(head.seq);
+            audit_chain::Entity::update_many()
+                .col_expr(Column::Checkpoint, Expr::value(text.clone()))
+                .col_expr(Column::CheckpointSeq, Expr::value(seq))
+                .filter(Column::OrganizationId.eq(head.organization.uuid()))
+                .filter(Column::CheckpointSeq.lt(seq))
+                .exec(db)
+                .await?;
+        }
+        return Ok(());
+    }
+    let row = |(head, text): &(ChainHead, String)| {
+        vec![Value::from(head.organization.uuid()), Value::from(text.clone()), Value::from(convert::number(head.seq))]
+    };
+    let query = RowValues::new(vec!["id", "checkpoint", "checkpoint_seq"], signed.iter().map(row).collect()).query(1);
+    // In the order of the ids, so that two nodes cannot deadlock.
+    let sql = format!(
+        "WITH v AS ({}), s AS (SELECT v.* FROM v JOIN audit_chains ON organization_id = v.id ORDER BY v.id \
+         FOR UPDATE OF audit_chains) UPDATE audit_chains SET checkpoint = s.checkpoint, checkpoint_seq = s.checkpoint_seq \
+         FROM s WHERE organization_id = s.id AND audit_chains.checkpoint_seq < s.checkpoint_seq",
+        query.sql
+    );
+    for part in &query.parts {
+        db.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, &sql, query.values(part))).await?;
+    }
+    Ok(())
 }

@@ -21,7 +21,7 @@ use domain::{
 use sea_orm::prelude::Uuid;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::AuditStore;
+use crate::{audit::AuditStore, database::change_log::event};
 
 /// From one write of the buffer to the next.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -108,7 +108,7 @@ impl DenialBuffer {
                 }
                 if is_due || whole {
                     let reason = attempt_key.detail.as_ref().map(|detail| detail.text().to_owned());
-                    let event = super::event(&gathered.context, *outcome, reason, attempt_key.target, gathered.count);
+                    let event = event(&gathered.context, *outcome, reason, attempt_key.target, gathered.count);
                     due.entry(*organization).or_default().push(event);
                     (gathered.count, gathered.written_at) = (0, Some(now));
                 }
@@ -155,9 +155,9 @@ impl AuditStore {
         let mut failed = None;
         for (organization, events) in due {
             let kept = events.clone();
-            let append = self.database.transaction(move |transaction, _| {
-                let events = events.clone();
-                Box::pin(async move { super::append(transaction, organization, events, now).await })
+            let append = self.database.transaction(move |_, changed| {
+                changed.log.append(organization, events.clone(), now);
+                Box::pin(async { Ok(()) })
             });
             // A failure in the log of one organization does not stop the others.
             if let Err(failure) = append.await {

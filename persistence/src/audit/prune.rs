@@ -21,10 +21,10 @@ use sea_orm::{
 };
 use tokio::time::Instant;
 
-use super::{chain_hash, read};
+use super::read;
 use crate::{
     audit::AuditStore,
-    database::batches::Batches,
+    database::{batches::Batches, change_log::chain::chain_hash},
     db::error::DbFailure,
     rows::{
         convert,

@@ -13,9 +13,9 @@ use sea_orm::{
     QueryTrait, prelude::Uuid,
 };
 
-use super::{KEY, OPERATOR, UNKNOWN, USER, chain_hash};
 use crate::{
     audit::AuditStore,
+    database::change_log::chain::{KEY, OPERATOR, UNKNOWN, USER, chain_hash},
     db::error::DbFailure,
     rows::{
         convert,
@@ -130,76 +130,6 @@ impl ports::AuditLog for AuditStore {
     }
 }
 
-impl AuditStore {
-    async fn events_from(
-        &self,
-        organization: OrganizationId,
-        filter: &EventFilter,
-        position: Option<Position>,
-        limit: u64,
-    ) -> Result<Vec<StoredEvent>, DbFailure> {
-        let mut found = Vec::new();
-        if !matches!(position, Some(Position::Unchained(_))) {
-            let chained = match position {
-                Some(Position::Before(seq)) => audit_event::Column::Seq.lt(convert::number(seq)),
-                _ => audit_event::Column::Seq.is_not_null(),
-            };
-            let rows = audit_event::Entity::find()
-                .filter(condition(organization, filter))
-                .filter(chained)
-                .order_by_desc(audit_event::Column::Seq)
-                .limit(limit)
-                .all(&self.database.pools.read)
-                .await?;
-            for row in rows {
-                found.push(stored(row)?);
-            }
-        }
-        let rest = limit.saturating_sub(found.len() as u64);
-        if rest == 0 {
-            return Ok(found);
-        }
-        // Events without a sequence number are paged by offset: no more of them are written, and row ids are not exposed.
-        let seen = if let Some(Position::Unchained(seen)) = position { seen } else { 0 };
-        let rows = audit_event::Entity::find()
-            .filter(condition(organization, filter))
-            .filter(audit_event::Column::Seq.is_null())
-            .order_by_desc(audit_event::Column::Id)
-            .offset(seen)
-            .limit(rest)
-            .all(&self.database.pools.read)
-            .await?;
-        for (number, row) in (seen + 1..).zip(rows) {
-            found.push(StoredEvent { next: Position::Unchained(number), ..stored(row)? });
-        }
-        Ok(found)
-    }
-}
-
-fn condition(organization: OrganizationId, filter: &EventFilter) -> Condition {
-    let action = filter
-        .actions
-        .as_ref()
-        .map(|actions| audit_event::Column::Action.is_in(actions.iter().map(|action| action.code())));
-    let outcome = filter.outcome.map(|outcome| {
-        let column = audit_event::Column::Outcome;
-        let own = Condition::any().add(column.eq(outcome.code()));
-        if outcome == EventOutcome::Done { own.add(column.is_null()) } else { own }
-    });
-    let actor = filter.actor.map(|actor| {
-        let columns = [audit_event::Column::ActorKeyId, audit_event::Column::ActorUserId];
-        columns.into_iter().fold(Condition::any(), |any, column| any.add(column.eq(actor)))
-    });
-    Condition::all()
-        .add(audit_event::Column::OrganizationId.eq(organization.uuid()))
-        .add_option(action)
-        .add_option(outcome)
-        .add_option(actor)
-        .add_option(filter.target.map(|target| audit_event::Column::TargetId.eq(target)))
-        .add_option(filter.since.map(|since| audit_event::Column::At.gte(since.millis())))
-        .add_option(filter.until.map(|until| audit_event::Column::At.lt(until.millis())))
-}
-
 /// The chain of a row. A hash of the wrong length is no error, so that other logs can be read and this one is reported.
 pub(super) fn chain(row: &audit_chain::Model) -> Chain {
     let hash = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok().map(ChainHash::from_bytes);
@@ -219,7 +149,7 @@ pub(super) fn chain(row: &audit_chain::Model) -> Chain {
     }
 }
 
-fn stored(row: audit_event::Model) -> Result<StoredEvent, DbFailure> {
+pub(super) fn stored(row: audit_event::Model) -> Result<StoredEvent, DbFailure> {
     // Only events from before logs were chained may lack these.
     if row.seq.is_some() && (row.actor.is_none() || row.outcome.is_none()) {
         return Err(broken(&row, "actor"));

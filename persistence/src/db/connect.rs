@@ -35,7 +35,7 @@ use crate::{
     db::{
         error::DbFailure,
         health::DatabaseHealth,
-        postgres::{self, Use, require_primary},
+        postgres::{self, Plans, Use, require_primary},
         retry,
     },
     settings::Settings,
@@ -132,12 +132,12 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Pools, DbErr> {
         (write.clone(), write, verification, read)
     } else {
         let (shares, server) = (Shares::of(settings.connections), server(settings, Use::Write).await?);
-        let connect = |connections| Database::connect(primary(settings, &server, connections));
+        let connect = |connections, plans| Database::connect(primary(settings, &server, connections, plans));
         // One after the other: if the database is unavailable, the first failure is enough.
-        let write = connect(shares.write).await?;
-        let ledger = connect(shares.ledger).await?;
-        let verification = connect(shares.verification).await?;
-        (write, ledger, verification, connect(shares.read).await?)
+        let write = connect(shares.write, Plans::ByIndex).await?;
+        let ledger = connect(shares.ledger, Plans::RowByRow).await?;
+        let verification = connect(shares.verification, Plans::RowByRow).await?;
+        (write, ledger, verification, connect(shares.read, Plans::Any).await?)
     };
     let health = Arc::new(DatabaseHealth::of(&settings.url));
     let (timeout, change_timeout) = (settings.timeout, settings.change_timeout);
@@ -203,7 +203,7 @@ async fn server(settings: &Settings, wanted: Use) -> Result<PgConnectOptions, Db
     Ok(server)
 }
 
-fn primary(settings: &Settings, server: &PgConnectOptions, connections: u32) -> ConnectOptions {
+fn primary(settings: &Settings, server: &PgConnectOptions, connections: u32, plans: Plans) -> ConnectOptions {
     let timeout = settings.timeout;
     let mut options = common(settings, postgres::pool(server), connections);
     options
@@ -214,8 +214,12 @@ fn primary(settings: &Settings, server: &PgConnectOptions, connections: u32) -> 
         // its response by then.
         .map_sqlx_postgres_pool_opts(move |options| {
             // Behind a pooler without a free connection, the first statement would wait for as long as the pooler lets it.
-            let options = options
-                .after_connect(move |connection, _| Box::pin(postgres::in_time(timeout, require_primary(connection))));
+            let options = options.after_connect(move |connection, _| {
+                Box::pin(postgres::in_time(timeout, async move {
+                    require_primary(connection).await?;
+                    plans.set(connection).await
+                }))
+            });
             options.after_release(move |connection, _| {
                 Box::pin(async move { postgres::in_time(timeout, connection.ping()).await.map(|()| true) })
             })

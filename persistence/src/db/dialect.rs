@@ -2,13 +2,18 @@
 //! opening connections ([`crate::db::connect`]).
 
 pub(crate) mod bulk_update;
+pub(crate) mod row_values;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement,
+    prelude::Uuid,
     sea_query::{Expr, ExprTrait, Func, SelectStatement, SimpleExpr},
 };
 
-use crate::db::connect::Pools;
+use crate::db::{
+    connect::Pools,
+    message_size::{MAX_PARAMETER_BYTES, divide},
+};
 
 /// PostgreSQL's time in milliseconds since the Unix epoch.
 pub(crate) const DATABASE_TIME: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
@@ -20,6 +25,9 @@ pub(crate) const CHANNEL_SQL: &str = "coalesce((SELECT CASE nspname WHEN 'public
     ELSE ('claviger_changes_' || nspname)::name::text END \
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
     WHERE pg_class.oid = to_regclass('seaql_migrations')), 'claviger_changes')";
+
+/// The most ids for [`Dialect::is_one_of`]. On PostgreSQL each is sent with 35 bytes.
+pub(crate) const MAX_IDS: usize = 450;
 
 /// Bytes that a write probe stores on SQLite: a disk with room for only a few bytes is reported as full.
 const PROBE_BYTES: usize = 32 * 1024;
@@ -55,8 +63,9 @@ impl Dialect {
         }
     }
 
-    /// Whether an `INSERT` can be a common table expression of an `UPDATE`, so that both take one round trip.
-    pub(crate) fn can_insert_in_with(self) -> bool {
+    /// Whether the values of many rows are sent as [`row_values::RowValues`]. Then an `INSERT` can also be a common table expression of
+    /// an `UPDATE`, so that both take one round trip.
+    pub(crate) fn takes_row_values(self) -> bool {
         self == Self::Postgres
     }
 
@@ -84,6 +93,31 @@ impl Dialect {
     /// Whether a text begins with another, without wildcards.
     pub(crate) fn begins_with(self, text: SimpleExpr, start: SimpleExpr) -> SimpleExpr {
         SimpleExpr::from(Func::cust(self.position_function()).arg(text).arg(start)).eq(1)
+    }
+
+    /// Whether an id is one of those of a query, which is carried out first. `None`: SQLite has no arrays, but carries out a cross join
+    /// in its order.
+    pub(crate) fn is_any_of(self, id: SimpleExpr, ids: &SelectStatement) -> Option<SimpleExpr> {
+        let ids = SimpleExpr::SubQuery(None, Box::new(ids.clone().into()));
+        // PostgreSQL expects few values in an array. Of a subquery it may expect many, and then it would read the whole table.
+        (self == Self::Postgres).then(|| Expr::cust_with_exprs("$1 = ANY(ARRAY $2)", [id, ids]))
+    }
+
+    /// Whether a text column begins with a text, as a range that an index has.
+    pub(crate) fn is_start_of(self, column: &str, start: &str) -> Condition {
+        let bytes = match self {
+            Self::Postgres => Expr::cust(format!(r#"{column} COLLATE "C""#)),
+            Self::Sqlite => Expr::cust(column.to_owned()),
+        };
+        // No text that begins so is after this one.
+        let last = format!("{start}{}", char::MAX);
+        Condition::all().add(bytes.clone().gte(start)).add(bytes.lte(last))
+    }
+
+    /// Whether permissions contain `*:*`, whose flat form is `*`. The expression is that of the indexes `…_with_all`, so that they are
+    /// used.
+    pub(crate) fn contains_all(self, permissions: &str) -> SimpleExpr {
+        Expr::cust(format!("{}(' ' || {permissions} || ' ', ' * ') > 0", self.position_function()))
     }
 
     /// The column `name` with lowercase ASCII letters, ordered by bytes, which both databases support. Without a name: empty.
@@ -134,6 +168,25 @@ impl Dialect {
             Self::Postgres => "(SELECT decode(value, 'hex') FROM jsonb_array_elements_text($1::jsonb))",
             Self::Sqlite => "(SELECT unhex(value) FROM json_each(?))",
         }
+    }
+
+    /// Whether a column is one of these ids, at most [`MAX_IDS`], for statements that are run very often. PostgreSQL gets them as one
+    /// parameter, so that the statement is the same for any number of them and is prepared once.
+    pub(crate) fn is_one_of<T: ColumnTrait>(self, column: T, ids: &[Uuid]) -> SimpleExpr {
+        if self == Self::Sqlite {
+            return column.is_in(ids.iter().copied());
+        }
+        let ids: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
+        let column = format!("{}.{}", column.entity_name(), column.as_str());
+        let sql = format!("{column} IN (SELECT value::uuid FROM json_array_elements_text($1::json))");
+        Expr::cust_with_values(sql, [format!("[\"{}\"]", ids.join("\",\""))])
+    }
+
+    /// JSON arrays of these values, to be sent one after the other. One array on SQLite.
+    pub(crate) fn json_arrays(self, values: Vec<String>) -> Vec<String> {
+        let max = if self == Self::Postgres { MAX_PARAMETER_BYTES } else { usize::MAX };
+        let arrays = divide(values, max, |value: &String| value.len() + 1);
+        arrays.into_iter().map(|values| format!("[{}]", values.join(","))).collect()
     }
 
     /// A query that returns the rows `hour, id, outcome, count` of the first parameter, a JSON array of objects.
@@ -266,10 +319,12 @@ async fn sqlite_identity<C: ConnectionTrait>(db: &C) -> Result<(i64, i64), DbErr
     Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))
 }
 
-/// A statement that sends a notification on [`CHANNEL_SQL`] when its transaction commits.
-pub(crate) fn notify(payload: String) -> Statement {
-    let sql = format!("SELECT pg_notify({CHANNEL_SQL}, $1)");
-    Statement::from_sql_and_values(DbBackend::Postgres, sql, [payload.into()])
+/// Statements that send notifications on [`CHANNEL_SQL`] when their transaction commits. No payload has a quotation mark.
+pub(crate) fn notify(payloads: &[String]) -> Vec<Statement> {
+    let sql = format!("SELECT pg_notify({CHANNEL_SQL}, value) FROM json_array_elements_text($1::json)");
+    let arrays = Dialect::Postgres.json_arrays(payloads.iter().map(|payload| format!("\"{payload}\"")).collect());
+    let statement = |json: String| Statement::from_sql_and_values(DbBackend::Postgres, &sql, [json.into()]);
+    arrays.into_iter().map(statement).collect()
 }
 
 /// An expression that turns a row of the table `table`, named `alias` in the statement, into the text of a JSON object.

@@ -6,7 +6,10 @@ use domain::{Error, Outage};
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 use tokio::task::JoinError;
 
-use crate::{db::database_file::FileFault, rows::convert::BrokenRow};
+use crate::{
+    db::database_file::FileFault,
+    rows::{convert::BrokenRow, counter_journal::BrokenJournal},
+};
 
 /// A failure inside this crate, before it becomes an error of the domain.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub(crate) enum DbFailure {
     Database(DbErr),
     /// A row breaks the domain's rules.
     Row(BrokenRow),
+    /// A row of the ledger's journal is damaged.
+    Journal(BrokenJournal),
     /// A rule that is checked in the transaction was broken.
     Refused(Error),
     /// The database has not responded in time.
@@ -84,6 +89,7 @@ impl fmt::Display for DbFailure {
         match self {
             Self::Database(error) => error.fmt(f),
             Self::Row(row) => row.fmt(f),
+            Self::Journal(row) => row.fmt(f),
             Self::Refused(error) => error.fmt(f),
             Self::Timeout => f.write_str(TIMEOUT),
             Self::File(fault) => fault.fmt(f),
@@ -109,7 +115,7 @@ impl DbFailure {
     pub(crate) fn is_retryable(&self) -> bool {
         let code = match self {
             Self::Database(error) => driver_error(error).and_then(|error| error.as_database_error()?.code()),
-            Self::Row(_) | Self::Refused(_) | Self::Timeout | Self::File(_) => None,
+            Self::Row(_) | Self::Journal(_) | Self::Refused(_) | Self::Timeout | Self::File(_) => None,
         };
         code.is_some_and(|code| RETRYABLE.contains(&&*code))
     }
@@ -119,7 +125,7 @@ impl DbFailure {
         match self {
             Self::Database(error) => storage_fault(error),
             Self::File(fault) => Some(StorageFault::File(*fault)),
-            Self::Row(_) | Self::Refused(_) | Self::Timeout => None,
+            Self::Row(_) | Self::Journal(_) | Self::Refused(_) | Self::Timeout => None,
         }
     }
 
@@ -128,7 +134,7 @@ impl DbFailure {
         match self {
             Self::Timeout | Self::File(_) => true,
             Self::Database(error) => is_unavailable(error),
-            Self::Row(_) | Self::Refused(_) => false,
+            Self::Row(_) | Self::Journal(_) | Self::Refused(_) => false,
         }
     }
 
@@ -156,6 +162,7 @@ impl From<DbFailure> for Outage {
     fn from(failure: DbFailure) -> Self {
         match failure {
             DbFailure::Row(row) => Self::Broken(Box::new(row)),
+            DbFailure::Journal(row) => Self::Broken(Box::new(row)),
             DbFailure::Timeout => Self::Unavailable(TIMEOUT.into()),
             DbFailure::File(fault) => Self::Unavailable(Box::new(fault)),
             DbFailure::Refused(error) => Self::Broken(Box::new(error)),

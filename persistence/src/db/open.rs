@@ -7,7 +7,10 @@ use sea_orm::DbErr;
 use crate::{
     db::{
         connect::{self, Pools},
+        counter_journal,
+        error::DbFailure,
         process_lock::{database_file, missing_directory},
+        retry,
         schema::{self, SchemaError},
     },
     settings::Settings,
@@ -35,6 +38,8 @@ pub enum OpenError {
     Database(DbErr),
     /// Its schema cannot be used.
     Schema(SchemaError),
+    /// The counters of the ledger's journal cannot be written into the keys.
+    Journal(String),
 }
 
 impl fmt::Display for OpenError {
@@ -52,6 +57,7 @@ impl fmt::Display for OpenError {
             }
             Self::Database(error) => error.fmt(f),
             Self::Schema(error) => error.fmt(f),
+            Self::Journal(error) => error.fmt(f),
         }
     }
 }
@@ -88,9 +94,29 @@ pub(crate) async fn open_pools(settings: &Settings, access: Access) -> Result<Po
         Access::Prepare => schema::migrate(&pools).await,
         Access::Existing | Access::ReadOnly => schema::require_current(&pools.read).await,
     };
+    let mut ready = ready.map_err(OpenError::from);
+    if ready.is_ok() && access != Access::ReadOnly {
+        ready = fold_journal(&pools).await.map_err(|failure| match failure {
+            DbFailure::Database(error) => OpenError::Database(error),
+            other => OpenError::Journal(other.to_string()),
+        });
+    }
     if let Err(error) = ready {
         pools.close().await;
-        return Err(error.into());
+        return Err(error);
     }
     Ok(pools)
+}
+
+/// Writes what the ledger's journal has into the keys, also beside a process that serves.
+async fn fold_journal(pools: &Pools) -> Result<(), DbFailure> {
+    if counter_journal::is_empty(&pools.read).await? {
+        return Ok(());
+    }
+    retry::retry_in_time(pools.change_timeout, async || {
+        let transaction = pools.begin().await?;
+        counter_journal::fold(&transaction).await?;
+        Ok(transaction.commit().await?)
+    })
+    .await
 }

@@ -75,6 +75,35 @@ pub(crate) async fn in_time<T>(
     })
 }
 
+/// How the server may plan the statements of a connection.
+///
+/// The server keeps the plan of a prepared statement, and knows little about tables that were empty a moment ago. It would read
+/// them as a whole, also when they have a million rows. Statements that look up rows by their ids or hashes always have an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plans {
+    /// As it likes: lists may have to read whole tables.
+    Any,
+    /// By an index if there is one.
+    ByIndex,
+    /// By an index for one row after the other: a join that reads the whole index is as slow as one that reads the whole table.
+    RowByRow,
+}
+
+impl Plans {
+    /// Sets this for a new connection. Not a parameter of the start of the connection, which poolers refuse. Without compilation of
+    /// plans: a plan that cannot do without what is off has such high costs that the server would compile it.
+    pub(crate) async fn set(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let sql = match self {
+            Self::Any => return Ok(()),
+            Self::ByIndex => "SET jit = off; SET enable_seqscan = off",
+            Self::RowByRow => {
+                "SET jit = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+            }
+        };
+        sqlx::raw_sql(sql).execute(connection).await.map(|_| ())
+    }
+}
+
 /// What a command does with the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {

@@ -19,7 +19,6 @@ use sea_orm::{
 };
 
 use crate::{
-    audit,
     database::{Database, batches::first_ids},
     db::error::DbFailure,
     rows::{
@@ -45,7 +44,7 @@ impl Passkeys for Database {
     ) -> Result<(), Error> {
         let (account, id, row) = (passkey.account, passkey.id, convert::passkey_row(passkey));
         let max_changes = self.caps.changes;
-        let register = self.transaction(move |transaction, _| {
+        let register = self.transaction(move |transaction, changed| {
             let (row, context) = (row.clone(), context.clone());
             Box::pin(async move {
                 use_up(transaction, ceremony).await?;
@@ -54,7 +53,7 @@ impl Passkeys for Database {
                 }
                 passkey::Entity::insert(row).exec_without_returning(transaction).await?;
                 if let Some(context) = context {
-                    audit::record_within(transaction, &context, &[id.uuid()], max_changes).await?;
+                    changed.log.record_within(&context, &[id.uuid()], max_changes);
                 }
                 Ok(())
             })
@@ -109,7 +108,7 @@ impl Passkeys for Database {
         context: Option<AuditContext>,
     ) -> Result<Passkey, Error> {
         let max_changes = self.caps.changes;
-        let rename = self.transaction(move |transaction, _| {
+        let rename = self.transaction(move |transaction, changed| {
             let (name, context) = (name.clone(), context.clone());
             Box::pin(async move {
                 let find = of_account(account).filter(Column::Id.eq(passkey.uuid())).lock(LockType::Update);
@@ -119,7 +118,7 @@ impl Passkeys for Database {
                 let update = passkey::Entity::update_many().set(renamed).filter(Column::Id.eq(passkey.uuid()));
                 update.exec(transaction).await?;
                 if let Some(context) = context {
-                    audit::record_within(transaction, &context, &[passkey.uuid()], max_changes).await?;
+                    changed.log.record_within(&context, &[passkey.uuid()], max_changes);
                 }
                 Ok(Passkey { name, ..convert::passkey(found)? })
             })
@@ -133,7 +132,7 @@ impl Passkeys for Database {
         passkey: PasskeyId,
         context: Option<AuditContext>,
     ) -> Result<(), Error> {
-        let remove = self.transaction(move |transaction, _| {
+        let remove = self.transaction(move |transaction, changed| {
             let context = context.clone();
             Box::pin(async move {
                 let passkeys = locked(transaction, account).await?;
@@ -144,10 +143,10 @@ impl Passkeys for Database {
                     return Err(DbFailure::Refused(Error::LastPasskey));
                 }
                 passkey::Entity::delete_by_id(passkey.uuid()).exec(transaction).await?;
-                match context {
-                    Some(context) => audit::record(transaction, &context, &[passkey.uuid()]).await,
-                    None => Ok(()),
+                if let Some(context) = context {
+                    changed.log.record(&context, &[passkey.uuid()]);
                 }
+                Ok(())
             })
         });
         Ok(remove.await?)

@@ -5,13 +5,13 @@ use domain::{id::OrganizationId, keys::secret::SecretHash};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
 use crate::{
-    db::MAX_ROWS_PER_STATEMENT,
+    db::message_size::MAX_HASHES_PER_STATEMENT,
     rows::entity::portal::session::{self as portal_session, Column},
 };
 
 /// Deletes the portal sessions that these secrets created; part of a transaction.
 pub(crate) async fn remove_created_with<C: ConnectionTrait>(db: &C, secrets: &[SecretHash]) -> Result<(), DbErr> {
-    for secrets in secrets.chunks(MAX_ROWS_PER_STATEMENT) {
+    for secrets in secrets.chunks(MAX_HASHES_PER_STATEMENT) {
         let created = Column::CreatorHash.is_in(secrets.iter().map(|secret| secret.bytes().to_vec()));
         portal_session::Entity::delete_many().filter(created).exec(db).await?;
     }

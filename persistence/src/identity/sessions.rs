@@ -19,12 +19,11 @@ use sea_orm::{
 use tokio::time::Instant;
 
 use crate::{
-    audit,
     database::{
         Database,
         batches::{Batches, first_ids},
     },
-    db::{MAX_ROWS_PER_STATEMENT, error::DbFailure},
+    db::{error::DbFailure, message_size::MAX_HASHES_PER_STATEMENT},
     identity::portal_sessions,
     retention_periods::cutoff,
     rows::{
@@ -125,13 +124,13 @@ impl Sessions for Database {
     ) -> Result<bool, Outage> {
         let (_, parts) = parts(&self.pools.read, of).await.map_err(Outage::from)?;
         let is_one = parts.into_iter().fold(Condition::any(), Condition::add);
-        let delete = self.transaction(move |transaction, _| {
+        let delete = self.transaction(move |transaction, changed| {
             let (is_one, context) = (is_one.clone(), context.clone());
             Box::pin(async move {
                 let found = session::Entity::find_by_id(session.uuid()).filter(is_one);
                 let count = remove(transaction, found).await?;
                 if let Some(context) = context.filter(|_| count > 0) {
-                    audit::record(transaction, &context, &[session.uuid()]).await?;
+                    changed.log.record(&context, &[session.uuid()]);
                 }
                 Ok(count > 0)
             })
@@ -196,14 +195,14 @@ impl Database {
         for _ in 0..MAX_BATCHES {
             let (which, size) = (part.clone(), batches.size());
             let context = context.clone().filter(|_| ended == 0);
-            let batch = self.transaction(move |transaction, _| {
+            let batch = self.transaction(move |transaction, changed| {
                 let (which, context) = (which.clone(), context.clone());
                 Box::pin(async move {
                     let begun = Instant::now();
                     let page = session::Entity::find().filter(which).order_by_asc(session::Column::Id).limit(size);
                     let count = remove(transaction, page).await?;
                     if let Some(context) = context.filter(|_| count > 0) {
-                        audit::record(transaction, &context, &[target]).await?;
+                        changed.log.record(&context, &[target]);
                     }
                     Ok((count, begun.elapsed()))
                 })
@@ -322,7 +321,7 @@ async fn require_enabled(db: &DatabaseTransaction, secret: &SecretHash) -> Resul
 
 /// Deletes the sessions that were opened with these secrets, and the portal sessions that they created; part of a transaction that changes their keys.
 pub(crate) async fn remove_opened_with<C: ConnectionTrait>(db: &C, secrets: &[SecretHash]) -> Result<(), DbErr> {
-    for secrets in secrets.chunks(MAX_ROWS_PER_STATEMENT) {
+    for secrets in secrets.chunks(MAX_HASHES_PER_STATEMENT) {
         let opened = session::Column::SecretHash.is_in(secrets.iter().map(|secret| secret.bytes().to_vec()));
         session::Entity::delete_many().filter(opened).exec(db).await?;
     }

@@ -24,7 +24,6 @@ use sea_orm::{
 };
 
 use crate::{
-    audit,
     database::{Database, batches::first_ids},
     db::{
         MAX_ROWS_PER_STATEMENT,
@@ -87,7 +86,7 @@ impl TokenGroups for Database {
 
     async fn revoke(&self, group: TokenGroupId, context: &AuditContext) -> Result<(), Outage> {
         let context = context.clone();
-        let revoke = self.transaction(move |transaction, _| {
+        let revoke = self.transaction(move |transaction, changed| {
             let context = context.clone();
             Box::pin(async move {
                 let revoked = TokenGroup::revoked_secret(group).bytes().to_vec();
@@ -96,7 +95,7 @@ impl TokenGroups for Database {
                     .filter(Column::Id.eq(group.uuid()))
                     .filter(Column::SecretHash.ne(revoked));
                 if update.exec(transaction).await?.rows_affected > 0 {
-                    audit::record(transaction, &context, &[group.uuid()]).await?;
+                    changed.log.record(&context, &[group.uuid()]);
                 }
                 Ok(())
             })

@@ -1,23 +1,9 @@
-//! The state of a key that decides whether it may be used, and how uses change it.
+//! How uses change the state of a key.
 
-use domain::{clock::Timestamp, deny_reason::DenyReason, keys::quota::Quota, verify::result::ConsumeOutcome};
+use domain::{clock::Timestamp, deny_reason::DenyReason, verify::result::ConsumeOutcome};
 
 use super::SpendRequest;
-use crate::rows::{
-    convert::{self, BrokenRow},
-    entity::api_key,
-};
-
-/// The columns of a key that decide whether it may be used.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct State {
-    pub(super) version: i64,
-    pub(super) enabled: bool,
-    pub(super) expires_at: Option<i64>,
-    pub(super) quota: Quota,
-    /// Successful verifies.
-    pub(super) requests: u64,
-}
+use crate::{counter_states::State, rows::convert};
 
 /// The outcome of the requests for one key.
 pub(super) struct Served {
@@ -30,16 +16,6 @@ pub(super) struct Served {
 }
 
 impl State {
-    pub(super) fn of(row: &api_key::Model) -> Result<Self, BrokenRow> {
-        Ok(Self {
-            version: row.version,
-            enabled: row.enabled,
-            expires_at: row.expires_at,
-            quota: convert::quota(row)?,
-            requests: convert::count(row.request_count).unwrap_or(0),
-        })
-    }
-
     /// Whether its uses depend on the time, apart from the expiry.
     pub(super) fn depends_on_time(&self) -> bool {
         self.quota.refill.is_some() || self.quota.rate_limit.is_some()
@@ -70,7 +46,9 @@ impl State {
         };
         let answers = requests.iter().map(answer).collect();
         let admitted = batch.admitted();
-        let after = Self { quota: batch.after(), requests: self.requests + admitted, ..*self };
+        let last_request_at =
+            if admitted == 0 { self.last_request_at } else { self.last_request_at.max(Some(now.millis())) };
+        let after = Self { quota: batch.after(), requests: self.requests + admitted, last_request_at, ..*self };
         Served { answers, admitted, after }
     }
 }

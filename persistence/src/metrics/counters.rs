@@ -16,6 +16,7 @@ pub(crate) struct Counters {
     pub(crate) misses: IntCounter,
     pub(crate) batches: Histogram,
     pub(crate) waits: Histogram,
+    pub(crate) folds: Histogram,
 }
 
 impl Counters {
@@ -33,6 +34,11 @@ impl Counters {
                 "Seconds from requesting a metered use to its being counted",
                 &WAITS,
             ),
+            folds: histogram(
+                "claviger_ledger_fold_seconds",
+                "Seconds of a transaction that writes counters from the journal into keys, on SQLite",
+                &WAITS,
+            ),
         }
     }
 
@@ -40,6 +46,7 @@ impl Counters {
         registry.register(Box::new(self.hits.clone()))?;
         registry.register(Box::new(self.misses.clone()))?;
         registry.register(Box::new(self.batches.clone()))?;
-        registry.register(Box::new(self.waits.clone()))
+        registry.register(Box::new(self.waits.clone()))?;
+        registry.register(Box::new(self.folds.clone()))
     }
 }

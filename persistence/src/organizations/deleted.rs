@@ -20,7 +20,6 @@ use sea_orm::{
 };
 
 use crate::{
-    audit,
     database::Database,
     db::error::DbFailure,
     identity::portal_sessions,
@@ -51,7 +50,7 @@ impl Database {
         let at = self.clocks.database_time_or(context.at);
         let mark = self.transaction(move |transaction, changed| {
             let (context, at) = (context.clone(), at.clone());
-            changed.organizations.push(organization);
+            changed.cached.organizations.push(organization);
             Box::pin(async move {
                 let this = organization::Column::Id.eq(organization.uuid());
                 let column = |column: organization::Column| Expr::col(column);
@@ -80,7 +79,7 @@ impl Database {
                     .exec(transaction)
                     .await?;
                 portal_sessions::remove_of(transaction, organization).await?;
-                audit::record(transaction, &context, &[organization.uuid()]).await?;
+                changed.log.record(&context, &[organization.uuid()]);
                 let deleted_at: Option<Option<i64>> = organization::Entity::find()
                     .select_only()
                     .column(organization::Column::DeletedAt)
@@ -128,7 +127,7 @@ impl Database {
         self.end_sessions(SessionsOf::Organization(organization), None, None).await?;
         let restore = self.transaction(move |transaction, changed| {
             let context = context.clone();
-            changed.organizations.push(organization);
+            changed.cached.organizations.push(organization);
             Box::pin(async move {
                 let column = |column: organization::Column| Expr::col(column);
                 let nothing = || Expr::value(Option::<i64>::None);
@@ -144,7 +143,7 @@ impl Database {
                     .await?;
                 // Another request may have restored it at the same moment.
                 if restored.rows_affected > 0 {
-                    audit::record(transaction, &context, &[organization.uuid()]).await?;
+                    changed.log.record(&context, &[organization.uuid()]);
                 }
                 crate::db::error::or_not_found(organizations::find(transaction, organization).await?)
             })

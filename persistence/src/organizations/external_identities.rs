@@ -21,9 +21,8 @@ use sea_orm::{
 };
 
 use crate::{
-    audit,
     database::Database,
-    db::error::DbFailure,
+    db::{MAX_ROWS_PER_STATEMENT, error::DbFailure},
     identity::passkeys,
     organizations::{lock, user_removal::hash_of},
     rows::{
@@ -78,7 +77,7 @@ impl ExternalIdentities for Database {
         context: &AuditContext,
     ) -> Result<(), Error> {
         let (identity, context, max_changes) = (identity.clone(), context.clone(), self.caps.changes);
-        let accept = self.transaction(move |transaction, _| {
+        let accept = self.transaction(move |transaction, changed| {
             let (identity, profile, context) = (identity.clone(), profile.clone(), context.clone());
             Box::pin(async move {
                 lock(transaction, organization).await?;
@@ -102,7 +101,8 @@ impl ExternalIdentities for Database {
                 if let Some(profile) = &profile {
                     update_profile(transaction, user, profile).await?;
                 }
-                audit::record_within(transaction, &context, &[user.uuid()], max_changes).await
+                changed.log.record_within(&context, &[user.uuid()], max_changes);
+                Ok(())
             })
         });
         Ok(accept.await?)
@@ -256,27 +256,32 @@ async fn find_memberships<C: ConnectionTrait>(
     if links.is_empty() {
         return Ok(Vec::new());
     }
-    let users = links.iter().map(|link| link.user_id);
-    let users = user::Entity::find().filter(user::Column::Id.is_in(users)).all(db).await?;
-    let organizations = organization::Entity::find()
-        .filter(organization::Column::Id.is_in(links.iter().map(|link| link.organization_id)))
-        .filter(organization::Column::SuspendedAt.is_null())
-        .filter(organization::Column::DeletedAt.is_null())
-        .all(db)
-        .await?;
-    let attached = user_permission_set::Entity::find()
-        .filter(user_permission_set::Column::UserId.is_in(links.iter().map(|link| link.user_id)))
-        .all(db)
-        .await?;
-    let sets = if attached.is_empty() {
-        Vec::new()
-    } else {
-        let ids = attached.iter().map(|row| row.permission_set_id);
-        permission_set::Entity::find().filter(permission_set::Column::Id.is_in(ids)).all(db).await?
-    };
-    let users: HashMap<Uuid, user::Model> = users.into_iter().map(|user| (user.id, user)).collect();
-    let organizations: HashMap<Uuid, organization::Model> =
-        organizations.into_iter().map(|organization| (organization.id, organization)).collect();
+    let (mut users, mut organizations) = (HashMap::new(), HashMap::new());
+    let mut attached: Vec<Uuid> = Vec::new();
+    for links in links.chunks(MAX_ROWS_PER_STATEMENT) {
+        let ids = || links.iter().map(|link| link.user_id);
+        let found = user::Entity::find().filter(user::Column::Id.is_in(ids())).all(db).await?;
+        users.extend(found.into_iter().map(|user| (user.id, user)));
+        let found = organization::Entity::find()
+            .filter(organization::Column::Id.is_in(links.iter().map(|link| link.organization_id)))
+            .filter(organization::Column::SuspendedAt.is_null())
+            .filter(organization::Column::DeletedAt.is_null())
+            .all(db)
+            .await?;
+        organizations.extend(found.into_iter().map(|organization| (organization.id, organization)));
+        let of_users = user_permission_set::Entity::find()
+            .select_only()
+            .column(user_permission_set::Column::PermissionSetId)
+            .filter(user_permission_set::Column::UserId.is_in(ids()));
+        attached.extend(of_users.into_tuple::<Uuid>().all(db).await?);
+    }
+    attached.sort_unstable();
+    attached.dedup();
+    let mut sets = Vec::new();
+    for ids in attached.chunks(MAX_ROWS_PER_STATEMENT) {
+        let these = permission_set::Column::Id.is_in(ids.iter().copied());
+        sets.extend(permission_set::Entity::find().filter(these).all(db).await?);
+    }
     let mut sets_of: HashMap<Uuid, Vec<&permission_set::Model>> = HashMap::new();
     for set in &sets {
         sets_of.entry(set.organization_id).or_default().push(set);

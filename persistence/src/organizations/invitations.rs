@@ -18,10 +18,8 @@ use sea_orm::{
 };
 
 use crate::{
-    audit,
     database::{Database, batches::first_ids},
     db::error::DbFailure,
-    idempotency,
     organizations::{external_identities, lock, members, permission_sets},
     rows::{
         convert,
@@ -43,7 +41,7 @@ impl Invitations for Database {
         let (invitation, row, context) =
             (invitation.clone(), convert::invitation_row(invitation, token), context.clone());
         let (caps, expired) = (self.caps, self.is_expired(context.at));
-        let create = self.transaction(move |transaction, _| {
+        let create = self.transaction(move |transaction, changed| {
             let (invitation, row, context, expired) =
                 (invitation.clone(), row.clone(), context.clone(), expired.clone());
             Box::pin(async move {
@@ -59,8 +57,9 @@ impl Invitations for Database {
                 let open = invitation::Entity::find().filter(in_organization(organization)).count(transaction).await?;
                 caps.require_room(&organization_row, Capped::Invitations, open)?;
                 invitation::Entity::insert(row).exec_without_returning(transaction).await?;
-                audit::record_within(transaction, &context, &[target(&invitation)], caps.changes).await?;
-                idempotency::record(transaction, &context).await
+                changed.log.record_within(&context, &[target(&invitation)], caps.changes);
+                changed.log.record_idempotency_key(&context);
+                Ok(())
             })
         });
         Ok(create.await?)
@@ -102,13 +101,14 @@ impl Invitations for Database {
 
     async fn revoke(&self, invitation: &Invitation, context: &AuditContext) -> Result<(), Error> {
         let (id, target, context) = (invitation.id, target(invitation), context.clone());
-        let revoke = self.transaction(move |transaction, _| {
+        let revoke = self.transaction(move |transaction, changed| {
             let context = context.clone();
             Box::pin(async move {
                 if remove(transaction, Column::Id.eq(id.uuid())).await? == 0 {
                     return Err(DbFailure::Refused(Error::NotFound));
                 }
-                audit::record(transaction, &context, &[target]).await
+                changed.log.record(&context, &[target]);
+                Ok(())
             })
         });
         Ok(revoke.await?)
@@ -127,14 +127,15 @@ impl Invitations for Database {
             let (invitation, mut new, context, added) =
                 (invitation.clone(), new.clone(), context.clone(), added.clone());
             let user = new.user.id;
-            changed.members.push((invitation.organization, user));
+            changed.cached.members.push((invitation.organization, user));
             Box::pin(async move {
                 let organization_row = take(transaction, &invitation).await?;
                 let sets = permission_sets::find_many(transaction, invitation.organization, &new.user.sets).await?;
                 new.user.sets.retain(|set| sets.iter().any(|found| found.id == *set));
                 members::insert(transaction, &organization_row, &new, caps).await?;
-                audit::record_within(transaction, &context, &[target(&invitation)], caps.changes).await?;
-                audit::record_within(transaction, &added, &[user.uuid()], caps.changes).await
+                changed.log.record_within(&context, &[target(&invitation)], caps.changes);
+                changed.log.record_within(&added, &[user.uuid()], caps.changes);
+                Ok(())
             })
         });
         Ok(redeem.await?)
@@ -144,7 +145,7 @@ impl Invitations for Database {
         let Some(user) = invitation.user else { return Err(Error::InvitationNotFound) };
         let (invitation, identity, context) = (invitation.clone(), identity.clone(), context.clone());
         let max_changes = self.caps.changes;
-        let recover = self.transaction(move |transaction, _| {
+        let recover = self.transaction(move |transaction, changed| {
             let (invitation, identity, context) = (invitation.clone(), identity.clone(), context.clone());
             Box::pin(async move {
                 let organization = invitation.organization;
@@ -152,7 +153,8 @@ impl Invitations for Database {
                 external_identities::recover(transaction, &identity, organization, user, context.at).await?;
                 let sessions = session::Column::UserId.eq(user.uuid());
                 session::Entity::delete_many().filter(sessions).exec(transaction).await?;
-                audit::record_within(transaction, &context, &[user.uuid()], max_changes).await
+                changed.log.record_within(&context, &[user.uuid()], max_changes);
+                Ok(())
             })
         });
         Ok(recover.await?)

@@ -7,13 +7,12 @@ use domain::{
     id::{OrganizationId, SetId},
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    prelude::Uuid,
-    sea_query::{Expr, Query, SimpleExpr},
+    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid,
+    sea_query::Query,
 };
 
 use crate::{
-    db::{dialect::Dialect, error::DbFailure},
+    db::{MAX_ROWS_PER_STATEMENT, dialect::Dialect, error::DbFailure},
     organizations::removal::deleted_sets,
     rows::entity::{permission_set, user, user_permission_set},
 };
@@ -23,15 +22,17 @@ pub(crate) async fn sets_of<C: ConnectionTrait>(
     db: &C,
     users: Vec<Uuid>,
 ) -> Result<HashMap<Uuid, Vec<SetId>>, DbFailure> {
-    let rows = user_permission_set::Entity::find()
-        .filter(user_permission_set::Column::UserId.is_in(users))
-        .filter(user_permission_set::Column::PermissionSetId.not_in_subquery(deleted_sets()))
-        .order_by_asc(user_permission_set::Column::PermissionSetId)
-        .all(db)
-        .await?;
     let mut sets: HashMap<Uuid, Vec<SetId>> = HashMap::new();
-    for row in rows {
-        sets.entry(row.user_id).or_default().push(SetId::from_uuid(row.permission_set_id));
+    for users in users.chunks(MAX_ROWS_PER_STATEMENT) {
+        let rows = user_permission_set::Entity::find()
+            .filter(user_permission_set::Column::UserId.is_in(users.iter().copied()))
+            .filter(user_permission_set::Column::PermissionSetId.not_in_subquery(deleted_sets()))
+            .order_by_asc(user_permission_set::Column::PermissionSetId)
+            .all(db)
+            .await?;
+        for row in rows {
+            sets.entry(row.user_id).or_default().push(SetId::from_uuid(row.permission_set_id));
+        }
     }
     Ok(sets)
 }
@@ -47,7 +48,7 @@ pub(crate) async fn has_admin<C: ConnectionTrait>(db: &C, organization: Organiza
         .select_only()
         .column(user::Column::Id)
         .filter(user::Column::OrganizationId.eq(organization.uuid()))
-        .filter(holds_all("users", dialect));
+        .filter(dialect.contains_all("users.permissions"));
     if members.count(db).await? > 0 {
         return Ok(true);
     }
@@ -55,20 +56,13 @@ pub(crate) async fn has_admin<C: ConnectionTrait>(db: &C, organization: Organiza
         .column(permission_set::Column::Id)
         .from(permission_set::Entity)
         .and_where(permission_set::Column::OrganizationId.eq(organization.uuid()))
-        .and_where(holds_all("permission_sets", dialect))
+        .and_where(dialect.contains_all("permission_sets.permissions"))
         .to_owned();
     let members = user_permission_set::Entity::find()
         .select_only()
         .column(user_permission_set::Column::UserId)
         .filter(user_permission_set::Column::PermissionSetId.in_subquery(sets));
     Ok(members.count(db).await? > 0)
-}
-
-/// Whether the permissions of a row contain `*:*`, whose flat form is `*`. The expression is that of the indexes `…_with_all`, so
-/// that they are used.
-fn holds_all(table: &str, dialect: Dialect) -> SimpleExpr {
-    let find = dialect.position_function();
-    Expr::cust(format!("{find}(' ' || {table}.permissions || ' ', ' * ') > 0"))
 }
 
 /// Refuses a change, which the transaction has made already, if the organization had a member with full access and now has none.

@@ -20,13 +20,11 @@ use sea_orm::{
 };
 
 use crate::{
-    audit,
     database::Database,
     db::{
         error::{DbFailure, or_not_found},
         retry,
     },
-    idempotency,
     organizations::{
         effective::{PermissionCounter, StoredPermissions},
         external_identities,
@@ -65,7 +63,7 @@ impl Members for Database {
         let (organization, user) = (seen.organization, seen.id);
         let update = self.transaction(move |transaction, changed| {
             let (seen, changes, context) = (seen.clone(), changes.clone(), context.clone());
-            changed.members.push((organization, user));
+            changed.cached.members.push((organization, user));
             Box::pin(async move {
                 lock(transaction, organization).await?;
                 let before = or_not_found(find(transaction, organization, user).await?)?;
@@ -90,7 +88,7 @@ impl Members for Database {
                     attach(transaction, organization, user, sets).await?;
                 }
                 keep_admin(transaction, organization, had_admin).await?;
-                audit::record_within(transaction, &context, &[user.uuid()], max_changes).await?;
+                changed.log.record_within(&context, &[user.uuid()], max_changes);
                 or_not_found(find(transaction, organization, user).await?).map(Some)
             })
         });
@@ -101,13 +99,14 @@ impl Members for Database {
         let context = context.clone();
         let remove = self.transaction(move |transaction, changed| {
             let context = context.clone();
-            changed.members.push((organization, user));
+            changed.cached.members.push((organization, user));
             Box::pin(async move {
                 lock(transaction, organization).await?;
                 let had_admin = has_admin(transaction, organization).await?;
                 user_removal::remove(transaction, organization, user, context.at).await?;
                 keep_admin(transaction, organization, had_admin).await?;
-                audit::record(transaction, &context, &[user.uuid()]).await
+                changed.log.record(&context, &[user.uuid()]);
+                Ok(())
             })
         });
         Ok(remove.await?)
@@ -117,13 +116,14 @@ impl Members for Database {
         let context = context.clone();
         let erase = self.transaction(move |transaction, changed| {
             let context = context.clone();
-            changed.members.push((organization, user));
+            changed.cached.members.push((organization, user));
             Box::pin(async move {
                 // Also of a deleted organization.
                 let row = organization::Entity::find_by_id(organization.uuid()).lock(LockType::NoKeyUpdate);
                 or_not_found(row.one(transaction).await?)?;
                 user_removal::remove(transaction, organization, user, context.at).await?;
-                audit::record(transaction, &context, &[user.uuid()]).await
+                changed.log.record(&context, &[user.uuid()]);
+                Ok(())
             })
         });
         Ok(erase.await?)
@@ -145,10 +145,10 @@ impl Database {
             Box::pin(async move {
                 let (organization, id) = (new.user.organization, new.user.id);
                 let organization_row = lock(transaction, organization).await?;
-                changed.members.push((organization, id));
+                changed.cached.members.push((organization, id));
                 insert(transaction, &organization_row, &new, caps).await?;
-                audit::record_within(transaction, &context, &[id.uuid()], caps.changes).await?;
-                idempotency::record(transaction, &context).await?;
+                changed.log.record_within(&context, &[id.uuid()], caps.changes);
+                changed.log.record_idempotency_key(&context);
                 or_not_found(find(transaction, organization, id).await?)
             })
         });

@@ -1,6 +1,6 @@
 //! Permission sets: named permissions that can be attached to keys and members.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use domain::{
@@ -9,27 +9,24 @@ use domain::{
     cooperation::Pace,
     error::Capped,
     id::{OrganizationId, SetId},
-    keys::policy::{KeyPolicy, PolicySource},
-    organizations::permission_set::{PermissionSet, SetHolders},
+    organizations::permission_set::{PermissionSet, SetHolders, SetVersion},
     ports::{ChangeLock, SetChanges, Sets},
 };
 use sea_orm::{
-    ActiveValue, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    ActiveValue, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Select,
+    prelude::Uuid,
     sea_query::{Expr, ExprTrait, Query},
 };
 
 use crate::{
-    audit,
     database::{Database, batches},
     db::{
         MAX_ROWS_PER_STATEMENT,
         count::count_up_to,
         error::{DbFailure, or_not_found},
     },
-    idempotency,
     organizations::{
-        key_policies,
         last_admin::{has_admin, keep_admin},
         lock,
         removal::{is_attached_to_many, mark_set},
@@ -84,23 +81,6 @@ impl Sets for Database {
         if found.len() < sets.len() { Err(Error::SetNotFound) } else { Ok(found) }
     }
 
-    async fn other_policies_of_keys_with(
-        &self,
-        organization: OrganizationId,
-        set: SetId,
-    ) -> Result<Vec<(PolicySource, Arc<KeyPolicy>)>, Outage> {
-        Ok(key_policies::beside(&self.pools.read, organization, set).await?)
-    }
-
-    async fn has_key_with_sets(
-        &self,
-        organization: OrganizationId,
-        sets: &[SetId],
-        without_addresses: bool,
-    ) -> Result<bool, Outage> {
-        Ok(key_policies::has_key_with_sets(&self.pools.read, organization, sets, without_addresses).await?)
-    }
-
     async fn find_many(&self, organization: OrganizationId, sets: &[SetId]) -> Result<Vec<PermissionSet>, Outage> {
         let mut found = Vec::new();
         for sets in sets.chunks(MAX_ROWS_PER_STATEMENT) {
@@ -111,7 +91,7 @@ impl Sets for Database {
 
     async fn create(&self, set: &PermissionSet, context: &AuditContext) -> Result<(), Error> {
         let (caps, set, context) = (self.caps, set.clone(), context.clone());
-        let create = self.transaction(move |transaction, _| {
+        let create = self.transaction(move |transaction, changed| {
             let (set, context) = (set.clone(), context.clone());
             Box::pin(async move {
                 let organization_row = lock(transaction, set.organization).await?;
@@ -119,8 +99,9 @@ impl Sets for Database {
                 caps.require_room(&organization_row, Capped::Sets, count)?;
                 let row = convert::named_set_row(&set);
                 permission_set::Entity::insert(row).exec_without_returning(transaction).await?;
-                audit::record_within(transaction, &context, &[set.id.uuid()], caps.changes).await?;
-                idempotency::record(transaction, &context).await
+                changed.log.record_within(&context, &[set.id.uuid()], caps.changes);
+                changed.log.record_idempotency_key(&context);
+                Ok(())
             })
         });
         Ok(unless_taken(create.await, Error::NameTaken)?)
@@ -136,10 +117,7 @@ impl Sets for Database {
         changes: SetChanges,
         context: &AuditContext,
     ) -> Result<Option<PermissionSet>, Error> {
-        let checked = match &changes.permissions {
-            Some(permissions) => self.check_holders(seen.organization, seen.id, permissions).await?,
-            None => None,
-        };
+        let checked = self.check_holders(seen.organization, seen.id, &changes).await?;
         let update = self.update_set(seen.clone(), changes, checked, context.clone());
         Ok(unless_taken(update.await, Error::NameTaken)?)
     }
@@ -154,7 +132,7 @@ impl Sets for Database {
         let context = context.clone();
         let delete = self.transaction(move |transaction, changed| {
             let context = context.clone();
-            changed.sets.push(set);
+            changed.cached.sets.push(set);
             Box::pin(async move {
                 lock(transaction, organization).await?;
                 // Locked, so that it is not attached anywhere between the check and the commit.
@@ -171,7 +149,7 @@ impl Sets for Database {
                     permission_set::Entity::delete_by_id(set.uuid()).exec(transaction).await?;
                 }
                 keep_admin(transaction, organization, had_admin).await?;
-                audit::record(transaction, &context, &[set.uuid()]).await?;
+                changed.log.record(&context, &[set.uuid()]);
                 Ok(is_marked)
             })
         });
@@ -198,7 +176,7 @@ impl Database {
             let (seen, changes, checked, context) =
                 (seen.permissions.clone(), changes.clone(), checked.clone(), context.clone());
             if changes.permissions.is_some() {
-                changed.sets.push(set);
+                changed.cached.sets.push(set);
             }
             Box::pin(async move {
                 lock(transaction, organization).await?;
@@ -234,7 +212,7 @@ impl Database {
                 }
                 keep_admin(transaction, organization, had_admin).await?;
                 let fields = if changes_policy { &["key_policy"][..] } else { &[] };
-                audit::record_changed_fields(transaction, &context, set.uuid(), fields, max_changes).await?;
+                changed.log.record_changed_fields(&context, set.uuid(), fields, max_changes);
                 or_not_found(find(transaction, organization, set).await?).map(Some)
             })
         });
@@ -271,12 +249,21 @@ async fn is_used<C: ConnectionTrait>(db: &C, set: SetId) -> Result<bool, DbFailu
         || user_permission_set::Entity::find().filter(of_members).one(db).await?.is_some())
 }
 
+/// The row of a permission set.
+pub(crate) async fn row<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    set: SetId,
+) -> Result<Option<permission_set::Model>, DbErr> {
+    live(organization).filter(permission_set::Column::Id.eq(set.uuid())).one(db).await
+}
+
 async fn find<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
     set: SetId,
 ) -> Result<Option<PermissionSet>, DbFailure> {
-    let row = live(organization).filter(permission_set::Column::Id.eq(set.uuid())).one(db).await?;
+    let row = row(db, organization, set).await?;
     Ok(row.as_ref().map(convert::named_set).transpose()?)
 }
 
@@ -289,6 +276,42 @@ pub(crate) async fn require_all<C: ConnectionTrait>(
     let these = permission_set::Column::Id.is_in(sets.iter().map(|set| set.uuid()));
     let found = live(organization).filter(these).count(db).await?;
     if found < sets.len() as u64 { Err(DbFailure::Refused(Error::SetNotFound)) } else { Ok(()) }
+}
+
+/// The stored permissions of a permission set, and its version.
+pub(crate) struct StoredSet {
+    pub(crate) id: SetId,
+    pub(crate) permissions: String,
+    pub(crate) version: SetVersion,
+}
+
+/// Those of these sets that belong to the organization, as they are stored.
+pub(crate) async fn stored<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    sets: &BTreeSet<SetId>,
+) -> Result<Vec<StoredSet>, DbFailure> {
+    let sets: Vec<Uuid> = sets.iter().map(|set| set.uuid()).collect();
+    let (mut found, mut pace) = (Vec::with_capacity(sets.len()), Pace::default());
+    for sets in sets.chunks(MAX_ROWS_PER_STATEMENT) {
+        let rows: Vec<(Uuid, String, Option<String>)> = live(organization)
+            .filter(permission_set::Column::Id.is_in(sets.iter().copied()))
+            .select_only()
+            .columns([
+                permission_set::Column::Id,
+                permission_set::Column::Permissions,
+                permission_set::Column::KeyPolicy,
+            ])
+            .into_tuple()
+            .all(db)
+            .await?;
+        for (id, permissions, key_policy) in rows {
+            pace.worked(permissions.len() + key_policy.as_ref().map_or(0, String::len)).await;
+            let version = convert::set_version(&permissions, key_policy.as_deref());
+            found.push(StoredSet { id: SetId::from_uuid(id), permissions, version });
+        }
+    }
+    Ok(found)
 }
 
 /// Those of these sets that belong to the organization.

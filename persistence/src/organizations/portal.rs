@@ -13,19 +13,17 @@ use domain::{
     },
     clock::Timestamp,
     error::Capped,
-    id::{OrganizationId, PortalSessionId},
+    id::{ExternalId, OrganizationId, PortalSessionId},
     ports::Portals,
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, prelude::Uuid,
-    sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Select, prelude::Uuid, sea_query::OnConflict,
 };
 
 use crate::{
-    audit,
     database::{Database, batches::first_ids},
     db::error::DbFailure,
-    idempotency,
     organizations::{self, lock, members},
     rows::{
         convert,
@@ -42,6 +40,12 @@ async fn settings_of<C: ConnectionTrait>(db: &C, organization: Uuid) -> Result<P
     Ok(row.as_ref().map(convert::portal_settings).transpose()?.unwrap_or_default())
 }
 
+/// The sessions of an organization that have not expired.
+fn open(organization: OrganizationId, now: Timestamp) -> Select<portal_session::Entity> {
+    let of_it = Column::OrganizationId.eq(organization.uuid());
+    portal_session::Entity::find().filter(of_it).filter(Column::ExpiresAt.gt(now.millis()))
+}
+
 #[async_trait]
 impl Portals for Database {
     async fn settings(&self, organization: OrganizationId) -> Result<PortalSettings, Outage> {
@@ -56,7 +60,7 @@ impl Portals for Database {
     ) -> Result<PortalSettings, Error> {
         let (patch, context) = (patch.clone(), context.clone());
         let max_changes = self.caps.changes;
-        let store = self.transaction(move |transaction, _| {
+        let store = self.transaction(move |transaction, changed| {
             let (patch, context) = (patch.clone(), context.clone());
             Box::pin(async move {
                 lock(transaction, organization).await?;
@@ -71,7 +75,7 @@ impl Portals for Database {
                     ])
                     .to_owned();
                 portal_settings::Entity::insert(row).on_conflict(replace).exec_without_returning(transaction).await?;
-                audit::record_within(transaction, &context, &[organization.uuid()], max_changes).await?;
+                changed.log.record_within(&context, &[organization.uuid()], max_changes);
                 Ok(settings)
             })
         });
@@ -100,9 +104,9 @@ impl Portals for Database {
         context: &AuditContext,
     ) -> Result<(), Error> {
         let (session, row, context) = (session.clone(), convert::portal_session_row(session, link), context.clone());
-        let (caps, live) = (self.caps, Column::ExpiresAt.gt(context.at.millis()));
-        let create = self.transaction(move |transaction, _| {
-            let (session, row, context, live) = (session.clone(), row.clone(), context.clone(), live.clone());
+        let caps = self.caps;
+        let create = self.transaction(move |transaction, changed| {
+            let (session, row, context) = (session.clone(), row.clone(), context.clone());
             Box::pin(async move {
                 let organization = session.organization;
                 let organization_row = lock(transaction, organization).await?;
@@ -111,12 +115,12 @@ impl Portals for Database {
                 {
                     return Err(DbFailure::Refused(Error::UserNotFound));
                 }
-                let of_it = Column::OrganizationId.eq(organization.uuid());
-                let open = portal_session::Entity::find().filter(of_it).filter(live).count(transaction).await?;
-                caps.require_room(&organization_row, Capped::PortalSessions, open)?;
+                let count = open(organization, context.at).count(transaction).await?;
+                caps.require_room(&organization_row, Capped::PortalSessions, count)?;
                 portal_session::Entity::insert(row).exec_without_returning(transaction).await?;
-                audit::record_within(transaction, &context, &[session.id.uuid()], caps.changes).await?;
-                idempotency::record(transaction, &context).await
+                changed.log.record_within(&context, &[session.id.uuid()], caps.changes);
+                changed.log.record_idempotency_key(&context);
+                Ok(())
             })
         });
         Ok(create.await?)
@@ -144,7 +148,7 @@ impl Portals for Database {
             expires_at: Set(expires_at.millis()),
             ..Default::default()
         };
-        let open = self.transaction(move |transaction, _| {
+        let open = self.transaction(move |transaction, changed| {
             let (row, context) = (row.clone(), context.clone());
             Box::pin(async move {
                 let opened = portal_session::Entity::update_many()
@@ -156,10 +160,40 @@ impl Portals for Database {
                 if opened.rows_affected == 0 {
                     return Err(DbFailure::Refused(Error::PortalLinkNotFound));
                 }
-                audit::record_within(transaction, &context, &[session.uuid()], max_changes).await
+                changed.log.record_within(&context, &[session.uuid()], max_changes);
+                Ok(())
             })
         });
         Ok(open.await?)
+    }
+
+    async fn list(
+        &self,
+        organization: OrganizationId,
+        customer: Option<&ExternalId>,
+        after: Option<PortalSessionId>,
+        limit: u64,
+        now: Timestamp,
+    ) -> Result<Vec<PortalSession>, Outage> {
+        let rows = open(organization, now)
+            .apply_if(customer, |find, customer| find.filter(Column::ExternalId.eq(customer.as_str())))
+            .apply_if(after, |find, after| find.filter(Column::Id.gt(after.uuid())))
+            .order_by_asc(Column::Id)
+            .limit(limit)
+            .all(&self.pools.read)
+            .await
+            .map_err(DbFailure::from)?;
+        Ok(rows.iter().map(convert::portal_session).collect::<Result<_, _>>().map_err(DbFailure::from)?)
+    }
+
+    async fn end(&self, session: PortalSessionId) -> Result<(), Outage> {
+        let end = self.transaction(move |transaction, _| {
+            Box::pin(async move {
+                portal_session::Entity::delete_by_id(session.uuid()).exec(transaction).await?;
+                Ok(())
+            })
+        });
+        Ok(end.await?)
     }
 
     async fn delete(
@@ -169,7 +203,7 @@ impl Portals for Database {
         context: &AuditContext,
     ) -> Result<bool, Outage> {
         let context = context.clone();
-        let delete = self.transaction(move |transaction, _| {
+        let delete = self.transaction(move |transaction, changed| {
             let context = context.clone();
             Box::pin(async move {
                 let deleted = portal_session::Entity::delete_many()
@@ -178,7 +212,7 @@ impl Portals for Database {
                     .exec(transaction)
                     .await?;
                 if deleted.rows_affected > 0 {
-                    audit::record(transaction, &context, &[session.uuid()]).await?;
+                    changed.log.record(&context, &[session.uuid()]);
                 }
                 Ok(deleted.rows_affected > 0)
             })

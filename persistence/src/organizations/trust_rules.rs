@@ -21,13 +21,11 @@ use sea_orm::{
 };
 
 use crate::{
-    audit,
     database::Database,
     db::{
         MAX_ROWS_PER_STATEMENT,
         error::{DbFailure, or_not_found},
     },
-    idempotency,
     organizations::{self, lock, unless_taken},
     rows::{
         convert,
@@ -124,7 +122,7 @@ impl TrustRules for Database {
 
     async fn create(&self, rule: &TrustRule, context: &AuditContext) -> Result<(), Error> {
         let (caps, rule, context) = (self.caps, rule.clone(), context.clone());
-        let create = self.transaction(move |transaction, _| {
+        let create = self.transaction(move |transaction, changed| {
             let (rule, context) = (rule.clone(), context.clone());
             Box::pin(async move {
                 let organization_row = lock(transaction, rule.organization).await?;
@@ -132,8 +130,9 @@ impl TrustRules for Database {
                 caps.require_room(&organization_row, Capped::TrustRules, count)?;
                 let row = convert::trust_rule_row(&rule);
                 trust_rule::Entity::insert(row).exec_without_returning(transaction).await?;
-                audit::record_within(transaction, &context, &[rule.id.uuid()], caps.changes).await?;
-                idempotency::record(transaction, &context).await
+                changed.log.record_within(&context, &[rule.id.uuid()], caps.changes);
+                changed.log.record_idempotency_key(&context);
+                Ok(())
             })
         });
         Ok(unless_taken(create.await, Error::NameTaken)?)
@@ -145,7 +144,7 @@ impl TrustRules for Database {
 
     async fn update(&self, rule: &TrustRule, seen: u64, context: &AuditContext) -> Result<bool, Error> {
         let (max_changes, rule, context) = (self.caps.changes, rule.clone(), context.clone());
-        let update = self.transaction(move |transaction, _| {
+        let update = self.transaction(move |transaction, changed| {
             let (rule, context) = (rule.clone(), context.clone());
             Box::pin(async move {
                 lock(transaction, rule.organization).await?;
@@ -155,7 +154,7 @@ impl TrustRules for Database {
                 if updated.rows_affected == 0 {
                     return require_rule(transaction, &rule).await.map(|()| false);
                 }
-                audit::record_within(transaction, &context, &[rule.id.uuid()], max_changes).await?;
+                changed.log.record_within(&context, &[rule.id.uuid()], max_changes);
                 Ok(true)
             })
         });
@@ -164,7 +163,7 @@ impl TrustRules for Database {
 
     async fn delete(&self, seen: &TrustRule, context: &AuditContext) -> Result<bool, Error> {
         let (rule, context) = (seen.clone(), context.clone());
-        let delete = self.transaction(move |transaction, _| {
+        let delete = self.transaction(move |transaction, changed| {
             let (rule, context) = (rule.clone(), context.clone());
             Box::pin(async move {
                 lock(transaction, rule.organization).await?;
@@ -173,7 +172,7 @@ impl TrustRules for Database {
                 if deleted.rows_affected == 0 {
                     return require_rule(transaction, &rule).await.map(|()| false);
                 }
-                audit::record(transaction, &context, &[rule.id.uuid()]).await?;
+                changed.log.record(&context, &[rule.id.uuid()]);
                 Ok(true)
             })
         });

@@ -17,7 +17,7 @@ use sea_orm::{
 
 use crate::{
     database::Database,
-    db::error::DbFailure,
+    db::{error::DbFailure, message_size::MAX_HASHES_PER_STATEMENT},
     organizations::members,
     rows::entity::{
         api_key, invitation, portal::session as portal_session, removed_identity, session, user, user_identity,
@@ -213,7 +213,7 @@ pub(crate) async fn remove_identities_of<C: ConnectionTrait>(
         .select_only()
         .column(removed_identity::Column::IdentityHash)
         .filter(here.clone())
-        .limit(size)
+        .limit(Ord::min(size, MAX_HASHES_PER_STATEMENT as u64))
         .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
         .into_tuple()
         .all(db)

@@ -1,4 +1,5 @@
-//! Checks, before a permission set gets more permissions, whether a key or member that has it (a holder) would then have too many.
+//! Checks, before a permission set gets more permissions, whether a key or member that has it (a holder) would then have too
+//! many, or a key would break a key policy.
 //!
 //! A set may have a hundred thousand holders, and on SQLite nothing else is written during a transaction. So the holders are checked
 //! before the transaction. The transaction checks only those that have changed since then. These are in the audit log of the
@@ -13,7 +14,10 @@ use domain::{
     audit::context::Action,
     error::Grantee,
     id::{KeyId, OrganizationId, SetId, UserId},
+    keys::policy::BrokenRule,
+    organizations::permission_set::PermissionSet,
     permissions::Permissions,
+    ports::SetChanges,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
@@ -25,7 +29,10 @@ use tokio::sync::Semaphore;
 use crate::{
     database::Database,
     db::{error::DbFailure, retry},
-    organizations::effective::{PermissionCounter, StoredPermissions, words},
+    organizations::{
+        effective::{PermissionCounter, StoredPermissions, words},
+        key_policies, permission_sets,
+    },
     rows::{
         convert,
         entity::{audit_chain, audit_event, permission_set},
@@ -44,7 +51,17 @@ const MAX_CHANGED_HOLDERS: usize = 1_000;
 /// Holders with at most this number of sets cannot have too many permissions: their own are at most as many as those of a set.
 const MAX_UNCHECKED_SETS: u64 = (Permissions::MAX_EFFECTIVE / Permissions::MAX - 1) as u64;
 
-/// A completed check: with the new permissions of the set, no holder has too many.
+/// Changes after which all holders are checked again: a holder may also have another set that was changed, or another key policy
+/// may apply.
+const CHANGES_FOR_ALL: [Action; 5] = [
+    Action::CreateSet,
+    Action::UpdateSet,
+    Action::UpdateOrganization,
+    Action::SuspendOrganization,
+    Action::ResumeOrganization,
+];
+
+/// A completed check: with the new permissions of the set, no holder has too many, and no key breaks a policy by them.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckedHolders {
     set: SetId,
@@ -52,6 +69,8 @@ pub(crate) struct CheckedHolders {
     old: Arc<str>,
     /// Its new permissions.
     new: Arc<str>,
+    /// The rules of key policies that a key with the set would break by the new permissions: there was no such key.
+    rules: Arc<[BrokenRule]>,
     /// The sequence number of the last audit event before the check.
     seq: i64,
 }
@@ -82,25 +101,36 @@ const HOLDER_KINDS: [HolderKind; 2] = [
 const SET: &str = "permission_set_id";
 
 impl Database {
-    /// Checks all holders of a set that is to get these permissions. `None`: there is no such set.
+    /// Checks all holders of a set that is to be changed. `None`: its permissions do not change, or there is no such set.
     ///
     /// # Errors
-    /// [`domain::Error::TooManyPermissions`] with the first holder found that would have too many.
+    /// [`domain::Error::TooManyPermissions`] with the first holder found that would have too many;
+    /// [`domain::Error::KeyPolicyViolated`].
     pub(crate) async fn check_holders(
         &self,
         organization: OrganizationId,
         set: SetId,
-        permissions: &Permissions,
+        changes: &SetChanges,
     ) -> Result<Option<CheckedHolders>, DbFailure> {
+        let Some(permissions) = &changes.permissions else { return Ok(None) };
         let check = async {
             let db = &self.pools.read;
             // Read first, so that the log has every change during the check.
             let chain = audit_chain::Entity::find_by_id(organization.uuid()).one(db).await?;
-            let Some(old) = permissions_text_of(db, organization, set).await? else { return Ok(None) };
-            let new = convert::permissions_text(permissions);
+            let Some(row) = permission_sets::row(db, organization, set).await? else { return Ok(None) };
+            let before = convert::named_set(&row)?;
+            let added = permissions.not_in(&before.permissions);
+            let rules = if added.is_empty() {
+                Vec::new()
+            } else {
+                let key_policy = changes.key_policy.clone().apply(before.key_policy.clone());
+                key_policies::rules_on_permissions(db, &PermissionSet { key_policy, ..before }, &added).await?
+            };
+            let (old, new) = (row.permissions.into(), convert::permissions_text(permissions).into());
             let seq = chain.map_or(0, |chain| chain.end_seq);
-            let checked = CheckedHolders { set, old: old.into(), new: new.into(), seq };
+            let checked = CheckedHolders { set, old, new, rules: rules.into(), seq };
             if !checked.adds_nothing() {
+                key_policies::require_kept(db, organization, set, &checked.rules, None).await?;
                 for kind in HOLDER_KINDS {
                     kind.require_room(db, organization, &checked, None).await?;
                 }
@@ -115,7 +145,8 @@ impl Database {
 /// `false`: too many have changed, and all have to be checked again.
 ///
 /// # Errors
-/// [`domain::Error::TooManyPermissions`] with the first holder found that would have too many.
+/// [`domain::Error::TooManyPermissions`] with the first holder found that would have too many;
+/// [`domain::Error::KeyPolicyViolated`].
 pub(crate) async fn check_changed_holders<C: ConnectionTrait>(
     db: &C,
     organization: OrganizationId,
@@ -136,12 +167,13 @@ pub(crate) async fn check_changed_holders<C: ConnectionTrait>(
         .into_tuple()
         .all(db)
         .await?;
-    // Any of the holders may also have another set that was changed.
-    if changed.len() > MAX_CHANGED_HOLDERS || changed.iter().any(|(action, _)| action == Action::UpdateSet.code()) {
+    let is_for_all = |action: &str| CHANGES_FOR_ALL.iter().any(|change| change.code() == action);
+    if changed.len() > MAX_CHANGED_HOLDERS || changed.iter().any(|(action, _)| is_for_all(action)) {
         return Ok(false);
     }
     let changed: Vec<Uuid> = changed.into_iter().map(|(_, target)| target).collect();
     if !changed.is_empty() {
+        key_policies::require_kept(db, organization, checked.set, &checked.rules, Some(&changed)).await?;
         for kind in HOLDER_KINDS {
             kind.require_room(db, organization, checked, Some(&changed)).await?;
         }

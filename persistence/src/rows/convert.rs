@@ -27,7 +27,7 @@ use domain::{
 use sea_orm::{ActiveModelTrait, ActiveValue, ActiveValue::Set, Iterable, Value, prelude::Uuid};
 
 pub(crate) use crate::rows::convert::accounts::{
-    external_id, named_set, named_set_row, organization, organization_changes_row, organization_row, user,
+    external_id, named_set, named_set_row, organization, organization_changes_row, organization_row, set_version, user,
     user_profile, user_row,
 };
 pub(crate) use crate::rows::convert::credentials::{TokenGroupColumns, session, session_row, token_group};
@@ -93,7 +93,7 @@ fn addresses_text(list: &IpAllowlist) -> String {
     list.to_strings().collect::<Vec<_>>().join(" ")
 }
 
-fn addresses(text: &str) -> Result<IpAllowlist, ValidationError> {
+pub(crate) fn addresses(text: &str) -> Result<IpAllowlist, ValidationError> {
     IpAllowlist::parse(text.split_ascii_whitespace())
 }
 

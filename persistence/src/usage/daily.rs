@@ -39,7 +39,7 @@ const COUNT: &str = "count";
 /// The sum of all outcomes that count in a ranking.
 const TOTAL: &str = "total";
 
-/// Adds to the stored counts; part of a transaction. The counts are one JSON parameter, as those by hour.
+/// Adds to the stored counts; part of a transaction. The counts are a JSON parameter, as those by hour.
 pub(super) async fn add<C: ConnectionTrait>(db: &C, counts: &DailyCounts) -> Result<(), DbErr> {
     if counts.is_empty() {
         return Ok(());
@@ -48,13 +48,15 @@ pub(super) async fn add<C: ConnectionTrait>(db: &C, counts: &DailyCounts) -> Res
         let (day, organization, outcome, key) = (day.0, organization.simple(), outcome.number(), key.simple());
         format!(r#"{{"day":{day},"organization":"{organization}","outcome":{outcome},"id":"{key}","count":{count}}}"#)
     });
-    let json = format!("[{}]", rows.collect::<Vec<_>>().join(","));
+    let arrays = Dialect::of(db).json_arrays(rows.collect());
     let rows = Dialect::of(db).daily_usage_rows();
     let sql = format!(
         "INSERT INTO {TABLE} (day, organization_id, outcome, api_key_id, count) {rows} \
          ON CONFLICT (day, organization_id, outcome, api_key_id) DO UPDATE SET count = {TABLE}.count + excluded.count"
     );
-    db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, [Value::from(json)])).await?;
+    for json in arrays {
+        db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), &sql, [Value::from(json)])).await?;
+    }
     Ok(())
 }
 

@@ -46,7 +46,7 @@ impl UsageTable {
     }
 }
 
-/// Adds to the stored counts; part of a transaction. The counts are one JSON parameter, so that the statement is the same for any
+/// Adds to the stored counts; part of a transaction. The counts are a JSON parameter, so that the statement is the same for any
 /// number of them.
 pub(super) async fn add<C: ConnectionTrait>(db: &C, of: UsageTable, counts: &Counts) -> Result<(), DbErr> {
     if counts.is_empty() {
@@ -57,14 +57,16 @@ pub(super) async fn add<C: ConnectionTrait>(db: &C, of: UsageTable, counts: &Cou
         let (hour, outcome) = (hour.0, outcome.number());
         format!(r#"{{"hour":{hour},"id":"{}","outcome":{outcome},"count":{count}}}"#, id.simple())
     });
-    let json = format!("[{}]", rows.collect::<Vec<_>>().join(","));
+    let arrays = Dialect::of(db).json_arrays(rows.collect());
     let backend = db.get_database_backend();
     let rows = Dialect::of(db).usage_rows();
     let sql = format!(
         "INSERT INTO {table} (hour, {id}, outcome, count) {rows} \
          ON CONFLICT (hour, {id}, outcome) DO UPDATE SET count = {table}.count + excluded.count"
     );
-    db.execute_raw(Statement::from_sql_and_values(backend, sql, [Value::from(json)])).await?;
+    for json in arrays {
+        db.execute_raw(Statement::from_sql_and_values(backend, &sql, [Value::from(json)])).await?;
+    }
     Ok(())
 }
 

@@ -236,6 +236,9 @@ pub(crate) const PROTECTED: &[Operation] = &[
     operation("updatePortal", "org:admin", TENANT, 200, |org_id, _| {
         ("PATCH", format!("/orgs/{org_id}/portal"), Some(json!({"name": "n"})))
     }),
+    operation("listPortalSessions", "portal_sessions:write", TENANT, 200, |org_id, _| {
+        ("GET", format!("/orgs/{org_id}/portal_sessions"), None)
+    }),
     operation("createPortalSession", "portal_sessions:write", TENANT, 200, |org_id, key_id| {
         let session = json!({"external_id": key_id, "allowed": [], "permissions_ceiling": []});
         ("POST", format!("/orgs/{org_id}/portal_sessions"), Some(session))

@@ -14,7 +14,7 @@ fn hex(text: &str) -> String {
     LegacyHash::of(text).bytes().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
-fn shape() -> Value {
+pub(crate) fn shape() -> Value {
     json!({"prefix": "sk_", "length": 64, "alphabet": "letters"})
 }
 

@@ -26,7 +26,7 @@ use crate::{
 const LIMIT_IN_BODY: &str = "checkKeyPolicy";
 
 /// The operations that read many rows.
-const LISTS: [&str; 18] = [
+const LISTS: [&str; 19] = [
     LIMIT_IN_BODY,
     "listAthenaKeys",
     "findUsers",
@@ -42,6 +42,7 @@ const LISTS: [&str; 18] = [
     "listOrganizations",
     "listPermissionSets",
     "listPortalKeys",
+    "listPortalSessions",
     "listSessions",
     "listTopUsage",
     "listTrustRules",

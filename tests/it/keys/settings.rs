@@ -214,7 +214,8 @@ async fn remaining_is_written_if_it_is_set_to_the_value_that_was_read() {
     assert_eq!((verified["valid"].clone(), verified["remaining"].clone()), (json!(true), json!(4)));
     for (sets_remaining, remaining) in [(false, 4), (true, 5)] {
         let seen = domain::keys::api_key::ApiKey { version: seen.version + u64::from(sets_remaining), ..seen.clone() };
-        let changed = ApiKeys::update(&*store.database, scope, &seen, &seen.settings, sets_remaining, &context).await;
+        let changed =
+            ApiKeys::update(&*store.database, scope, &seen, &seen.settings, sets_remaining, None, &context).await;
         assert_eq!(changed.expect("written").expect("a key").settings.remaining, Some(remaining));
     }
 }

@@ -3,6 +3,7 @@
 mod changes;
 mod check;
 mod property;
+mod races;
 mod worker;
 
 use harness::{Answer, Caller, KeySpec, Tenant, TestApp};
@@ -15,14 +16,14 @@ use crate::{
 };
 
 /// Seconds of a day.
-pub(super) const DAY: i64 = 24 * 60 * 60;
+pub(crate) const DAY: i64 = 24 * 60 * 60;
 
 pub(super) fn org(tenant: &Tenant) -> String {
     format!("/orgs/{}", tenant.org_id)
 }
 
 /// Sets the policy of the organization.
-pub(super) async fn set_policy(tenant: &Tenant, policy: Value) {
+pub(crate) async fn set_policy(tenant: &Tenant, policy: Value) {
     let answer = tenant.admin.patch(&org(tenant), &json!({"key_policy": policy})).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
@@ -37,13 +38,14 @@ pub(super) async fn create_set(tenant: &Tenant, permissions: &[&str], policy: Va
 }
 
 /// The time `days` after the current time of the service, as text.
-pub(super) fn in_days(app: &TestApp, days: i64) -> String {
+pub(crate) fn in_days(app: &TestApp, days: i64) -> String {
     api::http::rfc3339::Rfc3339(domain::clock::Timestamp::from_millis(app.now_millis() + days * DAY * 1_000)).text()
 }
 
 /// Asserts that an answer of the native API names these broken rules and no others.
-pub(super) fn assert_broken(answer: &Answer, rules: &[&str]) {
+pub(crate) fn assert_broken(answer: &Answer, rules: &[impl AsRef<str>]) {
     assert_eq!((answer.status, &answer.json()["reason"]), (400, &json!("key_policy_violated")), "{}", answer.text);
+    let rules: Vec<&str> = rules.iter().map(AsRef::as_ref).collect();
     assert_eq!(answer.wrong_fields(), rules, "{}", answer.text);
 }
 
@@ -168,16 +170,22 @@ async fn every_way_to_create_a_key_keeps_the_policy() {
     let shape = json!({"prefix": "own_", "length": 32, "alphabet": "hex"});
     let secret = json!({"sha256": "1f".repeat(32), "shape": shape});
     assert_broken(&create(admin, &tenant, json!({"secret": secret})).await, &missing);
-    // One of several.
+    // One of several: the answer says which one.
+    let missing_in = |index: usize| missing.map(|rule| format!("keys[{index}].{rule}"));
     let keys = json!({"keys": [
         {"name": "a", "permissions": [], "expires_at": fine}, {"name": "b", "permissions": []},
     ]});
-    assert_broken(&admin.post(&format!("{}/bulk_create", tenant.keys()), &keys).await, &missing);
+    assert_broken(&admin.post(&format!("{}/bulk_create", tenant.keys()), &keys).await, &missing_in(1));
+    let supplied = json!({"keys": [{"name": "a", "permissions": [], "secret": secret}]});
+    assert_broken(&admin.post(&format!("{}/bulk_create", tenant.keys()), &supplied).await, &missing_in(0));
     // Imported keys, whose lifetime begins with their creation in the other system.
     let imported = async |more: Value| import(admin, &tenant.org_id, &[legacy_key(&legacy_secret(0), &more)]).await;
-    assert_broken(&imported(json!({})).await, &missing);
+    assert_broken(&imported(json!({})).await, &missing_in(0));
+    let third = [json!({"expires_at": fine}), json!({"expires_at": fine}), json!({})];
+    let keys: Vec<Value> = (1..).zip(&third).map(|(n, more)| legacy_key(&legacy_secret(n), more)).collect();
+    assert_broken(&import(admin, &tenant.org_id, &keys).await, &missing_in(2));
     let old = json!({"expires_at": fine, "created_at": "2026-01-01T00:00:00Z"});
-    assert_broken(&imported(old).await, &["key_policy.max_lifetime_days"]);
+    assert_broken(&imported(old).await, &["keys[0].key_policy.max_lifetime_days"]);
     assert_eq!(imported(json!({"expires_at": fine})).await.status, 200);
     // Athena's API, with its own form of errors.
     let answer = athena(admin, "create", json!({"name": "n"})).await;

@@ -64,6 +64,36 @@ async fn a_session_ends_when_its_creator_could_not_create_it() {
 }
 
 #[tokio::test]
+async fn a_session_that_has_ended_is_not_valid_again_when_its_creator_gets_back_what_it_has_lost() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    for (narrow, widen) in [
+        (json!({"permissions": ["portal_sessions:write"]}), json!({"permissions": GRANTED})),
+        (json!({"permissions": ["files:*"]}), json!({"permissions": GRANTED})),
+        (json!({"can_manage": false}), json!({"can_manage": true})),
+        (json!({"allowed_addresses": ["127.0.0.0/8"]}), json!({"allowed_addresses": null})),
+    ] {
+        let (id, key) = app.key(&tenant.org_id, KeySpec::with(GRANTED)).await;
+        let backend = app.caller(&key);
+        let (_, opened) = create(&backend, &tenant, json!({})).await;
+        let (_, unopened) = create(&backend, &tenant, json!({})).await;
+        let portal = customer(&app, &exchange(&app, &opened).await);
+        let change = async |body: &serde_json::Value| {
+            let changed = tenant.admin.patch(&path(&tenant, &id), body).await;
+            assert_eq!(changed.status, 200, "{}", changed.text);
+        };
+        change(&narrow).await;
+        let why = narrow.to_string();
+        assert_ended(&portal, &why).await;
+        assert_failed(&exchange(&app, &unopened).await, 404, "portal_link_not_found");
+        change(&widen).await;
+        assert_ended(&portal, &why).await;
+        assert_failed(&exchange(&app, &unopened).await, 404, "portal_link_not_found");
+        create(&backend, &tenant, json!({})).await;
+    }
+}
+
+#[tokio::test]
 async fn a_session_ends_with_the_secret_that_created_it() {
     let app = TestApp::start().await;
     let tenant = app.tenant("Acme").await;

@@ -1,10 +1,11 @@
 //! The page of the portal: which pages can embed it. Its functions are tested in a browser, by `tests/dashboard`.
 
-use api::http::origin::cors::CorsOrigins;
+use api::{dashboard::portal_page::MAX_PER_MINUTE, http::origin::cors::CorsOrigins};
+use futures_util::future::join_all;
 use harness::{Answer, TestApp};
 use serde_json::json;
 
-use super::{create, exchange, settings::LOGO};
+use super::{assert_failed, create, exchange, settings::LOGO};
 
 fn frame_ancestors(page: &Answer) -> String {
     let policy = page.header("content-security-policy");
@@ -46,6 +47,32 @@ async fn only_the_listed_origins_can_embed_the_page() {
     assert_eq!(frame_ancestors(&page(&of_session).await), "'none'", "suspended");
     let dashboard = app.anyone().get("/").await;
     assert!(dashboard.header("content-security-policy").contains("frame-ancestors 'none'"));
+}
+
+#[tokio::test]
+async fn requests_for_the_page_that_read_a_session_are_limited() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let (id, _) = create(&tenant.admin, &tenant, json!({})).await;
+    let unknown = "ffffffff-0000-7000-8000-000000000000";
+    let paths = [id.as_str(), unknown].map(|session| format!("/portal?session={session}"));
+    let anyone = app.anyone();
+    let requests = (0..3 * MAX_PER_MINUTE).map(|n| anyone.get(&paths[usize::from(n % 2 == 0)]));
+    let (served, refused): (Vec<Answer>, Vec<Answer>) =
+        join_all(requests).await.into_iter().partition(|answer| answer.status == 200);
+    assert!(served.len() >= MAX_PER_MINUTE as usize && !refused.is_empty(), "{}", served.len());
+    for answer in &refused {
+        assert_failed(answer, 429, "too_many_attempts");
+        assert!(!answer.header("retry-after").is_empty());
+    }
+    let metrics = app.anyone().get("/metrics").await.text;
+    let counted = format!("claviger_attempts_refused_total{{kind=\"portal_page\"}} {}\n", refused.len());
+    assert!(metrics.contains(&counted), "{metrics}");
+    // Without a session nothing is read. Sessions themselves are not affected.
+    for query in ["", "?session=x"] {
+        assert_eq!(app.anyone().get(&format!("/portal{query}")).await.status, 200, "{query}");
+    }
+    super::open(&app, &tenant, json!({})).await;
 }
 
 #[tokio::test]

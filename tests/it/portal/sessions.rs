@@ -117,6 +117,58 @@ async fn a_session_is_ended_by_its_customer_or_its_organization() {
 }
 
 #[tokio::test]
+async fn an_organization_lists_its_open_sessions() {
+    let app = TestApp::start().await;
+    let (tenant, other) = (app.tenant("Acme").await, app.tenant("Other").await);
+    create(&other.admin, &other, json!({})).await;
+    let listed = async |query: &str| tenant.admin.get(&format!("{}{query}", sessions(&tenant))).await;
+    assert_eq!(listed("").await.json(), json!([]));
+    let (expired, _) = create(&tenant.admin, &tenant, json!({})).await;
+    app.clock.advance_seconds(298);
+    let (first, secret) = create(&tenant.admin, &tenant, json!({})).await;
+    // Ids are in the order of their times.
+    app.clock.advance_seconds(1);
+    let member = json!({"external_id": null, "user_id": tenant.user_id, "allowed": [], "permissions_ceiling": []});
+    let (second, unopened) = create(&tenant.admin, &tenant, member).await;
+    let portal = customer(&app, &exchange(&app, &secret).await);
+    app.clock.advance_seconds(1);
+    let answer = listed("").await;
+    let creator = json!({"type": "key", "id": tenant.key_id});
+    let expected = json!([
+        {
+            "id": first, "external_id": "customer-1", "user_id": null,
+            "allowed": ["create", "rotate", "revoke", "usage"], "permissions_ceiling": ["files:read", "files:write"],
+            "created_by": creator, "created_at": "2026-11-21T08:04:58.250Z", "opened": true,
+            "expires_at": "2026-11-21T09:04:59.250Z",
+        },
+        {
+            "id": second, "external_id": null, "user_id": tenant.user_id, "allowed": [], "permissions_ceiling": [],
+            "created_by": creator, "created_at": "2026-11-21T08:04:59.250Z", "opened": false,
+            "expires_at": "2026-11-21T08:09:59.250Z",
+        },
+    ]);
+    assert_eq!(answer.json(), expected, "without {expired}, whose link has expired");
+    for secret in [secret.as_str(), unopened.as_str(), portal.bearer()] {
+        assert!(!answer.text.contains(secret), "{}", answer.text);
+    }
+    // In pages.
+    let page = listed("?limit=1").await;
+    assert_eq!(page.json(), json!([expected[0]]));
+    let next = page.header("link").trim_start_matches('<').split('>').next().expect("a path");
+    let next = tenant.admin.get(next).await;
+    assert_eq!((next.json(), next.headers.get("link")), (json!([expected[1]]), None));
+    assert_eq!(listed("?external_id=customer-1").await.json(), json!([expected[0]]));
+    assert_eq!(listed("?external_id=customer-2").await.json(), json!([]));
+    // Ended ones are not listed.
+    assert_eq!(tenant.admin.delete(&format!("{}/{first}", sessions(&tenant))).await.status, 200);
+    assert_ended(&portal, "ended").await;
+    assert_eq!(listed("").await.json(), json!([expected[1]]));
+    // Only for callers who may create them.
+    let reader = app.caller(&app.key(&tenant.org_id, KeySpec::with(&["org:*", "api_keys:*"])).await.1);
+    assert_failed(&reader.get(&sessions(&tenant)).await, 403, "permission_required");
+}
+
+#[tokio::test]
 async fn sessions_end_with_their_organization() {
     let app = TestApp::start().await;
     let (tenant, platform) = (app.tenant("Acme").await, app.platform().await);

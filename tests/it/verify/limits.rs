@@ -4,7 +4,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -199,4 +199,39 @@ async fn a_key_changed_during_concurrent_verifications_is_evaluated_again() {
     let verdict = tenant.admin.post("/api/auth/api-key/verify", &json!({"key": key})).await.json();
     assert_eq!(verdict["error"]["code"], "KEY_DISABLED");
     assert_eq!(verdict["key"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_under_load_has_every_acknowledged_use() {
+    const CLIENTS: u64 = 16;
+    let (app, file) = TestApp::on_a_file().await;
+    let tenant = app.tenant("Acme").await;
+    let quota = Quota { remaining: Some(1_000_000), ..Quota::default() };
+    let (id, key) = app.key(&tenant.org_id, KeySpec { quota, ..KeySpec::with(&[]) }).await;
+    let (answered, is_done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let clients = (0..CLIENTS).map(|_| async {
+        while !is_done.load(Ordering::SeqCst) {
+            let Verified::Answered(true) = verify(&tenant.admin, &key).await else { panic!("uses remain") };
+            answered.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let backups = async {
+        for n in 1..4 {
+            while answered.load(Ordering::SeqCst) < n * 100 {
+                tokio::task::yield_now().await;
+            }
+            let copy = file.with_extension(format!("copy{n}"));
+            let before = answered.load(Ordering::SeqCst);
+            app.database.back_up(&copy).await;
+            let after = answered.load(Ordering::SeqCst);
+            let restored = Process::serve(&[("CLAVIGER_DATABASE_URL", &format!("sqlite://{}", copy.display()))]);
+            let admin = tenant.admin.at(&format!("http://{}", restored.address));
+            let shown = admin.get(&format!("{}/{id}", tenant.keys())).await.json();
+            let used = shown["request_count"].as_u64().expect("a number");
+            assert!((before..=after + CLIENTS).contains(&used), "{before} to {after}: {used}");
+            assert_eq!(shown["remaining"], json!(1_000_000 - used));
+        }
+        is_done.store(true, Ordering::SeqCst);
+    };
+    futures_util::join!(futures_util::future::join_all(clients), backups);
 }

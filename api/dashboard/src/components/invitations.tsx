@@ -17,6 +17,8 @@ import { useIdempotencyKey } from "../hooks/use-idempotency-key.ts";
 import { useKeepPageOpen } from "../hooks/use-keep-page-open.ts";
 import { useOrganization } from "../hooks/use-organization.ts";
 import { useToast } from "../hooks/use-toast.ts";
+import { useIsChanged } from "../hooks/use-is-changed.ts";
+import { useUnsavedChanges } from "../hooks/use-unsaved-changes.ts";
 import { setNames } from "../lib/permissions.ts";
 import { serviceUrl } from "../lib/service-url.ts";
 import { formatExact } from "../lib/time.ts";
@@ -26,6 +28,7 @@ import { Badge } from "./ui/badge.tsx";
 import { ConfirmDialog } from "./ui/confirm-dialog.tsx";
 import { CopyButton } from "./ui/copy-button.tsx";
 import { Dialog } from "./ui/dialog.tsx";
+import { FormDialog } from "./ui/form-dialog.tsx";
 import { ErrorNotice } from "./ui/error-notice.tsx";
 import { Field } from "./ui/field.tsx";
 import { Notice } from "./ui/notice.tsx";
@@ -134,7 +137,9 @@ export function InviteMember({ sets, onClose }: { sets: PermissionSet[]; onClose
   const [chosenSets, setChosenSets] = useState<string[]>([]);
   const [created, setCreated] = useState<CreatedInvitation | null>(null);
   const { isBusy, error, run } = useAction();
-  const header = useIdempotencyKey({ name, email, permissions, chosenSets });
+  const values = { name, email, permissions, chosenSets };
+  const header = useIdempotencyKey(values);
+  useUnsavedChanges(useIsChanged(values) && created === null);
   const invite = (event: FormEvent) => {
     event.preventDefault();
     return run(async () => {
@@ -151,41 +156,43 @@ export function InviteMember({ sets, onClose }: { sets: PermissionSet[]; onClose
   };
   if (created !== null) return <NewLink title="Invitation created" created={created} onDone={onClose} />;
   return (
-    <Dialog title="Invite a member" onClose={onClose}>
-      <form className="stack" onSubmit={invite}>
-        <p className="muted">
-          You get a link to give to the person. It is valid once and for 72 hours, and only as long as you have these
-          permissions yourself.
-        </p>
-        <div className="field-pair">
-          <Field label="Name">
-            <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
-          </Field>
-          <Field label="E-mail address" hint="Optional. No mail is sent.">
-            <input type="email" value={email} onChange={(event) => setEmail(event.target.value)} />
-          </Field>
-        </div>
-        <PermissionPicker
-          held={held}
-          sets={sets}
-          permissions={permissions}
-          chosenSets={chosenSets}
-          onChange={(permissions, sets) => {
-            setPermissions(permissions);
-            setChosenSets(sets);
-          }}
-        />
-        {error !== null && <ErrorNotice error={error} />}
-        <div className="row end">
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" className="primary" disabled={isBusy}>
-            Create link
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title="Invite a member" onClose={onClose}>
+      {(cancel) => (
+        <form className="stack" onSubmit={invite}>
+          <p className="muted">
+            You get a link to give to the person. It is valid once and for 72 hours, and only as long as you have these
+            permissions yourself.
+          </p>
+          <div className="field-pair">
+            <Field label="Name">
+              <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
+            </Field>
+            <Field label="E-mail address" hint="Optional. No mail is sent.">
+              <input type="email" value={email} onChange={(event) => setEmail(event.target.value)} />
+            </Field>
+          </div>
+          <PermissionPicker
+            held={held}
+            sets={sets}
+            permissions={permissions}
+            chosenSets={chosenSets}
+            onChange={(permissions, sets) => {
+              setPermissions(permissions);
+              setChosenSets(sets);
+            }}
+          />
+          {error !== null && <ErrorNotice error={error} />}
+          <div className="row end">
+            <button type="button" onClick={cancel}>
+              Cancel
+            </button>
+            <button type="submit" className="primary" disabled={isBusy}>
+              Create link
+            </button>
+          </div>
+        </form>
+      )}
+    </FormDialog>
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "react";
 import { useNavigate } from "react-router";
-import { discardUnsavedChanges, hasUnsavedChanges } from "../hooks/use-unsaved-changes.ts";
+import { countUnsavedForms, discardUnsavedChanges } from "../hooks/use-unsaved-changes.ts";
 import { Dialog } from "./ui/dialog.tsx";
 
 export function LeaveGuard() {
@@ -15,7 +15,7 @@ export function LeaveGuard() {
       const path = link?.getAttribute("href") ?? "";
       const isElsewhere =
         event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || link?.target === "_blank";
-      if (!path.startsWith("#/") || isElsewhere || !hasUnsavedChanges()) return;
+      if (!path.startsWith("#/") || isElsewhere || countUnsavedForms() === 0) return;
       // Before the link's own handler, which does nothing then.
       event.preventDefault();
       setTarget(path.slice(1));

@@ -5,16 +5,17 @@ import { useEffect, useRef } from "react";
 /** For each form with unsaved changes, what discards them. */
 const forms = new Set<() => void>();
 
-export function hasUnsavedChanges(): boolean {
-  return forms.size > 0;
+/** How many forms have unsaved changes. */
+export function countUnsavedForms(): number {
+  return forms.size;
 }
 
 export function discardUnsavedChanges(): void {
   for (const discard of forms) discard();
 }
 
-/** While `isDirty`, the caller is asked before the form is left. `discard` is called when they leave it. */
-export function useUnsavedChanges(isDirty: boolean, discard: () => void): void {
+/** While `isDirty`, the caller is asked before the form is left. `discard` is called when they leave it for another page. */
+export function useUnsavedChanges(isDirty: boolean, discard: () => void = () => undefined): void {
   const latest = useRef(discard);
   useEffect(() => {
     latest.current = discard;

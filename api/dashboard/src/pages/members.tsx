@@ -12,7 +12,7 @@ import { MemberSessions } from "../components/member-sessions.tsx";
 import { PermissionChips } from "../components/permission-chips.tsx";
 import { PermissionPicker } from "../components/permission-picker.tsx";
 import { ConfirmDialog } from "../components/ui/confirm-dialog.tsx";
-import { Dialog } from "../components/ui/dialog.tsx";
+import { FormDialog } from "../components/ui/form-dialog.tsx";
 import { ErrorNotice } from "../components/ui/error-notice.tsx";
 import { Field } from "../components/ui/field.tsx";
 import { Loading } from "../components/ui/loading.tsx";
@@ -24,6 +24,8 @@ import { useAction } from "../hooks/use-action.ts";
 import { useIdempotencyKey } from "../hooks/use-idempotency-key.ts";
 import { useOrganization } from "../hooks/use-organization.ts";
 import { useToast } from "../hooks/use-toast.ts";
+import { useIsChanged } from "../hooks/use-is-changed.ts";
+import { useUnsavedChanges } from "../hooks/use-unsaved-changes.ts";
 import { setNames } from "../lib/permissions.ts";
 
 export function Members() {
@@ -155,7 +157,9 @@ function EditMember({ member, sets, onClose }: { member: Member | null; sets: Pe
   const [permissions, setPermissions] = useState(member?.permissions ?? []);
   const [chosenSets, setChosenSets] = useState(member?.permission_sets ?? []);
   const { isBusy, error, run } = useAction();
-  const header = useIdempotencyKey({ name, email, permissions, chosenSets });
+  const values = { name, email, permissions, chosenSets };
+  const header = useIdempotencyKey(values);
+  useUnsavedChanges(useIsChanged(values));
   const save = (event: FormEvent) => {
     event.preventDefault();
     return run(async () => {
@@ -173,39 +177,41 @@ function EditMember({ member, sets, onClose }: { member: Member | null; sets: Pe
     });
   };
   return (
-    <Dialog title={member === null ? "Add a member" : `Permissions of ${member.user_name}`} onClose={onClose}>
-      <form className="stack" onSubmit={save}>
-        {member === null && (
-          <div className="field-pair">
-            <Field label="Name">
-              <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
-            </Field>
-            <Field label="E-mail address" hint="Each member has a different address. It is not verified.">
-              <input type="email" value={email} required onChange={(event) => setEmail(event.target.value)} />
-            </Field>
+    <FormDialog title={member === null ? "Add a member" : `Permissions of ${member.user_name}`} onClose={onClose}>
+      {(cancel) => (
+        <form className="stack" onSubmit={save}>
+          {member === null && (
+            <div className="field-pair">
+              <Field label="Name">
+                <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
+              </Field>
+              <Field label="E-mail address" hint="Each member has a different address. It is not verified.">
+                <input type="email" value={email} required onChange={(event) => setEmail(event.target.value)} />
+              </Field>
+            </div>
+          )}
+          <PermissionPicker
+            held={held}
+            sets={sets}
+            permissions={permissions}
+            chosenSets={chosenSets}
+            onChange={(permissions, sets) => {
+              setPermissions(permissions);
+              setChosenSets(sets);
+            }}
+          />
+          {error !== null && <ErrorNotice error={error} />}
+          <div className="row end">
+            <button type="button" onClick={cancel}>
+              Cancel
+            </button>
+            <button type="submit" className="primary" disabled={isBusy}>
+              {member === null ? "Add member" : "Save"}
+            </button>
           </div>
-        )}
-        <PermissionPicker
-          held={held}
-          sets={sets}
-          permissions={permissions}
-          chosenSets={chosenSets}
-          onChange={(permissions, sets) => {
-            setPermissions(permissions);
-            setChosenSets(sets);
-          }}
-        />
-        {error !== null && <ErrorNotice error={error} />}
-        <div className="row end">
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" className="primary" disabled={isBusy}>
-            {member === null ? "Add member" : "Save"}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+        </form>
+      )}
+    </FormDialog>
   );
 }
 

@@ -37,7 +37,7 @@ export function Organization() {
           <DefaultPurpose org={org} canManage={data.keys_can_manage_by_default} canChange={canChange} />
           <PolicySection organization={data} canChange={canChange} />
           <CapSettings organization={data} canChange={canChange && isPlatform} />
-          <PortalSettings org={org} canChange={canChange} />
+          <PortalSettings org={org} canChange={canChange} canEndSessions={can("portal_sessions:write")} />
           <MemberLinks org={org} />
           <WaysToSignIn />
           {isPlatform && canChange && data.kind !== "platform" && <Suspension organization={data} />}

@@ -5,7 +5,7 @@ import { type FormEvent, useState } from "react";
 import { addPasskey, isPasskeyAccount, passkeysQuery } from "../api/passkeys.ts";
 import { client, type Schemas, unwrap } from "../api/client.ts";
 import { ConfirmDialog } from "../components/ui/confirm-dialog.tsx";
-import { Dialog } from "../components/ui/dialog.tsx";
+import { FormDialog } from "../components/ui/form-dialog.tsx";
 import { EmptyState } from "../components/ui/empty-state.tsx";
 import { ErrorNotice } from "../components/ui/error-notice.tsx";
 import { Field } from "../components/ui/field.tsx";
@@ -15,6 +15,7 @@ import { RelativeTime } from "../components/ui/relative-time.tsx";
 import { useAction } from "../hooks/use-action.ts";
 import { useMe } from "../hooks/use-me.ts";
 import { useToast } from "../hooks/use-toast.ts";
+import { useUnsavedChanges } from "../hooks/use-unsaved-changes.ts";
 import { hasPasskeys } from "../lib/passkey.ts";
 
 type Passkey = Schemas["Passkey"];
@@ -169,27 +170,30 @@ interface NameFormProps {
 
 function NameForm({ title, label, initial, action, onSubmit, onClose }: NameFormProps) {
   const [name, setName] = useState(initial);
+  useUnsavedChanges(name !== initial);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     onSubmit(name.trim());
   };
   return (
-    <Dialog title={title} onClose={onClose}>
-      <form className="stack" onSubmit={submit}>
-        <Field label="Name" hint="Such as the device or password manager that has it.">
-          <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
-        </Field>
-        {action.error !== null && <ErrorNotice error={action.error} />}
-        <div className="row end">
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" className="primary" disabled={action.isBusy}>
-            {label}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title={title} onClose={onClose}>
+      {(cancel) => (
+        <form className="stack" onSubmit={submit}>
+          <Field label="Name" hint="Such as the device or password manager that has it.">
+            <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
+          </Field>
+          {action.error !== null && <ErrorNotice error={action.error} />}
+          <div className="row end">
+            <button type="button" onClick={cancel}>
+              Cancel
+            </button>
+            <button type="submit" className="primary" disabled={action.isBusy}>
+              {label}
+            </button>
+          </div>
+        </form>
+      )}
+    </FormDialog>
   );
 }
 

@@ -10,7 +10,7 @@ import { PermissionChips } from "../components/permission-chips.tsx";
 import { PermissionPicker } from "../components/permission-picker.tsx";
 import { SetPolicy } from "../components/key-policy/set-policy.tsx";
 import { ConfirmDialog } from "../components/ui/confirm-dialog.tsx";
-import { Dialog } from "../components/ui/dialog.tsx";
+import { FormDialog } from "../components/ui/form-dialog.tsx";
 import { EmptyState } from "../components/ui/empty-state.tsx";
 import { ErrorNotice } from "../components/ui/error-notice.tsx";
 import { Field } from "../components/ui/field.tsx";
@@ -22,6 +22,8 @@ import { useAction } from "../hooks/use-action.ts";
 import { useIdempotencyKey } from "../hooks/use-idempotency-key.ts";
 import { useOrganization } from "../hooks/use-organization.ts";
 import { useToast } from "../hooks/use-toast.ts";
+import { useIsChanged } from "../hooks/use-is-changed.ts";
+import { useUnsavedChanges } from "../hooks/use-unsaved-changes.ts";
 
 export function PermissionSets() {
   const { org, can } = useOrganization();
@@ -127,7 +129,9 @@ function EditSet({ set, onClose }: { set: PermissionSet | null; onClose: () => v
   const [name, setName] = useState(set?.name ?? "");
   const [permissions, setPermissions] = useState(set?.permissions ?? []);
   const { isBusy, error, run } = useAction();
-  const header = useIdempotencyKey({ name, permissions });
+  const values = { name, permissions };
+  const header = useIdempotencyKey(values);
+  useUnsavedChanges(useIsChanged(values));
   const save = (event: FormEvent) => {
     event.preventDefault();
     return run(async () => {
@@ -146,30 +150,32 @@ function EditSet({ set, onClose }: { set: PermissionSet | null; onClose: () => v
     });
   };
   return (
-    <Dialog title={set === null ? "New permission set" : `Edit ${set.name}`} onClose={onClose}>
-      <form className="stack" onSubmit={save}>
-        <Field label="Name" hint="For example readers or billing.">
-          <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
-        </Field>
-        <PermissionPicker
-          held={held}
-          sets={[]}
-          permissions={permissions}
-          chosenSets={[]}
-          onChange={(permissions) => setPermissions(permissions)}
-        />
-        {set !== null && <SetImpact set={set}>A change applies to them at once.</SetImpact>}
-        {error !== null && <ErrorNotice error={error} />}
-        <div className="row end">
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" className="primary" disabled={isBusy}>
-            Save set
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title={set === null ? "New permission set" : `Edit ${set.name}`} onClose={onClose}>
+      {(cancel) => (
+        <form className="stack" onSubmit={save}>
+          <Field label="Name" hint="For example readers or billing.">
+            <input value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />
+          </Field>
+          <PermissionPicker
+            held={held}
+            sets={[]}
+            permissions={permissions}
+            chosenSets={[]}
+            onChange={(permissions) => setPermissions(permissions)}
+          />
+          {set !== null && <SetImpact set={set}>A change applies to them at once.</SetImpact>}
+          {error !== null && <ErrorNotice error={error} />}
+          <div className="row end">
+            <button type="button" onClick={cancel}>
+              Cancel
+            </button>
+            <button type="submit" className="primary" disabled={isBusy}>
+              Save set
+            </button>
+          </div>
+        </form>
+      )}
+    </FormDialog>
   );
 }
 

@@ -65,7 +65,10 @@ export function CreateKey({ session, client, onClose, onChanged, onEnded }: Dial
         {hasReason(error, "key_policy_violated") ? (
           <div role="alert">
             <Notice tone="danger">
-              <span>This key cannot be created because of a rule of the provider. Contact their support.</span>
+              <span>
+                A rule of the provider does not allow this key.{" "}
+                {ceiling.length > 0 ? "Choose fewer permissions, or contact" : "Contact"} their support.
+              </span>
             </Notice>
           </div>
         ) : (

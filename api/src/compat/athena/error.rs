@@ -149,7 +149,7 @@ fn describe_domain_error(error: &Error, request_id: &str) -> (StatusCode, String
             "refillInterval is required when refillAmount is provided",
             Some("REFILL_INTERVAL_AND_AMOUNT_REQUIRED"),
         ),
-        Error::KeyPolicyViolated(broken) => {
+        Error::KeyPolicyViolated(broken) | Error::ListedKeyViolatesPolicy(_, broken) => {
             return (bad, broken_rules_sentence(broken), Some("KEY_POLICY_VIOLATED"));
         }
         Error::NeverValid => (bad, "The key would expire before it becomes valid", None),

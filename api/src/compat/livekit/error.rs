@@ -112,7 +112,9 @@ fn describe(failure: &ApiError, request_id: &str) -> (StatusCode, String) {
             Error::IdempotentResponseNotStored => {
                 (StatusCode::CONFLICT, "The request was executed, but its response was not stored")
             }
-            Error::KeyPolicyViolated(broken) => return (StatusCode::BAD_REQUEST, broken_rules_sentence(broken)),
+            Error::KeyPolicyViolated(broken) | Error::ListedKeyViolatesPolicy(_, broken) => {
+                return (StatusCode::BAD_REQUEST, broken_rules_sentence(broken));
+            }
             Error::NeverValid => (StatusCode::BAD_REQUEST, "The key would expire before it becomes valid"),
             Error::RefillWithout(_) => (StatusCode::BAD_REQUEST, "A refill requires both an amount and an interval"),
             Error::RotationInProgress => (StatusCode::CONFLICT, "A previous secret is still valid"),

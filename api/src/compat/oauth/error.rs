@@ -202,6 +202,7 @@ fn describe_domain_error(error: &Error, request_id: &str) -> Described {
         | Error::ExceedsAddresses
         | Error::NeverValid
         | Error::KeyPolicyViolated(_)
+        | Error::ListedKeyViolatesPolicy(..)
         | Error::SessionRotatesItself
         | Error::FreshSignInRequired
         | Error::PersonRequired

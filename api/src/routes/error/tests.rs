@@ -43,8 +43,8 @@ fn unknown_person() -> Error {
     Error::UnknownPerson(Box::new(UnknownPerson { identity, organization: None }))
 }
 
-fn policy_violated() -> Error {
-    Error::KeyPolicyViolated(vec![BrokenRule { source: PolicySource::Organization, violation: Violation::NoExpiry }])
+fn broken_rules() -> Vec<BrokenRule> {
+    vec![BrokenRule { source: PolicySource::Organization, violation: Violation::NoExpiry }]
 }
 
 failures! {
@@ -55,7 +55,8 @@ failures! {
     Domain(Error::ExceedsExpiry), Error::ExceedsExpiry, "exceeds_expiry";
     Domain(Error::ExceedsAddresses), Error::ExceedsAddresses, "exceeds_addresses";
     Domain(Error::NeverValid), Error::NeverValid, "never_valid";
-    Domain(Error::KeyPolicyViolated(_)), policy_violated(), "key_policy_violated";
+    Domain(Error::KeyPolicyViolated(_)), Error::KeyPolicyViolated(broken_rules()), "key_policy_violated";
+    Domain(Error::ListedKeyViolatesPolicy(..)), Error::ListedKeyViolatesPolicy(3, broken_rules()), "key_policy_violated";
     Domain(Error::NoOrganization), Error::NoOrganization, "organization_required";
     Domain(Error::UnknownPerson(_)), unknown_person(), "organization_required";
     Domain(Error::InvitationNotFound), Error::InvitationNotFound, "invitation_not_found";

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use domain::{
-    Error,
     auth::caller::Authority,
     keys::{
         Keys,
         api_key::ApiKey,
-        list::{Listing, MAX_COUNTED, Start},
+        list::{Listing, MAX_COUNTED, MAX_SORTED, Start},
     },
 };
 use poem::{
@@ -27,7 +26,10 @@ use crate::routes::{
     page::{link_header, next_link},
 };
 use crate::{
-    http::{api_error::ApiError, list_slots::ListSlots},
+    http::{
+        api_error::{ApiError, Fields},
+        list_slots::ListSlots,
+    },
     routes::keys::stream::{self, elements},
 };
 
@@ -67,8 +69,11 @@ pub(crate) async fn page(
     let (organization, order) = (authority.organization(), listing.order);
     // One more than requested, to find out whether there is a next page.
     let read = async move {
+        if !keys.can_sort(&authority, &listing).await? {
+            return Err(too_many_to_sort());
+        }
         let total = if is_counted { Some(keys.count(&authority, &listing.filter).await?) } else { None };
-        Ok::<_, Error>((stream::page(keys, authority, listing, start, limit + 1).await?, total))
+        Ok::<_, ApiError>((stream::page(keys, authority, listing, start, limit + 1).await?, total))
     };
     let (mut page, total) = lists.read(organization, read).await?;
     let is_last = page.len() <= size;
@@ -78,6 +83,15 @@ pub(crate) async fn page(
         .filter(|_| !is_last)
         .map(|last| next_link(uri, &Cursor::write(&order.position(last), order, organization)));
     Ok(KeyList { body: Body::from_string(format!("[{}]", elements(&page, render).await)), next, total })
+}
+
+/// The error for an order in which too many keys would have to be sorted.
+fn too_many_to_sort() -> ApiError {
+    let wrong = format!(
+        "is not possible for more than {MAX_SORTED} keys: add a filter such as user, external_id or permission_set, or sort by \
+         created_at, name or expires_at"
+    );
+    ApiError::Invalid(Fields::one("sort", wrong))
 }
 
 fn render(key: &ApiKey) -> String {

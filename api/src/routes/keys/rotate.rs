@@ -48,7 +48,7 @@ pub(crate) struct PreviousSecretView {
     created_at: Rfc3339,
     /// Expiry time: the secret is invalid from then on.
     expires_at: Rfc3339,
-    /// Time of its last use since the rotation; null: not used. Up to one second late.
+    /// Time of its last use since the rotation; null: not used. Up to ten seconds late.
     last_used_at: Nullable<Rfc3339>,
 }
 

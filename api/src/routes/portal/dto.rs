@@ -11,8 +11,8 @@ use domain::{
         token::PortalSecret,
         web_address::ReturnUrl,
     },
-    id::ExternalId,
-    keys::{quota::RateLimit, secret::KeyPrefix},
+    id::{ExternalId, UserId},
+    keys::{api_key::Creator, quota::RateLimit, secret::KeyPrefix},
     validated_string::ValidationError,
 };
 use poem_openapi::{Enum, Object};
@@ -27,7 +27,7 @@ use crate::{
         strict_json::{Field, JsonFields, document},
     },
     idempotency::response::{Secrets, StoredResponse},
-    routes::fields::permissions,
+    routes::{fields::permissions, keys::settings::CreatorView},
 };
 
 /// The settings of the portal of an organization.
@@ -118,7 +118,8 @@ pub(super) struct LimitsBody {
     /// Number of keys that the customer may have: with that many, no further one is created; default 10.
     #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
     max_keys: Option<u64>,
-    /// Longest lifetime of a new key in seconds, which is also its default; default: keys need not expire.
+    /// Longest lifetime of a new key in seconds, which is also its default. Default, and maximum: that of the key policy; without
+    /// one, keys need not expire. Required with `create` if the key policy requires an expiry.
     #[oai(validator(minimum(value = "1"), maximum(value = "315360000")))]
     max_lifetime_seconds: Option<u64>,
     /// Maximum number of uses of each new key per window; requires `rate_limit_window`. Default: no rate limit.
@@ -287,6 +288,49 @@ fn actions(codes: &[String]) -> Option<Vec<PortalAction>> {
         actions.push(action);
     }
     Some(actions)
+}
+
+/// A portal session that has not expired, as its organization sees it.
+#[derive(Object)]
+#[oai(rename = "ListedPortalSession")]
+pub(super) struct ListedSessionView {
+    /// Unique identifier.
+    id: Uuid,
+    /// The customer; null if it is a member.
+    external_id: Nullable<String>,
+    /// The member; null if the customer is an external id.
+    user_id: Nullable<Uuid>,
+    /// What the customer can do, beside listing their keys.
+    allowed: Vec<ActionName>,
+    /// Permissions that the customer's keys can have.
+    permissions_ceiling: Vec<String>,
+    created_by: CreatorView,
+    /// Creation time.
+    created_at: Rfc3339,
+    /// Whether the link was opened: it is not valid any more then.
+    opened: bool,
+    /// Expiry time: 5 minutes after the creation; an hour after the link was opened, if it was.
+    expires_at: Rfc3339,
+}
+
+impl From<&PortalSession> for ListedSessionView {
+    fn from(session: &PortalSession) -> Self {
+        let (external_id, user) = match &session.subject {
+            PortalSubject::ExternalId(id) => (Some(id.as_str().to_owned()), None),
+            PortalSubject::User(user) => (None, Some(*user)),
+        };
+        Self {
+            id: session.id.uuid(),
+            external_id: Nullable(external_id),
+            user_id: Nullable(user.map(UserId::uuid)),
+            allowed: session.actions.iter().map(|action| (*action).into()).collect(),
+            permissions_ceiling: session.ceiling.permissions().flat(),
+            created_by: Creator::Key(session.created_by).into(),
+            created_at: Rfc3339(session.created_at),
+            opened: session.is_opened,
+            expires_at: Rfc3339(session.expires_at),
+        }
+    }
 }
 
 /// A new portal session with its link.

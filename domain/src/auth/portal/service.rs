@@ -19,8 +19,8 @@ use crate::{
     },
     clock::{Clock, Entropy, Timestamp},
     error::Error,
-    id::{PortalSessionId, SessionId},
-    keys::{Keys, key_scope::KeyScope, secret::KeyPrefix},
+    id::{ExternalId, KeyId, PortalSessionId, SessionId},
+    keys::{KeySettings, Keys, api_key::ApiKey, key_scope::KeyScope, secret::KeyPrefix},
     organizations::{organization::Organization, require_permissions},
     permissions::Permission,
     ports,
@@ -170,7 +170,8 @@ impl PortalService {
     /// # Errors
     /// [`Error::NotExchangeable`] if the caller has no key; [`Error::ExceedsPermissions`] if they do not have all
     /// permissions of the ceiling; [`Error::ExceedsAddresses`] if their key has an IP allowlist, which the customer's browser
-    /// would not be in; [`Error::UserNotFound`]; [`Error::CapReached`]; [`Error::TooMany`]; [`Error::Outage`].
+    /// would not be in; [`Error::KeyPolicyViolated`] if the session allows creating keys, and the key that its customer gets by
+    /// default would break the key policy; [`Error::UserNotFound`]; [`Error::CapReached`]; [`Error::TooMany`]; [`Error::Outage`].
     pub async fn create(
         &self,
         authority: &Authority,
@@ -181,6 +182,11 @@ impl PortalService {
         require_permissions(authority, new.ceiling.permissions())?;
         caller.require_ip_within(None)?;
         let now = self.ports.clock.now();
+        let new = if new.actions.contains(&PortalAction::Create) {
+            self.within_key_policy(authority, new, now).await?
+        } else {
+            new
+        };
         let session = PortalSession {
             id: PortalSessionId::generate(&*self.ports.clock, &*self.ports.entropy),
             organization: authority.organization(),
@@ -194,12 +200,60 @@ impl PortalService {
             creator: *key.hash(),
             created_by: key.id(),
             created_at: now,
+            is_opened: false,
             expires_at: now.plus_millis(LINK_LIFETIME_MS).no_later_than(caller.expires_at()),
         };
         let secret = PortalSecret::generate(PortalSecretKind::Link, &*self.ports.entropy);
         let context = authority.audit_context(Action::CreatePortalSession, now);
         self.ports.portals.create(&session, &secret.hash(), &context).await?;
         Ok((session, secret))
+    }
+
+    /// The session with the longest lifetime of the key policy, if its own is not shorter.
+    ///
+    /// # Errors
+    /// [`Error::KeyPolicyViolated`] if a key with the whole ceiling would break the policy: who creates the session can correct
+    /// that, its customer cannot. [`Error::NotFound`] if the organization was deleted; [`Error::Outage`].
+    async fn within_key_policy(
+        &self,
+        authority: &Authority,
+        mut new: NewPortalSession,
+        now: Timestamp,
+    ) -> Result<NewPortalSession, Error> {
+        let (organization, caller) = (authority.organization(), authority.caller());
+        // Keys of the portal have no permission sets.
+        let policies = self.keys.applied_policies(organization, Vec::new()).await?;
+        let by_policy = policies.max_lifetime().map(|days| days.millis().unsigned_abs());
+        new.limits.max_lifetime_ms = new.limits.max_lifetime_ms.into_iter().chain(by_policy).min();
+        let expires_at = new.limits.expiry(None, now).unwrap_or(None).map(|end| end.no_later_than(caller.expires_at()));
+        let settings = KeySettings {
+            permissions: new.ceiling.permissions().clone(),
+            expires_at: expires_at.or(caller.expires_at()),
+            can_manage: false,
+            ..KeySettings::default()
+        };
+        let prefix = new.prefix.clone().or_else(|| policies.prefix().cloned());
+        let start = (prefix.unwrap_or_else(KeyPrefix::default_prefix), String::new());
+        let id = KeyId::generate(&*self.ports.clock, &*self.ports.entropy);
+        let key = ApiKey { settings, ..ApiKey::beginning_with(id, organization, start, caller.creator(), now) };
+        let broken = policies.broken_by_change(&key, now, now);
+        if broken.is_empty() { Ok(new) } else { Err(Error::KeyPolicyViolated(broken)) }
+    }
+
+    /// Lists at most `limit` sessions, of all customers or of one, that have not expired, sorted by id, beginning after `after`
+    /// (`None`: with the first).
+    ///
+    /// # Errors
+    /// [`Error::Outage`].
+    pub async fn list(
+        &self,
+        authority: &Authority,
+        customer: Option<&ExternalId>,
+        after: Option<PortalSessionId>,
+        limit: u64,
+    ) -> Result<Vec<PortalSession>, Error> {
+        let now = self.ports.clock.now();
+        Ok(self.ports.portals.list(authority.organization(), customer, after, limit, now).await?)
     }
 
     /// Ends a session of the organization (`None`: the request has no valid id).
@@ -230,7 +284,7 @@ impl PortalService {
         let token = PortalSecret::generate(PortalSecretKind::Token, &*self.ports.entropy);
         let context = opened.authority.audit_context(Action::OpenPortalSession, now);
         self.ports.portals.open(opened.session.id, &token.hash(), expires_at, &context).await?;
-        opened.session.expires_at = expires_at;
+        (opened.session.is_opened, opened.session.expires_at) = (true, expires_at);
         Ok((opened, token))
     }
 
@@ -257,7 +311,8 @@ impl PortalService {
     }
 
     /// Checks that a session is valid: it has not expired; its organization is neither deleted nor suspended; the secret
-    /// that created it is valid and may still create it; and its customer, if that is a user, is a member.
+    /// that created it is valid and may still create it; and its customer, if that is a user, is a member. A session whose
+    /// secret may not create it any more is deleted: it must not be valid again when the key gets back what it has lost.
     ///
     /// # Errors
     /// [`Error::PortalSessionRequired`]; [`Error::TooMany`]; [`Error::Outage`].
@@ -270,21 +325,19 @@ impl PortalService {
         // Before anything that is shared by the organization: one customer must not use it up.
         self.ports.rate.count(session.id)?;
         let Some(organization_now) = self.ports.organizations.find(organization).await? else { return Err(ended) };
-        // Not by the address of the customer's browser: a key with an IP allowlist is refused, as at the creation.
-        let key = self.lookup.find(&session.creator).await?.filter(|key| key.check(now, None).is_ok());
-        let Some(key) = key.filter(|key| key.can_manage() && organization_now.suspended_at.is_none()) else {
-            return Err(ended);
-        };
-        let origin = RequestContext { session: Some(SessionId::from_uuid(session.id.uuid())), ..origin };
-        let caller = Caller { origin, ..Caller::from_key(key) };
-        let permission = Permission::PORTAL_SESSIONS_WRITE;
-        let authority = match self.authorizer.authorize(caller, &permission, Some(organization)).await {
-            Err(Error::Forbidden(_) | Error::NotFound) => return Err(ended),
-            authorized => authorized?,
-        };
-        if require_permissions(&authority, session.ceiling.permissions()).is_err() {
+        if organization_now.suspended_at.is_some() {
             return Err(ended);
         }
+        let mut authority = self.creator_authority(&session, origin.clone(), now).await?;
+        if authority.is_none() {
+            // The cached key may be older than the session: only what is stored now ends it.
+            self.lookup.invalidate(&session.creator);
+            authority = self.creator_authority(&session, origin, now).await?;
+        }
+        let Some(authority) = authority else {
+            self.ports.portals.end(session.id).await?;
+            return Err(ended);
+        };
         let authority = match session.subject {
             PortalSubject::ExternalId(_) => authority,
             PortalSubject::User(user) => {
@@ -295,5 +348,31 @@ impl PortalService {
             }
         };
         Ok(PortalAuthority { session, organization: organization_now, authority })
+    }
+
+    /// The authority of the key that created a session. `None`: its secret is not valid any more, or could not create the
+    /// session any more.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`]; [`Error::Outage`].
+    async fn creator_authority(
+        &self,
+        session: &PortalSession,
+        origin: RequestContext,
+        now: Timestamp,
+    ) -> Result<Option<Authority>, Error> {
+        // Not by the address of the customer's browser: a key with an IP allowlist is refused, as at the creation.
+        let key =
+            self.lookup.find(&session.creator).await?.filter(|key| key.check(now, None).is_ok() && key.can_manage());
+        let Some(key) = key else { return Ok(None) };
+        let origin = RequestContext { session: Some(SessionId::from_uuid(session.id.uuid())), ..origin };
+        let caller = Caller { origin, ..Caller::from_key(key) };
+        let permission = Permission::PORTAL_SESSIONS_WRITE;
+        match self.authorizer.authorize(caller, &permission, Some(session.organization)).await {
+            Err(Error::Forbidden(_) | Error::NotFound) => Ok(None),
+            authorized => {
+                Ok(Some(authorized?).filter(|held| require_permissions(held, session.ceiling.permissions()).is_ok()))
+            }
+        }
     }
 }

@@ -165,6 +165,8 @@ pub struct PortalSession {
     pub created_by: KeyId,
     /// When it was created (UTC).
     pub created_at: Timestamp,
+    /// Whether its link was opened.
+    pub is_opened: bool,
     /// When it expires (UTC, exclusive): 5 minutes after its creation, or an hour after its link was opened.
     pub expires_at: Timestamp,
 }

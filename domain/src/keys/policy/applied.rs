@@ -1,12 +1,13 @@
 //! The policies that apply to one key: that of its organization, and those of its permission sets.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{BrokenRule, KeyPolicy, KeyRule, PolicySource, Violation, last_activity};
+use super::{BrokenRule, Days, KeyPolicy, KeyRule, PolicySource, Violation, last_activity};
 use crate::{
     clock::Timestamp,
+    id::SetId,
     keys::{api_key::ApiKey, secret::KeyPrefix},
-    organizations::permission_set::PermissionSet,
+    organizations::permission_set::{PermissionSet, SetVersion},
     permissions::Permissions,
 };
 
@@ -15,6 +16,16 @@ use crate::{
 pub struct AppliedPolicies {
     organization: Option<Arc<KeyPolicy>>,
     sets: Vec<Arc<PermissionSet>>,
+}
+
+/// The policies that a change of keys was checked against. The change is stored only if they are still the same: otherwise two
+/// simultaneous requests, each of which keeps the policies that it has read, could together break one.
+#[derive(Clone, Debug)]
+pub struct CheckedPolicies {
+    /// The policy of the organization.
+    pub organization: Option<Arc<KeyPolicy>>,
+    /// The permission sets of the keys.
+    pub sets: BTreeMap<SetId, SetVersion>,
 }
 
 /// What the policies say about a key at some time.
@@ -45,7 +56,15 @@ impl AppliedPolicies {
         of_organization.chain(of_sets)
     }
 
-    /// Whether a policy enforces that secrets are rotated.
+    /// What a change was checked against, for storing it.
+    #[must_use]
+    pub fn checked(&self) -> CheckedPolicies {
+        let sets = self.sets.iter().map(|set| (set.id, set.version)).collect();
+        CheckedPolicies { organization: self.organization.clone(), sets }
+    }
+
+    /// Whether a policy enforces that secrets are rotated, so that the age of the newest secret decides whether a key may be
+    /// changed.
     #[must_use]
     pub fn enforces_rotation(&self) -> bool {
         self.each().any(|(_, policy)| policy.rotation.is_some_and(|rule| rule.enforce))
@@ -63,10 +82,10 @@ impl AppliedPolicies {
         self.each().find_map(|(_, policy)| policy.prefix.as_ref())
     }
 
-    /// Whether the age of the newest secret decides whether a key may be changed.
+    /// The longest lifetime of a new key. `None`: any.
     #[must_use]
-    pub fn enforce_rotation(&self) -> bool {
-        self.each().any(|(_, policy)| policy.rotation.is_some_and(|rotation| rotation.enforce))
+    pub fn max_lifetime(&self) -> Option<Days> {
+        self.each().filter_map(|(_, policy)| policy.max_lifetime).min()
     }
 
     /// The rules that a secret with this prefix breaks.

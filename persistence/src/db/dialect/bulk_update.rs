@@ -1,12 +1,11 @@
-//! One UPDATE of many keys, each with its own values. The values are one JSON parameter (`json_each` on SQLite,
-//! `jsonb_to_recordset` on PostgreSQL), so that the statement is the same for any number of keys. PostgreSQL's `unnest` of arrays
-//! is not used: the database layer cannot bind arrays that contain nulls.
+//! UPDATEs of many keys, each with its own values. On SQLite one statement, with the values as one JSON parameter, so that it is the
+//! same for any number of keys. On PostgreSQL as many as [`RowValues`] divides the rows into.
 
 use std::fmt::Write;
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value, prelude::Uuid};
 
-use super::Dialect;
+use super::{Dialect, row_values::RowValues};
 
 /// Integers for the columns of many keys.
 pub(crate) struct BulkUpdate {
@@ -20,32 +19,37 @@ impl BulkUpdate {
         Self { ids, columns }
     }
 
-    /// An `UPDATE api_keys SET <assignments> … <guard> <returning>`. `guard` is empty or begins with `AND`, `returning` is empty or
-    /// begins with `RETURNING`. In all three, `s.<column>` is the value of the key for that column.
-    pub(crate) fn update<C: ConnectionTrait>(
+    /// `UPDATE api_keys SET <assignments> … <guard> <returning>`, more than one on PostgreSQL if there are many keys. `guard` is empty
+    /// or begins with `AND`, `returning` is empty or begins with `RETURNING`. In all three, `s.<column>` is the value of the key for
+    /// that column.
+    pub(crate) fn updates<C: ConnectionTrait>(
         self,
         db: &C,
         assignments: &str,
         guard: &str,
         returning: &str,
-    ) -> Statement {
+    ) -> Vec<Statement> {
         match Dialect::of(db) {
             Dialect::Postgres => self.postgres(assignments, guard, returning),
-            Dialect::Sqlite => self.sqlite(assignments, guard, returning),
+            Dialect::Sqlite => vec![self.sqlite(assignments, guard, returning)],
         }
     }
 
-    fn postgres(self, assignments: &str, guard: &str, returning: &str) -> Statement {
-        let names: Vec<String> = self.columns.iter().map(|(name, _)| format!("{name} bigint")).collect();
+    fn postgres(self, assignments: &str, guard: &str, returning: &str) -> Vec<Statement> {
+        let row = |n| {
+            let numbers = self.columns.iter().map(|(_, values): &(_, Vec<Option<i64>>)| Value::from(values[n]));
+            std::iter::once(Value::from(self.ids[n])).chain(numbers).collect()
+        };
+        let names = std::iter::once("id").chain(self.columns.iter().map(|(name, _)| *name)).collect();
+        let query = RowValues::new(names, (0..self.ids.len()).map(row).collect()).query(1);
         // Rows are locked in the order of their ids everywhere, so that two transactions cannot deadlock.
         let sql = format!(
-            "WITH s AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS s(id uuid, {})), \
-             locked AS (SELECT id FROM api_keys WHERE id IN (SELECT id FROM s) ORDER BY id FOR UPDATE) \
-             UPDATE api_keys SET {assignments} FROM s JOIN locked ON locked.id = s.id WHERE api_keys.id = s.id {guard} \
-             {returning}",
-            names.join(", "),
+            "WITH v AS ({}), s AS (SELECT v.* FROM v JOIN api_keys ON api_keys.id = v.id ORDER BY v.id FOR UPDATE OF api_keys) \
+             UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id {guard} {returning}",
+            query.sql
         );
-        Statement::from_sql_and_values(DbBackend::Postgres, sql, [Value::from(self.json())])
+        let parts = query.parts.iter();
+        parts.map(|part| Statement::from_sql_and_values(DbBackend::Postgres, &sql, query.values(part))).collect()
     }
 
     fn sqlite(self, assignments: &str, guard: &str, returning: &str) -> Statement {
@@ -77,23 +81,6 @@ impl BulkUpdate {
             }
         }
         text.push_str("\"]");
-        text
-    }
-
-    /// A JSON array of objects for PostgreSQL, with ids as 32 hexadecimal digits.
-    fn json(&self) -> String {
-        let mut text = String::from("[");
-        for (n, id) in self.ids.iter().enumerate() {
-            let _ = write!(text, "{}{{\"id\":\"{}\"", if n == 0 { "" } else { "," }, id.simple());
-            for (name, column) in &self.columns {
-                let _ = match column[n] {
-                    Some(value) => write!(text, ",\"{name}\":{value}"),
-                    None => write!(text, ",\"{name}\":null"),
-                };
-            }
-            text.push('}');
-        }
-        text.push(']');
         text
     }
 }

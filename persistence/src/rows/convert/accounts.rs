@@ -5,7 +5,7 @@ use domain::{
     id::{ExternalId, OrganizationId, SetId, UserId},
     organizations::{
         organization::{Caps, Organization, OrganizationName},
-        permission_set::{PermissionSet, SetName},
+        permission_set::{PermissionSet, SetName, SetVersion},
         user::{Email, User, UserName, UserOrigin, UserProfile},
     },
     ports::OrganizationChanges,
@@ -136,7 +136,20 @@ pub(crate) fn named_set(model: &permission_set::Model) -> Result<PermissionSet, 
         key_policy: key_policy(model.key_policy.as_deref(), "permission_sets", model.id)?,
         created_at: Timestamp::from_millis(model.created_at),
         updated_at: Timestamp::from_millis(model.updated_at),
+        version: set_version(&model.permissions, model.key_policy.as_deref()),
     })
+}
+
+/// The version of a permission set with these columns.
+pub(crate) fn set_version(permissions: &str, key_policy: Option<&str>) -> SetVersion {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(permissions.as_bytes());
+    if let Some(policy) = key_policy {
+        // In no permission: the permissions end here, and an empty policy differs from none.
+        hasher.update(b"\n");
+        hasher.update(policy.as_bytes());
+    }
+    SetVersion::from_bytes(*hasher.finalize().as_bytes())
 }
 
 pub(crate) fn named_set_row(set: &PermissionSet) -> permission_set::ActiveModel {

@@ -88,6 +88,7 @@ pub(crate) fn portal_session(model: &portal_session::Model) -> Result<PortalSess
         creator: SecretHash::from_bytes(creator.map_err(|_| broken("creator_hash"))?),
         created_by: KeyId::from_uuid(model.created_by_key),
         created_at: Timestamp::from_millis(model.created_at),
+        is_opened: model.token_hash.is_some(),
         expires_at: Timestamp::from_millis(model.expires_at),
     })
 }

@@ -27,6 +27,7 @@ pub(super) async fn record(recorder: &mut Recorder, fixture: &Fixture) {
     let body = Some(json!({"secret": secret}));
     let opened = recorder.send("openPortalSession", &app.anyone(), "POST", "/portal/session", body).await;
     let customer = app.caller(text(&opened["token"]));
+    recorder.send("listPortalSessions", admin, "GET", &sessions, None).await;
     recorder.send("getPortalSession", &customer, "GET", "/portal/session", None).await;
     let keys = "/portal/api_keys";
     let body = json!({"name": "Continuous integration", "permissions": ["files:read"]});

@@ -136,6 +136,28 @@ async fn an_allowlist_with_all_addresses_is_none_for_a_policy() {
 }
 
 #[tokio::test]
+async fn a_permission_set_is_not_widened_for_a_key_whose_allowlist_has_all_addresses() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    set_policy(&tenant, json!({"addresses_required_for": ["pay:write"]})).await;
+    let set = create_set(&tenant, &["pay:read"], Value::Null).await;
+    let path = format!("{}/permission_sets/{set}", org(&tenant));
+    let widen = async || tenant.admin.patch(&path, &json!({"permissions": ["pay:read", "pay:write"]})).await;
+    let key = json!({"permission_sets": [set], "allowed_addresses": ["192.0.2.1"]});
+    let key = format!("{}/{}", tenant.keys(), id(&create(&tenant.admin, &tenant, key).await));
+    let allow = async |addresses: &[&str]| {
+        let changed = tenant.admin.patch(&key, &json!({"allowed_addresses": addresses})).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+    };
+    for all in [&["0.0.0.0/0"][..], &["192.0.2.1", "::/0"], &["0.0.0.0/1", "128.0.0.0/1"]] {
+        allow(all).await;
+        assert_broken(&widen().await, &["key_policy.addresses_required_for"]);
+    }
+    allow(&["0.0.0.0/1", "10.0.0.0/16"]).await;
+    assert_eq!(widen().await.status, 200);
+}
+
+#[tokio::test]
 async fn a_permission_set_does_not_give_keys_what_policies_forbid() {
     let app = TestApp::start().await;
     let tenant = app.tenant("Acme").await;

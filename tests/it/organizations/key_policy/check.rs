@@ -27,7 +27,13 @@ async fn a_dry_run_counts_and_lists_the_keys_that_break_the_policy_and_changes_n
     }
     app.clock.advance_seconds(2 * DAY);
     let policy = json!({"expiry_required": true, "max_lifetime_days": 90});
-    let before = tenant.admin.get(&tenant.keys()).await.text;
+    // Without the uses of the administrator's key, which are stored in the background.
+    let listed = async || {
+        let mut keys = tenant.admin.get(&tenant.keys()).await.json();
+        keys.as_array_mut().expect("a list").iter_mut().for_each(|key| key["last_used_at"] = Value::Null);
+        keys
+    };
+    let before = listed().await;
     let answer = check(&tenant, &json!({"key_policy": policy})).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     let report = answer.json();
@@ -39,7 +45,7 @@ async fn a_dry_run_counts_and_lists_the_keys_that_break_the_policy_and_changes_n
     assert_eq!(report["rules"], counts);
     assert_eq!(report["keys"][2]["rules"], json!(["max_lifetime_days"]));
     assert!(report["keys"][2]["start"].as_str().is_some_and(|start| start.starts_with("cvg_")), "{report}");
-    assert_eq!(tenant.admin.get(&tenant.keys()).await.text, before);
+    assert_eq!(listed().await, before);
     assert_eq!(tenant.admin.get(&org(&tenant)).await.json()["key_policy"], Value::Null);
 }
 

@@ -3,6 +3,8 @@
 import { type FormEvent, useState } from "react";
 import { client, type KeyPolicy, type Schemas, unwrap } from "../../api/client.ts";
 import { useAction } from "../../hooks/use-action.ts";
+import { useIsChanged } from "../../hooks/use-is-changed.ts";
+import { useUnsavedChanges } from "../../hooks/use-unsaved-changes.ts";
 import {
   formFromPolicy,
   type KeyPolicyErrors,
@@ -37,6 +39,7 @@ export function PolicyEditor({ org, set, policy, canCheck, onSave, onCancel }: P
   // What was checked. Any change of the form needs another check.
   const [checked, setChecked] = useState<Checked | null>(null);
   const { isBusy, error, run, clearError } = useAction();
+  useUnsavedChanges(useIsChanged(form));
   const current = toPolicy(form);
   const isChecked = checked?.form === form;
   const canSave = isChecked || !canCheck;

@@ -5,6 +5,7 @@ import type { Schemas } from "../../api/client.ts";
 import { useAction } from "../../hooks/use-action.ts";
 import { useToast } from "../../hooks/use-toast.ts";
 import { useUpdateOrganization } from "../../hooks/use-update-organization.ts";
+import { useUnsavedChanges } from "../../hooks/use-unsaved-changes.ts";
 import { ErrorNotice } from "../ui/error-notice.tsx";
 import { Field } from "../ui/field.tsx";
 import { FormattedNumber } from "../ui/formatted-number.tsx";
@@ -59,6 +60,7 @@ function CapForm({ organization }: { organization: Schemas["Organization"] }) {
   const [form, setForm] = useState(initial as Record<Cap, string>);
   const { isBusy, error, run } = useAction();
   const changed = CAPS.filter(([name]) => form[name].trim() !== initial[name]);
+  useUnsavedChanges(changed.length > 0);
   const save = (event: FormEvent) => {
     event.preventDefault();
     return run(async () => {

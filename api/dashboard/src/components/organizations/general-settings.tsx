@@ -5,6 +5,7 @@ import type { Schemas } from "../../api/client.ts";
 import { useAction } from "../../hooks/use-action.ts";
 import { useToast } from "../../hooks/use-toast.ts";
 import { useUpdateOrganization } from "../../hooks/use-update-organization.ts";
+import { useUnsavedChanges } from "../../hooks/use-unsaved-changes.ts";
 import { CopyButton } from "../ui/copy-button.tsx";
 import { ErrorNotice } from "../ui/error-notice.tsx";
 import { Field } from "../ui/field.tsx";
@@ -74,6 +75,7 @@ function NameForm({ organization, isPlatform }: Omit<Props, "canChange">) {
     ...(externalId.trim() !== (organization.external_id ?? "") && { external_id: externalId.trim() || null }),
   };
   const isChanged = Object.keys(body).length > 0;
+  useUnsavedChanges(isChanged);
   const save = (event: FormEvent) => {
     event.preventDefault();
     return run(async () => {

@@ -5,9 +5,11 @@ import { type ChangeEvent, type FormEvent, useState } from "react";
 import { client, type Schemas, unwrap } from "../../api/client.ts";
 import { useAction } from "../../hooks/use-action.ts";
 import { useToast } from "../../hooks/use-toast.ts";
+import { useUnsavedChanges } from "../../hooks/use-unsaved-changes.ts";
 import { ErrorNotice } from "../ui/error-notice.tsx";
 import { Field } from "../ui/field.tsx";
 import { Loading } from "../ui/loading.tsx";
+import { PortalSessions } from "./portal-sessions.tsx";
 
 type Settings = Schemas["Portal"];
 
@@ -17,7 +19,14 @@ const DEFAULT_COLOR = "#4338ca";
 /** The largest logo, in bytes. */
 const MAX_LOGO_BYTES = 32 * 1024;
 
-export function PortalSettings({ org, canChange }: { org: string; canChange: boolean }) {
+interface Props {
+  org: string;
+  canChange: boolean;
+  /** Whether the caller can list and end the sessions of customers. */
+  canEndSessions: boolean;
+}
+
+export function PortalSettings({ org, canChange, canEndSessions }: Props) {
   const { data, error, refetch } = useQuery({
     queryKey: ["org", org, "portal"],
     queryFn: () => unwrap(client.GET("/orgs/{org_id}/portal", { params: { path: { org_id: org } } })),
@@ -40,6 +49,7 @@ export function PortalSettings({ org, canChange }: { org: string; canChange: boo
           <dd>{data.origins.join(", ") || <span className="muted">no website</span>}</dd>
         </dl>
       )}
+      {canEndSessions && <PortalSessions org={org} />}
     </section>
   );
 }
@@ -60,6 +70,8 @@ function SettingsForm({ org, settings }: { org: string; settings: Settings }) {
     ...(logo !== settings.logo && { logo }),
     ...(list.join("\n") !== settings.origins.join("\n") && { origins: list }),
   };
+  const isChanged = Object.keys(body).length > 0;
+  useUnsavedChanges(isChanged);
   const save = (event: FormEvent) => {
     event.preventDefault();
     return run(async () => {
@@ -119,7 +131,7 @@ function SettingsForm({ org, settings }: { org: string; settings: Settings }) {
       </Field>
       {error !== null && <ErrorNotice error={error} />}
       <div className="row">
-        <button type="submit" disabled={isBusy || Object.keys(body).length === 0}>
+        <button type="submit" disabled={isBusy || !isChanged}>
           Save
         </button>
       </div>

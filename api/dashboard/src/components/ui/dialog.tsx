@@ -27,8 +27,11 @@ export function Dialog({ title, onClose, children }: Props) {
         event.preventDefault();
         onClose?.();
       }}
-      // On a second Escape, browsers close the dialog even if `cancel` is prevented.
-      onClose={() => (onClose === null ? dialog.current?.showModal() : onClose())}
+      // On a second Escape, browsers close the dialog even if `cancel` is prevented. Whether it closes is decided by `onClose`.
+      onClose={() => {
+        if (dialog.current?.open === false) dialog.current.showModal();
+        onClose?.();
+      }}
     >
       <div className="dialog-body">
         <div className="space-between">

@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 
 use domain::clock::Timestamp;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid,
-    sea_query::Expr,
+    ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 
-use super::{
-    Batch, Failed, LedgerWriter, SpendRequest, answer, assignments,
-    state::{Served, State},
-};
+use super::{RowCounter, assignments};
 use crate::{
+    counter_states::State,
     db::{
-        dialect::{DATABASE_TIME, bulk_update::BulkUpdate},
+        dialect::{DATABASE_TIME, Dialect, MAX_IDS, bulk_update::BulkUpdate},
         error::DbFailure,
         retry,
     },
+    ledger::{Batch, Failed, SpendRequest, answer, state::Served},
     rows::{convert, entity::api_key},
 };
 
@@ -29,7 +27,7 @@ struct LockedKeyRow {
     now: i64,
 }
 
-impl LedgerWriter {
+impl RowCounter {
     /// Counts and answers a batch.
     pub(super) async fn count_pessimistically(&mut self, batch: Batch) -> Result<(), Failed> {
         match retry::retry_in_time(self.pools.timeout, || self.transact(&batch)).await {
@@ -62,14 +60,16 @@ impl LedgerWriter {
             Some(clock) => Expr::value(clock.now().millis()),
             None => Expr::cust(DATABASE_TIME),
         };
-        let rows = api_key::Entity::find()
-            .column_as(now, "now")
-            .filter(api_key::Column::Id.is_in(batch.keys().copied()))
-            .order_by_asc(api_key::Column::Id)
-            .lock_exclusive()
-            .into_model::<LockedKeyRow>()
-            .all(&transaction)
-            .await?;
+        let (ids, mut rows): (Vec<Uuid>, _) = (batch.keys().copied().collect(), Vec::new());
+        for ids in ids.chunks(MAX_IDS) {
+            let locked = api_key::Entity::find()
+                .column_as(now.clone(), "now")
+                .filter(Dialect::of(&transaction).is_one_of(api_key::Column::Id, ids))
+                .order_by_asc(api_key::Column::Id)
+                .lock_exclusive()
+                .into_model::<LockedKeyRow>();
+            rows.extend(locked.all(&transaction).await?);
+        }
         let mut served = BTreeMap::new();
         let mut uses = Consumption::default();
         for LockedKeyRow { key, now } in rows {
@@ -85,7 +85,9 @@ impl LedgerWriter {
             transaction.rollback().await?;
         } else {
             let set = BulkUpdate::new(uses.ids, NAMES.into_iter().zip(uses.columns).collect());
-            transaction.execute_raw(set.update(&transaction, &assignments("s.now"), "", "")).await?;
+            for statement in set.updates(&transaction, &assignments("s.now"), "", "") {
+                transaction.execute_raw(statement).await?;
+            }
             transaction.commit().await?;
             self.pools.confirm_commit()?;
         }

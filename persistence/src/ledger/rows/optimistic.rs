@@ -1,23 +1,25 @@
 //! Optimistic counting: one statement writes the next states of keys whose states are cached, on the condition that their rows
 //! still have the cached states. It reads nothing before and has no transaction around it. Keys whose rows have changed are left
-//! to [`crate::ledger::pessimistic`].
+//! to [`super::pessimistic`].
 //!
-//! With a clock of this process (SQLite, where no other process counts) each key with a cached state can be counted so, and an
-//! exhausted one is refused without a statement. On PostgreSQL the database's time decides, which is not known before the
-//! statement: keys with a refill or a rate limit are left.
+//! The database's time decides, which is not known before the statement: keys with a refill or a rate limit are left. With a
+//! clock of this process, which tests use, each key with a cached state can be counted so, and an exhausted one is refused
+//! without a statement.
 
 use std::collections::HashMap;
 
 use domain::{clock::Timestamp, verify::result::ConsumeOutcome};
 use sea_orm::{ConnectionTrait, prelude::Uuid};
 
-use super::{Batch, Failed, LedgerWriter, SpendRequest, answer, assignments, state::Served};
+use super::{RowCounter, assignments};
 use crate::{
+    counter_states::State,
     db::{
         dialect::{Dialect, bulk_update::BulkUpdate},
         error::DbFailure,
         retry,
     },
+    ledger::{Batch, Failed, SpendRequest, answer, state::Served},
     rows::convert,
 };
 
@@ -25,11 +27,11 @@ use crate::{
 struct OptimisticUpdate {
     id: Uuid,
     requests: Vec<SpendRequest>,
-    before: super::State,
+    before: State,
     served: Served,
 }
 
-impl LedgerWriter {
+impl RowCounter {
     /// Counts and answers the requests for keys with a cached state. Returns the others.
     pub(super) async fn count_optimistically(&mut self, batch: Batch) -> Result<Batch, Failed> {
         let now = self.clock.as_ref().map(|clock| clock.now());
@@ -77,7 +79,7 @@ impl LedgerWriter {
         Ok(rest)
     }
 
-    /// Writes the updates in one statement. Returns the keys whose rows had not changed, each with the time of the write.
+    /// Writes the updates, all or none. Returns the keys whose rows had not changed, each with the time of the write.
     async fn write(
         &self,
         updates: &[OptimisticUpdate],
@@ -123,7 +125,17 @@ impl LedgerWriter {
             None => format!("RETURNING api_keys.id AS id, {clock} AS at"),
             Some(_) => "RETURNING api_keys.id AS id".to_owned(),
         };
-        let rows = db.query_all_raw(set.update(db, &assignments(clock), &guard, &returning)).await?;
+        let mut statements = set.updates(db, &assignments(clock), &guard, &returning);
+        let rows = if statements.len() == 1 {
+            db.query_all_raw(statements.remove(0)).await?
+        } else {
+            let (transaction, mut rows) = (self.pools.begin_counting().await?, Vec::new());
+            for statement in statements {
+                rows.extend(transaction.query_all_raw(statement).await?);
+            }
+            transaction.commit().await?;
+            rows
+        };
         self.pools.confirm_commit()?;
         let written = rows.iter().map(|row| {
             let at = now.map_or_else(|| row.try_get("", "at").map(Timestamp::from_millis), Ok)?;
