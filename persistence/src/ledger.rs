@@ -195,7 +195,7 @@ impl Counter {
         }
     }
 
-    /// Writes a part of what is only in the journal into rows.
+    /// Writes a part of the counters that are only in the journal into the rows of their keys.
     async fn fold(&mut self) {
         if let Self::Journal(counter) = self {
             counter.fold_part().await;

@@ -271,7 +271,7 @@ shops("a page that is not listed cannot embed the portal", async ({ page, shop, 
   await expect(frame.getByRole("heading", { name: "Your API keys" })).toBeVisible();
 });
 
-test("a customer whose key would break a rule is told so in words", async ({ page }) => {
+test("the page says in plain words that a key would break a rule", async ({ page }) => {
   const admin = await signUp();
   await page.goto(await createLink(admin));
   await expect(page.getByText("You have no API keys yet")).toBeVisible();

@@ -1,4 +1,4 @@
-//! SQL that fills an organization with so many rows that reading all of them costs more than any plan with an index.
+//! SQL that adds many rows to an organization: then reading all of them costs more than any plan with an index.
 
 use crate::TestApp;
 

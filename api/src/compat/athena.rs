@@ -18,7 +18,7 @@ use domain::{
     },
     keys::{
         Keys,
-        list::{Listing, MAX_SKIPPED, Start},
+        list::{Listing, Start},
     },
     permissions::Permission,
     verify::Requester,
@@ -29,18 +29,13 @@ use crate::compat::athena::{
     dto::{CreatedKeyView, Deleted, DeletedCount, KeyArray, KeyView},
     error::{Changing, Reading},
     request::{Create, Delete, UpdateKey, Verify},
-    schema::{KeyIdText, ListNumber},
+    schema::{KeyIdText, ListLimit, ListOffset},
     verdict::VerdictView,
 };
 use crate::http::contract::{ErrorFormat, ErrorResponse, RawJson, Success, Tag};
 use crate::{
     auth::{authenticator::Authenticator, credentials::Credential},
-    http::{
-        api_error::{ApiError, Fields},
-        body::Deferred,
-        list_slots::ListSlots,
-        openapi_types::RawParam,
-    },
+    http::{api_error::ApiError, body::Deferred, list_slots::ListSlots, openapi_types::RawParam},
     routes::keys::stream,
     verifier::Verifier,
     verify_fast_path::FastVerify,
@@ -157,19 +152,13 @@ impl Athena {
         &self,
         credential: Credential,
         /// Maximum number of keys to return; default: all.
-        limit: Query<Option<RawParam<ListNumber>>>,
+        limit: Query<Option<RawParam<ListLimit>>>,
         /// Number of keys to skip, at most 100,000; default 0.
-        offset: Query<Option<RawParam<ListNumber>>>,
+        offset: Query<Option<RawParam<ListOffset>>>,
     ) -> Result<KeyArray, ErrorResponse<Reading>> {
         let authority = self.reader(&credential).await?;
-        let limit = ListNumber::read("limit", limit.0.as_ref())?;
-        let offset = ListNumber::read("offset", offset.0.as_ref())?;
-        let skipped = offset.unwrap_or(0);
-        if skipped > MAX_SKIPPED {
-            let wrong = format!("must be at most {MAX_SKIPPED}: to read all keys, send neither limit nor offset");
-            return Err(ApiError::Invalid(Fields::one("offset", wrong)).into());
-        }
-        let start = Start::Skip(skipped);
+        let limit = ListLimit::read(limit.0.as_ref())?;
+        let start = Start::Skip(ListOffset::read(offset.0.as_ref())?);
         let max = limit.unwrap_or(u64::MAX);
         let source = (self.keys.clone(), self.lists.clone());
         let body = stream::array(source, authority, Listing::default(), start, max, dto::render).await?;

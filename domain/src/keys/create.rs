@@ -68,7 +68,7 @@ impl Keys {
         self.create_one(authority, &new, Some(max_keys)).await
     }
 
-    /// With `max_keys`, for a customer who may have so many.
+    /// Creates one key. `max_keys`: the most keys that its customer may have; `None`: any number.
     async fn create_one(
         &self,
         authority: &Authority,

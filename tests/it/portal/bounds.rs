@@ -1,4 +1,4 @@
-//! What one customer can use of what the whole organization shares.
+//! One customer of the portal cannot use up the rates and lists of the organization.
 
 use std::num::NonZero;
 

@@ -69,7 +69,7 @@ async fn a_customer_sees_only_their_own_keys() {
     let own = key(&tenant, json!({"name": "own"})).await;
     let hidden = [
         ("another customer's", key(&tenant, json!({"external_id": "customer-10"})).await),
-        ("nobody's", key(&tenant, json!({"external_id": null})).await),
+        ("a key of no customer", key(&tenant, json!({"external_id": null})).await),
         ("one that can manage the service", key(&tenant, json!({"can_manage": true})).await),
         ("another organization's", key(&other, json!({})).await),
         ("unknown", "ffffffff-0000-7000-8000-000000000000".to_owned()),

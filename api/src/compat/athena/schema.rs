@@ -1,6 +1,9 @@
 //! Declares the request bodies of this API with their schemas, and its query parameters.
 
-use domain::{id::KeyId, keys::quota::MAX_INTEGER};
+use domain::{
+    id::KeyId,
+    keys::{list::MAX_SKIPPED, quota::MAX_INTEGER},
+};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 
 use super::lenient::Kind;
@@ -101,23 +104,51 @@ impl ParameterSchema for KeyIdText {
     }
 }
 
-/// An optional parameter: a whole number.
+/// The optional parameter `limit`: a whole number.
 #[derive(Debug)]
-pub(super) struct ListNumber;
+pub(super) struct ListLimit;
 
-impl ListNumber {
-    pub(super) fn read(name: &str, text: Option<&RawParam<Self>>) -> Result<Option<u64>, ApiError> {
-        let Some(text) = text.map(RawParam::text).filter(|text| !str::is_empty(text)) else { return Ok(None) };
-        let plain = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|number| plain && *number <= MAX_INTEGER);
-        number.map(Some).ok_or_else(|| {
-            ApiError::Invalid(Fields::one(name, format_args!("must be a whole number from 0 to {MAX_INTEGER}")))
-        })
+impl ListLimit {
+    pub(super) fn read(text: Option<&RawParam<Self>>) -> Result<Option<u64>, ApiError> {
+        number("limit", text)
     }
 }
 
-impl ParameterSchema for ListNumber {
+impl ParameterSchema for ListLimit {
     fn schema() -> MetaSchema {
         MetaSchema { minimum: Some(0.0), ..MetaSchema::new_with_format("integer", "int64") }
     }
+}
+
+/// The optional parameter `offset`: a whole number up to [`MAX_SKIPPED`].
+#[derive(Debug)]
+pub(super) struct ListOffset;
+
+impl ListOffset {
+    pub(super) fn read(text: Option<&RawParam<Self>>) -> Result<u64, ApiError> {
+        let skipped = number("offset", text)?.unwrap_or(0);
+        if skipped > MAX_SKIPPED {
+            let wrong = format_args!("must be at most {MAX_SKIPPED}: to read all keys, send neither limit nor offset");
+            return Err(ApiError::Invalid(Fields::one("offset", wrong)));
+        }
+        Ok(skipped)
+    }
+}
+
+impl ParameterSchema for ListOffset {
+    fn schema() -> MetaSchema {
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let maximum = Some(MAX_SKIPPED as f64);
+        MetaSchema { maximum, ..ListLimit::schema() }
+    }
+}
+
+/// A whole number. `None`: it is absent or empty.
+fn number<T>(name: &str, text: Option<&RawParam<T>>) -> Result<Option<u64>, ApiError> {
+    let Some(text) = text.map(RawParam::text).filter(|text| !str::is_empty(text)) else { return Ok(None) };
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| plain && *number <= MAX_INTEGER);
+    number.map(Some).ok_or_else(|| {
+        ApiError::Invalid(Fields::one(name, format_args!("must be a whole number from 0 to {MAX_INTEGER}")))
+    })
 }

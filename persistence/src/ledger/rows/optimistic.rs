@@ -20,7 +20,7 @@ use crate::{
         retry,
     },
     ledger::{Batch, Failed, SpendRequest, answer, state::Served},
-    rows::convert,
+    rows::{convert, counter_journal::KeyCounters},
 };
 
 /// The requests for a key, and what they make of it if its row has not changed.
@@ -85,31 +85,26 @@ impl RowCounter {
         updates: &[OptimisticUpdate],
         now: Option<Timestamp>,
     ) -> Result<HashMap<Uuid, Timestamp>, DbFailure> {
-        let column = |value: &dyn Fn(&OptimisticUpdate) -> Option<i64>| updates.iter().map(value).collect::<Vec<_>>();
-        let after =
-            |value: fn(&domain::keys::quota::Quota) -> Option<i64>| column(&|update| value(&update.served.after.quota));
-        let before =
-            |value: fn(&domain::keys::quota::Quota) -> Option<i64>| column(&|update| value(&update.before.quota));
-        let remaining: fn(&domain::keys::quota::Quota) -> Option<i64> = |quota| quota.remaining.map(convert::number);
-        let refilled: fn(&domain::keys::quota::Quota) -> Option<i64> =
-            |quota| quota.last_refill_at.map(Timestamp::millis);
-        let start: fn(&domain::keys::quota::Quota) -> Option<i64> = |quota| quota.window_start.map(Timestamp::millis);
-        let count: fn(&domain::keys::quota::Quota) -> Option<i64> = |quota| Some(convert::number(quota.window_count));
+        let counters =
+            |state: fn(&OptimisticUpdate) -> &State| updates.iter().map(|one| state(one).counters()).collect();
+        let before: Vec<KeyCounters> = counters(|update| &update.before);
+        let after: Vec<KeyCounters> = counters(|update| &update.served.after);
+        let column = |of: &[KeyCounters], value: fn(&KeyCounters) -> Option<i64>| of.iter().map(value).collect();
         let set = BulkUpdate::new(
             updates.iter().map(|update| update.id).collect(),
             vec![
-                ("remaining", after(remaining)),
-                ("last_refill_at", after(refilled)),
-                ("window_start", after(start)),
-                ("window_count", after(count)),
-                ("was_remaining", before(remaining)),
-                ("was_refilled", before(refilled)),
-                ("was_start", before(start)),
-                ("was_count", before(count)),
-                ("version", column(&|update| Some(update.before.version))),
-                ("requests", column(&|update| Some(convert::number(update.before.requests)))),
-                ("admitted", column(&|update| Some(convert::number(update.served.admitted)))),
-                ("now", column(&|_| now.map(Timestamp::millis))),
+                ("remaining", column(&after, |counters| counters.remaining)),
+                ("last_refill_at", column(&after, |counters| counters.last_refill_at)),
+                ("window_start", column(&after, |counters| counters.window_start)),
+                ("window_count", column(&after, |counters| Some(counters.window_count))),
+                ("was_remaining", column(&before, |counters| counters.remaining)),
+                ("was_refilled", column(&before, |counters| counters.last_refill_at)),
+                ("was_start", column(&before, |counters| counters.window_start)),
+                ("was_count", column(&before, |counters| Some(counters.window_count))),
+                ("version", column(&before, |counters| Some(counters.version))),
+                ("requests", column(&before, |counters| Some(counters.request_count))),
+                ("admitted", updates.iter().map(|update| Some(convert::number(update.served.admitted))).collect()),
+                ("now", vec![now.map(Timestamp::millis); updates.len()]),
             ],
         );
         let db = &self.pools.ledger;

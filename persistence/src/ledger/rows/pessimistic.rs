@@ -107,12 +107,12 @@ struct Consumption {
 
 impl Consumption {
     fn add(&mut self, id: Uuid, served: &Served, now: Timestamp) {
-        let after = &served.after.quota;
+        let after = served.after.counters();
         let values = [
-            after.remaining.map(convert::number),
-            after.last_refill_at.map(Timestamp::millis),
-            after.window_start.map(Timestamp::millis),
-            Some(convert::number(after.window_count)),
+            after.remaining,
+            after.last_refill_at,
+            after.window_start,
+            Some(after.window_count),
             Some(convert::number(served.admitted)),
             Some(now.millis()),
         ];
