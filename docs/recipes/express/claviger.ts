@@ -31,9 +31,6 @@ const claviger = createClient<paths>({
   baseUrl: CLAVIGER_URL,
   headers: { Authorization: `Bearer ${CLAVIGER_KEY}` },
   redirect: "error",
-  // The time limit belongs to `fetch`: a `Request` with a signal can be garbage collected while the body is read, and its
-  // signal then ends nothing.
-  fetch: (request) => fetch(request, { signal: AbortSignal.timeout(TIMEOUT_MS) }),
 });
 
 /** Decides about a request from the address `ip`, which needs a key with the permission. Counts one use of the key. */
@@ -62,9 +59,20 @@ export async function authorize(
 
 // Without a second attempt, because the first one may have counted a use.
 async function verify(key: string, ip: string, permission: string): Promise<ApiKey> {
-  const { data, error, response } = await claviger.POST("/api_keys/verify", {
+  const controller = new AbortController();
+  const answer = claviger.POST("/api_keys/verify", {
     body: { key, permissions: [permission], context: { ip: isIP(ip) ? ip : null } },
+    signal: controller.signal,
   });
+  // The signal alone is not enough: Node.js can lose it while the body is read, when garbage is collected.
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error("no answer in time"));
+      controller.abort();
+    }, TIMEOUT_MS);
+  });
+  const { data, error, response } = await Promise.race([answer, late]).finally(() => clearTimeout(timer));
   if (typeof data?.valid !== "boolean")
     throw new Error(`status ${response.status}, ${error?.message ?? "not a verdict"}`);
   return data;
