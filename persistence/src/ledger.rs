@@ -1,6 +1,6 @@
 //! Counts uses of metered keys: exactly over all nodes, and durably before they are answered.
 //!
-//! Group commit: requests queue for one writer. While one transaction commits, the next batch gathers, without timers. The uses of
+//! Group commit: requests queue for a worker. While one transaction commits, the next batch gathers, without timers. The uses of
 //! each key are computed together, everything is written and committed, and only then each waiting verify gets its own answer.
 //!
 //! PostgreSQL, where several nodes count: each batch is written into the rows of its keys ([`rows`]). SQLite, where this process
@@ -16,11 +16,7 @@ use async_trait::async_trait;
 use domain::{Outage, id::KeyId, ports, verify::result::ConsumeOutcome};
 use prometheus::Histogram;
 use sea_orm::prelude::Uuid;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, oneshot};
 
 use self::{journal::JournalCounter, rows::RowCounter};
 use crate::{
@@ -29,6 +25,7 @@ use crate::{
         connect::Pools,
         dialect::Dialect,
         error::{self, DbFailure},
+        health::DatabaseHealth,
     },
     key_cache::KeyCache,
     metrics::counters::Counters,
@@ -51,8 +48,33 @@ pub(crate) struct SpendRequest {
     answer: oneshot::Sender<Result<ConsumeOutcome, Outage>>,
 }
 
-/// The requests of a batch by key. Keys are locked in the order of their ids, so that two nodes cannot deadlock.
-type Batch = BTreeMap<Uuid, Vec<SpendRequest>>;
+/// Requests by key. Keys are locked in the order of their ids, so that two nodes cannot deadlock.
+type Requests = BTreeMap<Uuid, Vec<SpendRequest>>;
+
+/// Requests that are counted together.
+#[derive(Default)]
+struct Batch {
+    keys: Requests,
+    /// The number of requests.
+    size: usize,
+}
+
+impl Batch {
+    fn add(&mut self, request: SpendRequest) {
+        self.keys.entry(request.key.uuid()).or_default().push(request);
+        self.size += 1;
+    }
+
+    /// Adds the requests for a key that it does not have yet.
+    fn insert(&mut self, key: Uuid, requests: Vec<SpendRequest>) {
+        self.size += requests.len();
+        self.keys.insert(key, requests);
+    }
+
+    fn into_requests(self) -> impl Iterator<Item = SpendRequest> {
+        self.keys.into_values().flatten()
+    }
+}
 
 /// Requests that failed. Whether they were counted is not known.
 struct Failed {
@@ -78,19 +100,13 @@ impl ports::Ledger for Ledger {
     }
 }
 
-/// The one worker that counts.
+/// The worker that counts.
 pub(crate) struct LedgerWriter {
-    pools: Pools,
-    queue: mpsc::Receiver<SpendRequest>,
+    queue: RequestQueue,
     counter: Counter,
-    /// When it is cleared, so are the cached states.
-    key_cache: Arc<KeyCache>,
-    /// The generation of the key cache at the last batch.
-    generation: u64,
-    batch_sizes: Histogram,
 }
 
-/// How a batch is counted.
+/// How requests are counted.
 enum Counter {
     Rows(Box<RowCounter>),
     Journal(Box<JournalCounter>),
@@ -104,7 +120,7 @@ pub(crate) fn open(
     states: Arc<CounterStates>,
     counters: &Counters,
 ) -> (Ledger, LedgerWriter) {
-    let (requests, queue) = mpsc::channel(MAX_QUEUED);
+    let (requests, receiver) = mpsc::channel(MAX_QUEUED);
     let clock = settings.ledger_clock.clone();
     let counter = if Dialect::of(&pools.ledger).is_shared() {
         Counter::Rows(Box::new(RowCounter::new(pools.clone(), clock)))
@@ -112,100 +128,64 @@ pub(crate) fn open(
         let clock = clock.unwrap_or_else(|| settings.clock.clone());
         Counter::Journal(Box::new(JournalCounter::new(pools.clone(), clock, states, counters.folds.clone())))
     };
-    let writer =
-        LedgerWriter { pools, queue, counter, key_cache, generation: 0, batch_sizes: counters.batches.clone() };
-    (Ledger { requests, waits: counters.waits.clone() }, writer)
+    let batch_sizes = counters.batches.clone();
+    let queue = RequestQueue { requests: receiver, health: pools.health, key_cache, generation: 0, batch_sizes };
+    (Ledger { requests, waits: counters.waits.clone() }, LedgerWriter { queue, counter })
 }
 
 impl LedgerWriter {
     /// Starts the worker. When `stop` is cancelled, it first counts the requests in the queue.
     pub(crate) fn spawn(self, workers: &Workers) {
-        workers.spawn(self.run(workers.stop.clone()));
-    }
-
-    async fn run(mut self, stop: CancellationToken) {
-        let mut batch = Vec::new();
-        loop {
-            let fold_at = self.counter.fold_at();
-            tokio::select! {
-                biased;
-                count = self.queue.recv_many(&mut batch, MAX_BATCH) => {
-                    if count == 0 {
-                        return self.counter.close().await;
-                    }
-                    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-                    self.batch_sizes.observe(count as f64);
-                    let mut keys = Batch::new();
-                    // Requests that were cancelled while the database was unavailable are not counted.
-                    for request in batch.drain(..).filter(|request| !request.answer.is_closed()) {
-                        keys.entry(request.key.uuid()).or_default().push(request);
-                    }
-                    self.process_batch(keys).await;
-                }
-                () = tokio::time::sleep_until(fold_at.unwrap_or_else(Instant::now)), if fold_at.is_some() => {
-                    self.counter.fold().await;
-                }
-                () = stop.cancelled() => self.queue.close(),
-            }
-        }
-    }
-
-    async fn process_batch(&mut self, batch: Batch) {
-        let generation = self.key_cache.generation();
-        if generation != self.generation {
-            self.generation = generation;
-            self.counter.clear();
-        }
-        if let Err(Failed { failure, mut requests }) = self.counter.count(batch).await {
-            self.pools.health.observe(&failure);
-            // Queued requests fail at once, because the next transaction would most likely fail as well.
-            while let Ok(request) = self.queue.try_recv() {
-                requests.push(request);
-            }
-            let failure = Arc::new(failure);
-            for request in requests {
-                let _ = request.answer.send(Err(error::shared(&failure)));
-            }
+        let stop = workers.stop.clone();
+        match self.counter {
+            Counter::Rows(counter) => workers.spawn(counter.run(self.queue, stop)),
+            Counter::Journal(counter) => workers.spawn(counter.run(self.queue, stop)),
         }
     }
 }
 
-impl Counter {
-    /// Counts and answers a batch.
-    async fn count(&mut self, batch: Batch) -> Result<(), Failed> {
-        match self {
-            Self::Rows(counter) => counter.count(batch).await,
-            Self::Journal(counter) => counter.count(batch).await,
+/// The requests that wait to be counted.
+struct RequestQueue {
+    requests: mpsc::Receiver<SpendRequest>,
+    health: Arc<DatabaseHealth>,
+    /// When it is cleared, the states of keys that are known may be old.
+    key_cache: Arc<KeyCache>,
+    /// The generation of the key cache at the last batch.
+    generation: u64,
+    batch_sizes: Histogram,
+}
+
+impl RequestQueue {
+    /// Waits for requests and adds them to a batch, so that it has at most [`MAX_BATCH`]. `false`: the queue is closed and empty.
+    async fn receive(&mut self, batch: &mut Batch) -> bool {
+        let mut received = Vec::new();
+        if self.requests.recv_many(&mut received, MAX_BATCH - batch.size).await == 0 {
+            return false;
         }
+        // Requests that were cancelled while the database was unavailable are not counted.
+        received.into_iter().filter(|request| !request.answer.is_closed()).for_each(|request| batch.add(request));
+        true
     }
 
-    /// Another process may have changed rows.
-    fn clear(&mut self) {
-        match self {
-            Self::Rows(counter) => counter.clear(),
-            Self::Journal(counter) => counter.distrust(),
-        }
+    /// Records that a batch begins. Returns whether the key cache was cleared since the last one: another process may have changed
+    /// keys.
+    fn begin(&mut self, batch: &Batch) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+        self.batch_sizes.observe(batch.size as f64);
+        let generation = self.key_cache.generation();
+        std::mem::replace(&mut self.generation, generation) != generation
     }
 
-    /// When [`Counter::fold`] is to be called, if no batch comes before.
-    fn fold_at(&self) -> Option<Instant> {
-        match self {
-            Self::Rows(_) => None,
-            Self::Journal(counter) => counter.fold_at(),
+    /// Answers these requests and those in the queue: they fail at once, because the next transaction would most likely fail as
+    /// well.
+    fn fail(&mut self, Failed { failure, mut requests }: Failed) {
+        self.health.observe(&failure);
+        while let Ok(request) = self.requests.try_recv() {
+            requests.push(request);
         }
-    }
-
-    /// Writes a part of the counters that are only in the journal into the rows of their keys.
-    async fn fold(&mut self) {
-        if let Self::Journal(counter) = self {
-            counter.fold_part().await;
-        }
-    }
-
-    /// Called after the last batch.
-    async fn close(&mut self) {
-        if let Self::Journal(counter) = self {
-            counter.close().await;
+        let failure = Arc::new(failure);
+        for request in requests {
+            let _ = request.answer.send(Err(error::shared(&failure)));
         }
     }
 }

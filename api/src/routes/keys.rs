@@ -95,7 +95,7 @@ impl KeyRoutes {
         cursor: Query<Option<RawParam<Cursor>>>,
         /// Sort order; a leading `-` reverses it. All orders except `created_at` require `limit`. Keys that were never
         /// used come before all others, and keys that never expire after all others. `last_used_at` and `request_count` sort at most
-        /// 100,000 keys: with more, filter by `user`, `external_id`, `permission_set` or another condition that few keys match.
+        /// 150,000 keys: with more, filter by `user`, `external_id`, `permission_set` or another condition that few keys match.
         sort: Query<Option<RawParam<Sort>>>,
         /// Filter: whether the key is enabled.
         enabled: Query<Option<RawParam<Flag>>>,

@@ -65,7 +65,7 @@ pub const MAX_COUNTED: u64 = 10_000;
 
 /// The most keys that are sorted by a field without an index. The fields that change with the use of a key have none: each use would
 /// have to write it.
-pub const MAX_SORTED: u64 = 100_000;
+pub const MAX_SORTED: u64 = 150_000;
 
 /// The most keys that a list skips. Those after more are reached by a position, or in the whole list.
 pub const MAX_SKIPPED: u64 = 100_000;

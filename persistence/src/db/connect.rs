@@ -111,13 +111,14 @@ struct Shares {
 }
 
 impl Shares {
-    /// Verification and the ledger get one connection each, and two from ten on: each has two statements under way at most.
+    /// Verification and the ledger get one connection each. From ten on verification gets two, because it has two statements under
+    /// way at most, and the ledger three: two for batches of uses, and one for the counts that are written in the background.
     /// Changes and other reads get halves of the rest.
     fn of(connections: u32) -> Self {
-        let reserved = if connections < 10 { 1 } else { 2 };
-        let rest = connections.saturating_sub(2 * reserved);
+        let (verification, ledger) = if connections < 10 { (1, 1) } else { (2, 3) };
+        let rest = connections.saturating_sub(verification + ledger);
         let write = (rest / 2).max(1);
-        Self { verification: reserved, ledger: reserved, write, read: rest.saturating_sub(write).max(1) }
+        Self { verification, ledger, write, read: rest.saturating_sub(write).max(1) }
     }
 }
 
@@ -302,7 +303,7 @@ mod tests {
         let shares = |verification, ledger, write, read| Shares { verification, ledger, write, read };
         assert_eq!(Shares::of(4), shares(1, 1, 1, 1));
         assert_eq!(Shares::of(5), shares(1, 1, 1, 2));
-        assert_eq!(Shares::of(10), shares(2, 2, 3, 3));
+        assert_eq!(Shares::of(10), shares(2, 3, 2, 3));
         for connections in 4..100 {
             let Shares { verification, ledger, write, read } = Shares::of(connections);
             assert_eq!(verification + ledger + write + read, connections);

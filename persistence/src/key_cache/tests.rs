@@ -109,8 +109,8 @@ fn large_keys_are_read_in_small_batches() {
         key_cache.adapt_batch(keys, bytes);
         asked
     };
-    assert_eq!(read(256, 16 * MAX_BYTES_PER_READ), 256);
-    assert_eq!(read(1, 2 * MAX_BYTES_PER_READ), 16);
+    assert_eq!(read(MAX_KEYS_PER_READ, 16 * MAX_BYTES_PER_READ), MAX_KEYS_PER_READ);
+    assert_eq!(read(1, 2 * MAX_BYTES_PER_READ), MAX_KEYS_PER_READ / 16);
     assert_eq!(read(1, 100), 1, "at least one");
     assert_eq!([read(2, 200), read(4, 400), read(8, 800)], [2, 4, 8]);
 }

@@ -56,8 +56,9 @@ use sea_orm::{
     prelude::Uuid,
 };
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Failed, SpendRequest, answer, state::Served};
+use super::{Batch, Failed, RequestQueue, Requests, SpendRequest, answer, state::Served};
 use crate::{
     counter_states::{CounterStates, CurrentState, MAX_UNFOLDED, State},
     db::{connect::Pools, counter_journal, error::DbFailure, retry},
@@ -131,16 +132,36 @@ impl JournalCounter {
         }
     }
 
-    /// The memory may differ from the database.
-    pub(super) fn distrust(&mut self) {
-        self.is_uncertain = true;
+    /// Counts the requests of the queue, one batch after the other, until `stop` is cancelled and the queue is empty.
+    pub(super) async fn run(mut self: Box<Self>, mut queue: RequestQueue, stop: CancellationToken) {
+        let mut batch = Batch::default();
+        loop {
+            let fold_at = self.fold_at();
+            tokio::select! {
+                biased;
+                is_open = queue.receive(&mut batch) => {
+                    if !is_open {
+                        return self.close().await;
+                    }
+                    // Another process may have changed keys.
+                    self.is_uncertain |= queue.begin(&batch);
+                    if let Err(failed) = self.count(std::mem::take(&mut batch)).await {
+                        queue.fail(failed);
+                    }
+                }
+                () = tokio::time::sleep_until(fold_at.unwrap_or_else(Instant::now)), if fold_at.is_some() => {
+                    self.fold_part().await;
+                }
+                () = stop.cancelled() => queue.requests.close(),
+            }
+        }
     }
 
     /// Counts and answers a batch.
-    pub(super) async fn count(&mut self, batch: Batch) -> Result<(), Failed> {
-        match self.store(&batch).await {
+    async fn count(&mut self, batch: Batch) -> Result<(), Failed> {
+        match self.store(&batch.keys).await {
             Ok(mut outcomes) => {
-                for (key, requests) in batch {
+                for (key, requests) in batch.keys {
                     let answers = outcomes.remove(&key).map_or_else(
                         || requests.iter().map(|_| ConsumeOutcome::Changed).collect(),
                         |served| served.answers,
@@ -149,8 +170,8 @@ impl JournalCounter {
                 }
             }
             Err(failure) => {
-                self.distrust();
-                return Err(Failed { failure, requests: batch.into_values().flatten().collect() });
+                self.is_uncertain = true;
+                return Err(Failed { failure, requests: batch.into_requests().collect() });
             }
         }
         self.last_batch = Instant::now();
@@ -161,7 +182,7 @@ impl JournalCounter {
     }
 
     /// Decides a batch, and stores its uses durably.
-    async fn store(&mut self, batch: &Batch) -> Result<Outcomes, DbFailure> {
+    async fn store(&mut self, batch: &Requests) -> Result<Outcomes, DbFailure> {
         if self.is_full() {
             self.fold_all().await?;
         }
@@ -204,7 +225,7 @@ impl JournalCounter {
     }
 
     /// Decides a batch with the rows of changed and unknown keys, and appends its outcomes, in one transaction.
-    async fn read_and_append(&self, batch: &Batch, now: Timestamp) -> Result<Decided, DbFailure> {
+    async fn read_and_append(&self, batch: &Requests, now: Timestamp) -> Result<Decided, DbFailure> {
         let transaction = self.pools.begin_counting().await?;
         let changed = changed(&transaction).await?;
         let is_all_read = self.is_uncertain || changed.len() > MAX_CHANGED;
@@ -268,13 +289,13 @@ impl JournalCounter {
     }
 
     /// When the next part of a fold is due if no batch comes before. `None`: there is nothing to fold.
-    pub(super) fn fold_at(&self) -> Option<Instant> {
+    fn fold_at(&self) -> Option<Instant> {
         let is_idle_at = self.last_batch + IDLE;
         (self.states.unfolded() > 0).then(|| if self.progress.is_some() { self.last_batch } else { is_idle_at })
     }
 
     /// Folds a part. After a failure the fold begins again later: the journal still has everything.
-    pub(super) async fn fold_part(&mut self) {
+    async fn fold_part(&mut self) {
         if let Err(failure) = self.try_fold_part().await {
             self.progress = None;
             (self.last_fold, self.last_batch) = (Instant::now(), Instant::now() + FOLD_INTERVAL);
@@ -332,7 +353,7 @@ impl JournalCounter {
     }
 
     /// Folds everything before the process ends. If that fails, the next start does it.
-    pub(super) async fn close(&mut self) {
+    async fn close(&mut self) {
         if let Err(failure) = self.fold_all().await {
             tracing::warn!(target: "claviger", error = %failure,
                 "writing the counters of the journal into keys failed; the next start writes them");
@@ -359,7 +380,7 @@ fn states_of(current: HashMap<Uuid, CurrentState>) -> HashMap<Uuid, State> {
 }
 
 /// Decides the requests for keys with a known state.
-fn serve(batch: &Batch, known: &HashMap<Uuid, State>, now: Timestamp) -> Outcomes {
+fn serve(batch: &Requests, known: &HashMap<Uuid, State>, now: Timestamp) -> Outcomes {
     batch.iter().filter_map(|(key, requests)| Some((*key, known.get(key)?.serve(requests, now)))).collect()
 }
 

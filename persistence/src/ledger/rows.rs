@@ -4,21 +4,39 @@
 //! one statement, on the condition that the row still has the cached state ([`optimistic`]). If it has not (another node has
 //! counted, or the settings have changed), or no state is cached, the row is locked, read, computed and written in one transaction
 //! ([`pessimistic`]).
+//!
+//! A few batches are counted at the same time: while one waits for the disk of the server, another one is executed. Batches that run
+//! at the same time have no key in common: requests for a key that is being counted wait for the end of its batch. So each key has
+//! one state, and this process never waits for a row that it has locked itself.
 
+mod connection;
 mod optimistic;
 mod pessimistic;
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use domain::clock::Clock;
 use lru::LruCache;
 use sea_orm::prelude::Uuid;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Failed};
+use self::connection::LedgerConnection;
+use super::{Batch, Failed, MAX_BATCH, RequestQueue};
 use crate::{
     counter_states::{MAX_CACHED_STATES, State},
-    db::connect::Pools,
+    db::{connect::Pools, error},
 };
+
+/// Batches that are counted at the same time.
+const MAX_BATCHES: usize = 2;
+
+/// The fewest requests that are counted beside another batch. Fewer wait for its end, because a statement costs as much as many rows
+/// of it.
+const MIN_REQUESTS_BESIDE: usize = 16;
 
 /// What a batch writes to a key, with the SQL expression `clock` for the time.
 fn assignments(clock: &str) -> String {
@@ -31,26 +49,136 @@ fn assignments(clock: &str) -> String {
 
 /// Counts in the rows of the keys.
 pub(super) struct RowCounter {
+    writer: RowWriter,
+    /// The states of keys as they were committed last. Those of keys that are being counted are with their batch.
+    states: LruCache<Uuid, State>,
+    /// Whether the states of batches that are being counted may be old.
+    is_outdated: bool,
+    /// Connections that no batch uses.
+    connections: Vec<LedgerConnection>,
+    running: JoinSet<Counted>,
+    /// The keys that are being counted.
+    busy: HashSet<Uuid>,
+}
+
+/// Writes one batch.
+#[derive(Clone)]
+struct RowWriter {
     pools: Pools,
     /// The clock that decides; `None`: the database's, so that all nodes use the same.
     clock: Option<Arc<dyn Clock>>,
-    /// The states of keys as they were committed last.
-    states: LruCache<Uuid, State>,
+}
+
+/// A batch that was counted and answered.
+struct Counted {
+    keys: Vec<Uuid>,
+    /// The states that are known.
+    states: HashMap<Uuid, State>,
+    connection: LedgerConnection,
+    failed: Option<Failed>,
 }
 
 impl RowCounter {
     pub(super) fn new(pools: Pools, clock: Option<Arc<dyn Clock>>) -> Self {
-        Self { pools, clock, states: LruCache::new(MAX_CACHED_STATES) }
+        let connections = (0..MAX_BATCHES).map(|_| LedgerConnection::of(&pools.ledger)).collect();
+        Self {
+            writer: RowWriter { pools, clock },
+            states: LruCache::new(MAX_CACHED_STATES),
+            is_outdated: false,
+            connections,
+            running: JoinSet::new(),
+            busy: HashSet::new(),
+        }
     }
 
-    /// Forgets all states.
-    pub(super) fn clear(&mut self) {
-        self.states.clear();
+    /// Counts the requests of the queue, until `stop` is cancelled and the queue is empty.
+    pub(super) async fn run(mut self: Box<Self>, mut queue: RequestQueue, stop: CancellationToken) {
+        let (mut waiting, mut is_open) = (Batch::default(), true);
+        loop {
+            while let Some(batch) = self.next_batch(&mut waiting) {
+                self.begin(batch, &mut queue);
+            }
+            if !is_open && self.running.is_empty() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                Some(ended) = self.running.join_next() => {
+                    let Some(counted) = error::finished(ended) else { return };
+                    if let Some(mut failed) = self.end(counted) {
+                        failed.requests.extend(std::mem::take(&mut waiting).into_requests());
+                        queue.fail(failed);
+                    }
+                }
+                received = queue.receive(&mut waiting), if is_open && waiting.size < MAX_BATCH => is_open = received,
+                () = stop.cancelled(), if !queue.requests.is_closed() => queue.requests.close(),
+            }
+        }
     }
 
-    /// Counts and answers a batch.
-    pub(super) async fn count(&mut self, batch: Batch) -> Result<(), Failed> {
-        let rest = self.count_optimistically(batch).await?;
-        if rest.is_empty() { Ok(()) } else { self.count_pessimistically(rest).await }
+    /// Takes the requests that can be counted now. `None`: there are none, or they are not worth a batch yet.
+    fn next_batch(&self, waiting: &mut Batch) -> Option<Batch> {
+        if self.connections.is_empty() || waiting.size == 0 {
+            return None;
+        }
+        let is_free = |key: &Uuid| !self.busy.contains(key);
+        let free: usize = waiting.keys.iter().filter(|(key, _)| is_free(key)).map(|(_, requests)| requests.len()).sum();
+        if free < if self.running.is_empty() { 1 } else { MIN_REQUESTS_BESIDE } {
+            return None;
+        }
+        let (mut batch, mut rest) = (Batch::default(), Batch::default());
+        for (key, requests) in std::mem::take(waiting).keys {
+            if is_free(&key) { batch.insert(key, requests) } else { rest.insert(key, requests) }
+        }
+        *waiting = rest;
+        Some(batch)
+    }
+
+    /// Begins to count a batch.
+    fn begin(&mut self, batch: Batch, queue: &mut RequestQueue) {
+        if queue.begin(&batch) {
+            self.states.clear();
+            self.is_outdated = !self.running.is_empty();
+        }
+        let keys: Vec<Uuid> = batch.keys.keys().copied().collect();
+        self.busy.extend(&keys);
+        let mut states: HashMap<Uuid, State> =
+            keys.iter().filter_map(|key| Some((*key, self.states.pop(key)?))).collect();
+        let writer = self.writer.clone();
+        let connection = self.connections.pop().expect("a batch begins only if there is a connection");
+        self.running.spawn(async move {
+            let failed = writer.count(batch, &mut states, &connection).await.err();
+            Counted { keys, states, connection, failed }
+        });
+    }
+
+    /// Ends a batch. Returns its requests if it failed.
+    fn end(&mut self, counted: Counted) -> Option<Failed> {
+        let Counted { keys, states, connection, failed } = counted;
+        self.connections.push(connection);
+        for key in &keys {
+            self.busy.remove(key);
+        }
+        if self.is_outdated {
+            self.is_outdated = !self.running.is_empty();
+        } else {
+            for (key, state) in states {
+                self.states.put(key, state);
+            }
+        }
+        failed
+    }
+}
+
+impl RowWriter {
+    /// Counts and answers a batch. `states`: those that are known, before and after.
+    async fn count(
+        &self,
+        batch: Batch,
+        states: &mut HashMap<Uuid, State>,
+        connection: &LedgerConnection,
+    ) -> Result<(), Failed> {
+        let rest = self.count_optimistically(batch.keys, states, connection).await?;
+        if rest.is_empty() { Ok(()) } else { self.count_pessimistically(rest, states).await }
     }
 }

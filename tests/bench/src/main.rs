@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "the report is the output of this program")]
 
+mod lists;
 mod report;
 mod revocation;
 mod special;
@@ -119,6 +120,7 @@ fn measure(arguments: &Arguments, database: &str, size: u64, filled: &FilledData
     if arguments.only.is_empty() {
         special::open_loop(&wanted, &table, &address, time, rounds);
         special::unknown_key_flood(&wanted, &service, time);
+        lists::measure(&service);
         special::bulk_create(&service, arguments.quick);
         if size == 1_000_000 && database == "SQLite" {
             special::unknown_memory(&service, 10_000_000);

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Sends a request and returns the body of the response.
-fn send_request(stream: &mut TcpStream, request: &[u8]) -> String {
+pub(crate) fn send_request(stream: &mut TcpStream, request: &[u8]) -> String {
     stream.write_all(request).expect("sent");
     let mut received = Vec::new();
     let mut buffer = vec![0; 65_536];

@@ -205,7 +205,7 @@ async fn orders_by_use_are_bounded(tenant: &Tenant) {
     let count = async |query: &str| list(query).await.json().as_array().map(Vec::len);
     for order in ["last_used_at", "-last_used_at", "request_count", "-request_count"] {
         let refused = list(&format!("sort={order}&used=false")).await;
-        let wrong = refused.json()["fields"]["sort"].as_str().map(|wrong| wrong.contains("100000 keys"));
+        let wrong = refused.json()["fields"]["sort"].as_str().map(|wrong| wrong.contains("150000 keys"));
         assert_eq!((refused.status, wrong), (400, Some(true)), "{}", refused.text);
         assert_eq!(count(&format!("sort={order}&user={}", tenant.user_id)).await, Some(201), "with the first key");
         assert_eq!(count(&format!("sort={order}&external_id=external%209")).await, Some(1));

@@ -42,9 +42,11 @@ impl BulkUpdate {
         };
         let names = std::iter::once("id").chain(self.columns.iter().map(|(name, _)| *name)).collect();
         let query = RowValues::new(names, (0..self.ids.len()).map(row).collect()).query(1);
-        // Rows are locked in the order of their ids everywhere, so that two transactions cannot deadlock.
+        // Rows are changed in the order of their ids, and locked in it everywhere else, so that two transactions do not deadlock:
+        // these connections join row by row (`Plans::RowByRow`), beginning with the sorted values. Locking the rows before would write
+        // each of them twice.
         let sql = format!(
-            "WITH v AS ({}), s AS (SELECT v.* FROM v JOIN api_keys ON api_keys.id = v.id ORDER BY v.id FOR UPDATE OF api_keys) \
+            "WITH s AS MATERIALIZED (SELECT * FROM ({}) AS v ORDER BY id) \
              UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id {guard} {returning}",
             query.sql
         );

@@ -68,11 +68,11 @@ impl Service {
 
     /// Uses each of these keys once. Returns what remains of each, or why it was not admitted.
     async fn try_use(&mut self, keys: impl IntoIterator<Item = u128>, version: u64) -> Result<Vec<Used>, DbFailure> {
-        let (mut batch, mut answers) = (Batch::new(), Vec::new());
+        let (mut batch, mut answers) = (Batch::default(), Vec::new());
         for n in keys {
             let (answer, answered) = oneshot::channel();
             let request = SpendRequest { key: KeyId::from_uuid(key(n)), version, cost: 1, answer };
-            batch.entry(key(n)).or_default().push(request);
+            batch.add(request);
             answers.push(answered);
         }
         self.counter.count(batch).await.map_err(|failed| failed.failure)?;
@@ -181,7 +181,7 @@ async fn a_crash_at_each_step_loses_no_use() {
 }
 
 /// A request for each of these keys, without a receiver of its answer.
-fn batch_of(keys: std::ops::Range<u128>) -> Batch {
+fn batch_of(keys: std::ops::Range<u128>) -> Requests {
     let request = |n| SpendRequest { key: KeyId::from_uuid(key(n)), version: 1, cost: 1, answer: oneshot::channel().0 };
     keys.map(|n| (key(n), vec![request(n)])).collect()
 }
@@ -211,7 +211,7 @@ async fn a_limit_is_exact_over_folds_changes_and_restarts() {
     let directory = TempDir::new().expect("a folder");
     let mut service = Service::with_keys(&directory, 1, 6).await;
     assert_eq!(service.use_keys([0]).await, [Used::Left(5)]);
-    service.counter.distrust();
+    service.counter.is_uncertain = true;
     assert_eq!(service.use_keys([0]).await, [Used::Left(4)], "the memory was not trusted");
     service.counter.fold_all().await.expect("it folds");
     assert_eq!(service.use_keys([0]).await, [Used::Left(3)]);

@@ -9,9 +9,15 @@
 use std::collections::HashMap;
 
 use domain::{clock::Timestamp, verify::result::ConsumeOutcome};
-use sea_orm::{ConnectionTrait, prelude::Uuid};
+use sea_orm::{
+    prelude::Uuid,
+    sqlx::{self, Row},
+};
 
-use super::{RowCounter, assignments};
+use super::{
+    RowWriter, assignments,
+    connection::{LedgerConnection, failed},
+};
 use crate::{
     counter_states::State,
     db::{
@@ -19,7 +25,7 @@ use crate::{
         error::DbFailure,
         retry,
     },
-    ledger::{Batch, Failed, SpendRequest, answer, state::Served},
+    ledger::{Failed, Requests, SpendRequest, answer, state::Served},
     rows::{convert, counter_journal::KeyCounters},
 };
 
@@ -31,16 +37,20 @@ struct OptimisticUpdate {
     served: Served,
 }
 
-impl RowCounter {
-    /// Counts and answers the requests for keys with a cached state. Returns the others.
-    pub(super) async fn count_optimistically(&mut self, batch: Batch) -> Result<Batch, Failed> {
+impl RowWriter {
+    /// Counts and answers the requests for keys with a known state. Returns the others.
+    pub(super) async fn count_optimistically(
+        &self,
+        batch: Requests,
+        states: &mut HashMap<Uuid, State>,
+        connection: &LedgerConnection,
+    ) -> Result<Requests, Failed> {
         let now = self.clock.as_ref().map(|clock| clock.now());
-        let mut rest = Batch::new();
+        let mut rest = Requests::new();
         let mut updates = Vec::new();
         for (id, requests) in batch {
-            let cached =
-                self.states.get(&id).filter(|state| requests.iter().all(|request| state.matches_version(request)));
-            let Some(before) = cached.copied().filter(|state| now.is_some() || !state.depends_on_time()) else {
+            let known = states.get(&id).filter(|state| requests.iter().all(|request| state.matches_version(request)));
+            let Some(before) = known.copied().filter(|state| now.is_some() || !state.depends_on_time()) else {
                 rest.insert(id, requests);
                 continue;
             };
@@ -56,21 +66,21 @@ impl RowCounter {
         if updates.is_empty() {
             return Ok(rest);
         }
-        match retry::retry_in_time(self.pools.timeout, || self.write(&updates, now)).await {
+        match retry::retry_in_time(self.pools.timeout, || self.write(&updates, now, connection)).await {
             Ok(written) => {
                 for OptimisticUpdate { id, requests, served, .. } in updates {
                     if let Some(at) = written.get(&id) {
-                        self.states.put(id, served.after);
+                        states.insert(id, served.after);
                         answer(requests, served.answers.into_iter().map(|outcome| counted_at(outcome, *at)).collect());
                     } else {
-                        self.states.pop(&id);
+                        states.remove(&id);
                         rest.insert(id, requests);
                     }
                 }
             }
             Err(failure) => {
                 for update in &updates {
-                    self.states.pop(&update.id);
+                    states.remove(&update.id);
                 }
                 let requests = updates.into_iter().flat_map(|update| update.requests);
                 return Err(Failed { failure, requests: requests.chain(rest.into_values().flatten()).collect() });
@@ -84,6 +94,7 @@ impl RowCounter {
         &self,
         updates: &[OptimisticUpdate],
         now: Option<Timestamp>,
+        connection: &LedgerConnection,
     ) -> Result<HashMap<Uuid, Timestamp>, DbFailure> {
         let counters =
             |state: fn(&OptimisticUpdate) -> &State| updates.iter().map(|one| state(one).counters()).collect();
@@ -107,8 +118,7 @@ impl RowCounter {
                 ("now", vec![now.map(Timestamp::millis); updates.len()]),
             ],
         );
-        let db = &self.pools.ledger;
-        let clock = Dialect::of(db).ledger_clock(now.is_some());
+        let clock = Dialect::of(&self.pools.ledger).ledger_clock(now.is_some());
         let guard = format!(
             "AND api_keys.version = s.version AND enabled AND (expires_at IS NULL OR expires_at > {clock}) \
              AND request_count = s.requests AND api_keys.remaining IS NOT DISTINCT FROM s.was_remaining \
@@ -120,23 +130,12 @@ impl RowCounter {
             None => format!("RETURNING api_keys.id AS id, {clock} AS at"),
             Some(_) => "RETURNING api_keys.id AS id".to_owned(),
         };
-        let mut statements = set.updates(db, &assignments(clock), &guard, &returning);
-        let rows = if statements.len() == 1 {
-            db.query_all_raw(statements.remove(0)).await?
-        } else {
-            let (transaction, mut rows) = (self.pools.begin_counting().await?, Vec::new());
-            for statement in statements {
-                rows.extend(transaction.query_all_raw(statement).await?);
-            }
-            transaction.commit().await?;
-            rows
-        };
-        self.pools.confirm_commit()?;
+        let rows = connection.execute(set.updates(&self.pools.ledger, &assignments(clock), &guard, &returning)).await?;
         let written = rows.iter().map(|row| {
-            let at = now.map_or_else(|| row.try_get("", "at").map(Timestamp::from_millis), Ok)?;
-            Ok((row.try_get("", "id")?, at))
+            let at = now.map_or_else(|| row.try_get("at").map(Timestamp::from_millis), Ok)?;
+            Ok((row.try_get("id")?, at))
         });
-        written.collect()
+        Ok(written.collect::<Result<_, sqlx::Error>>().map_err(failed)?)
     }
 }
 

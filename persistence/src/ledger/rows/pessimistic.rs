@@ -1,13 +1,13 @@
 //! Pessimistic counting: rows are locked in the order of their ids, read, and written in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use domain::clock::Timestamp;
+use domain::{clock::Timestamp, verify::result::ConsumeOutcome};
 use sea_orm::{
     ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid, sea_query::Expr,
 };
 
-use super::{RowCounter, assignments};
+use super::{RowWriter, assignments};
 use crate::{
     counter_states::State,
     db::{
@@ -15,7 +15,7 @@ use crate::{
         error::DbFailure,
         retry,
     },
-    ledger::{Batch, Failed, SpendRequest, answer, state::Served},
+    ledger::{Failed, Requests, SpendRequest, answer, state::Served},
     rows::{convert, entity::api_key},
 };
 
@@ -27,26 +27,30 @@ struct LockedKeyRow {
     now: i64,
 }
 
-impl RowCounter {
-    /// Counts and answers a batch.
-    pub(super) async fn count_pessimistically(&mut self, batch: Batch) -> Result<(), Failed> {
+impl RowWriter {
+    /// Counts and answers requests.
+    pub(super) async fn count_pessimistically(
+        &self,
+        batch: Requests,
+        states: &mut HashMap<Uuid, State>,
+    ) -> Result<(), Failed> {
         match retry::retry_in_time(self.pools.timeout, || self.transact(&batch)).await {
             Ok(mut served) => {
                 for (id, requests) in batch {
                     let Some(served) = served.remove(&id) else {
-                        self.states.pop(&id);
-                        let gone = requests.iter().map(|_| domain::verify::result::ConsumeOutcome::Changed).collect();
+                        states.remove(&id);
+                        let gone = requests.iter().map(|_| ConsumeOutcome::Changed).collect();
                         answer(requests, gone);
                         continue;
                     };
-                    self.states.put(id, served.after);
+                    states.insert(id, served.after);
                     answer(requests, served.answers);
                 }
                 Ok(())
             }
             Err(failure) => {
                 for id in batch.keys() {
-                    self.states.pop(id);
+                    states.remove(id);
                 }
                 Err(Failed { failure, requests: batch.into_values().flatten().collect() })
             }
@@ -54,7 +58,7 @@ impl RowCounter {
     }
 
     /// Counts a batch in one transaction. A key that is not in the result no longer exists.
-    async fn transact(&self, batch: &Batch) -> Result<BTreeMap<Uuid, Served>, DbFailure> {
+    async fn transact(&self, batch: &Requests) -> Result<BTreeMap<Uuid, Served>, DbFailure> {
         let transaction = self.pools.begin_counting().await?;
         let now = match &self.clock {
             Some(clock) => Expr::value(clock.now().millis()),
@@ -89,7 +93,6 @@ impl RowCounter {
                 transaction.execute_raw(statement).await?;
             }
             transaction.commit().await?;
-            self.pools.confirm_commit()?;
         }
         Ok(served)
     }
