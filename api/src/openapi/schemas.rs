@@ -71,14 +71,15 @@ fn rules() -> HashMap<&'static str, Value> {
     let line = |max: u32| json!({"minLength": 1, "maxLength": max, "pattern": LINE});
     let plain = json!({"minLength": 1, "maxLength": 255, "pattern": PLAIN});
     let name = line(100);
+    let optional_line = json!({"maxLength": 100, "pattern": PLAIN_OR_EMPTY});
     let id = json!({"format": "uuid"});
     let prefix = json!({"pattern": "^[A-Za-z0-9_-]{0,32}$"});
     HashMap::from([
         ("name", name.clone()),
-        ("CreateOrganizationRequest.name", json!({"maxLength": 100, "pattern": PLAIN_OR_EMPTY})),
-        ("UpdateOrganizationRequest.name", json!({"maxLength": 100, "pattern": PLAIN_OR_EMPTY})),
-        ("org_name", json!({"maxLength": 100, "pattern": PLAIN_OR_EMPTY})),
-        ("user_name", name.clone()),
+        ("CreateOrganizationRequest.name", optional_line.clone()),
+        ("UpdateOrganizationRequest.name", optional_line.clone()),
+        ("org_name", optional_line.clone()),
+        ("user_name", name),
         ("user_email", email()),
         ("description", line(500)),
         ("AllowedPermissionInput.permission", json!({"pattern": PERMISSION})),
@@ -110,10 +111,10 @@ fn rules() -> HashMap<&'static str, Value> {
         ("logo", json!({"maxLength": 43_800, "pattern": LOGO})),
         ("origins", json!({"maxItems": 20, "items": {"maxLength": 300, "pattern": r"^https?://[A-Za-z0-9.:\[\]-]+$"}})),
         ("AthenaVerifyKeyRequest.key", json!({"minLength": 1})),
-        ("AthenaCreateKeyRequest.name", name.clone()),
+        ("AthenaCreateKeyRequest.name", optional_line.clone()),
         ("AthenaCreateKeyRequest.prefix", prefix),
         ("AthenaCreateKeyRequest.userId", id.clone()),
-        ("AthenaUpdateKeyRequest.name", name),
+        ("AthenaUpdateKeyRequest.name", optional_line),
         ("AthenaUpdateKeyRequest.keyId", id.clone()),
         ("AthenaUpdateKeyRequest.userId", id.clone()),
         ("AthenaDeleteKeyRequest.keyId", id),
