@@ -48,31 +48,40 @@ pub(crate) struct SpendRequest {
     answer: oneshot::Sender<Result<ConsumeOutcome, Outage>>,
 }
 
-/// Requests by key. Keys are locked in the order of their ids, so that two nodes cannot deadlock.
-type Requests = BTreeMap<Uuid, Vec<SpendRequest>>;
+/// Requests by key. Rows are locked and updated in the order of these ids, so that two nodes cannot deadlock.
+type RequestsByKey = BTreeMap<Uuid, Vec<SpendRequest>>;
 
 /// Requests that are counted together.
 #[derive(Default)]
 struct Batch {
-    keys: Requests,
+    requests: RequestsByKey,
     /// The number of requests.
     size: usize,
 }
 
 impl Batch {
     fn add(&mut self, request: SpendRequest) {
-        self.keys.entry(request.key.uuid()).or_default().push(request);
+        self.requests.entry(request.key.uuid()).or_default().push(request);
         self.size += 1;
     }
 
     /// Adds the requests for a key that it does not have yet.
-    fn insert(&mut self, key: Uuid, requests: Vec<SpendRequest>) {
+    fn add_key(&mut self, key: Uuid, requests: Vec<SpendRequest>) {
         self.size += requests.len();
-        self.keys.insert(key, requests);
+        self.requests.insert(key, requests);
+    }
+
+    /// Removes requests that were cancelled, for example while the database was unavailable. They are not counted.
+    fn remove_cancelled(&mut self) {
+        self.requests.retain(|_, requests| {
+            requests.retain(|request| !request.answer.is_closed());
+            !requests.is_empty()
+        });
+        self.size = self.requests.values().map(Vec::len).sum();
     }
 
     fn into_requests(self) -> impl Iterator<Item = SpendRequest> {
-        self.keys.into_values().flatten()
+        self.requests.into_values().flatten()
     }
 }
 
@@ -82,7 +91,7 @@ struct Failed {
     requests: Vec<SpendRequest>,
 }
 
-/// The queue of the writer.
+/// Sends uses to the worker, and waits for their outcomes.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     requests: mpsc::Sender<SpendRequest>,
@@ -100,8 +109,8 @@ impl ports::Ledger for Ledger {
     }
 }
 
-/// The worker that counts.
-pub(crate) struct LedgerWriter {
+/// The worker that counts the queued uses.
+pub(crate) struct LedgerWorker {
     queue: RequestQueue,
     counter: Counter,
 }
@@ -112,14 +121,14 @@ enum Counter {
     Journal(Box<JournalCounter>),
 }
 
-/// A queue and its writer. On SQLite, `states` are those by which the writer decides.
+/// Creates the ledger and its worker. On SQLite, the worker decides by `states`.
 pub(crate) fn open(
     pools: Pools,
     settings: &Settings,
     key_cache: Arc<KeyCache>,
     states: Arc<CounterStates>,
     counters: &Counters,
-) -> (Ledger, LedgerWriter) {
+) -> (Ledger, LedgerWorker) {
     let (requests, receiver) = mpsc::channel(MAX_QUEUED);
     let clock = settings.ledger_clock.clone();
     let counter = if Dialect::of(&pools.ledger).is_shared() {
@@ -130,10 +139,10 @@ pub(crate) fn open(
     };
     let batch_sizes = counters.batches.clone();
     let queue = RequestQueue { requests: receiver, health: pools.health, key_cache, generation: 0, batch_sizes };
-    (Ledger { requests, waits: counters.waits.clone() }, LedgerWriter { queue, counter })
+    (Ledger { requests, waits: counters.waits.clone() }, LedgerWorker { queue, counter })
 }
 
-impl LedgerWriter {
+impl LedgerWorker {
     /// Starts the worker. When `stop` is cancelled, it first counts the requests in the queue.
     pub(crate) fn spawn(self, workers: &Workers) {
         let stop = workers.stop.clone();
@@ -148,7 +157,7 @@ impl LedgerWriter {
 struct RequestQueue {
     requests: mpsc::Receiver<SpendRequest>,
     health: Arc<DatabaseHealth>,
-    /// When it is cleared, the states of keys that are known may be old.
+    /// When it is cleared, the known states of keys may be stale.
     key_cache: Arc<KeyCache>,
     /// The generation of the key cache at the last batch.
     generation: u64,
@@ -162,22 +171,24 @@ impl RequestQueue {
         if self.requests.recv_many(&mut received, MAX_BATCH - batch.size).await == 0 {
             return false;
         }
-        // Requests that were cancelled while the database was unavailable are not counted.
-        received.into_iter().filter(|request| !request.answer.is_closed()).for_each(|request| batch.add(request));
+        for request in received {
+            batch.add(request);
+        }
+        batch.remove_cancelled();
         true
     }
 
-    /// Records that a batch begins. Returns whether the key cache was cleared since the last one: another process may have changed
-    /// keys.
-    fn begin(&mut self, batch: &Batch) -> bool {
+    /// Records the size of a batch that starts. Returns whether the key cache was cleared since the previous batch: then another
+    /// process may have changed keys, and known states may be stale.
+    fn record_batch(&mut self, batch: &Batch) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
         self.batch_sizes.observe(batch.size as f64);
         let generation = self.key_cache.generation();
         std::mem::replace(&mut self.generation, generation) != generation
     }
 
-    /// Answers these requests and those in the queue: they fail at once, because the next transaction would most likely fail as
-    /// well.
+    /// Answers these requests, and all in the queue, with the failure. Those in the queue are not tried, because the next
+    /// transaction would most likely fail as well.
     fn fail(&mut self, Failed { failure, mut requests }: Failed) {
         self.health.observe(&failure);
         while let Ok(request) = self.requests.try_recv() {

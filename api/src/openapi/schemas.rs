@@ -71,14 +71,14 @@ fn rules() -> HashMap<&'static str, Value> {
     let line = |max: u32| json!({"minLength": 1, "maxLength": max, "pattern": LINE});
     let plain = json!({"minLength": 1, "maxLength": 255, "pattern": PLAIN});
     let name = line(100);
-    let optional_line = json!({"maxLength": 100, "pattern": PLAIN_OR_EMPTY});
+    let name_or_empty = json!({"maxLength": 100, "pattern": PLAIN_OR_EMPTY});
     let id = json!({"format": "uuid"});
     let prefix = json!({"pattern": "^[A-Za-z0-9_-]{0,32}$"});
     HashMap::from([
         ("name", name.clone()),
-        ("CreateOrganizationRequest.name", optional_line.clone()),
-        ("UpdateOrganizationRequest.name", optional_line.clone()),
-        ("org_name", optional_line.clone()),
+        ("CreateOrganizationRequest.name", name_or_empty.clone()),
+        ("UpdateOrganizationRequest.name", name_or_empty.clone()),
+        ("org_name", name_or_empty.clone()),
         ("user_name", name),
         ("user_email", email()),
         ("description", line(500)),
@@ -111,10 +111,10 @@ fn rules() -> HashMap<&'static str, Value> {
         ("logo", json!({"maxLength": 43_800, "pattern": LOGO})),
         ("origins", json!({"maxItems": 20, "items": {"maxLength": 300, "pattern": r"^https?://[A-Za-z0-9.:\[\]-]+$"}})),
         ("AthenaVerifyKeyRequest.key", json!({"minLength": 1})),
-        ("AthenaCreateKeyRequest.name", optional_line.clone()),
+        ("AthenaCreateKeyRequest.name", name_or_empty.clone()),
         ("AthenaCreateKeyRequest.prefix", prefix),
         ("AthenaCreateKeyRequest.userId", id.clone()),
-        ("AthenaUpdateKeyRequest.name", optional_line),
+        ("AthenaUpdateKeyRequest.name", name_or_empty),
         ("AthenaUpdateKeyRequest.keyId", id.clone()),
         ("AthenaUpdateKeyRequest.userId", id.clone()),
         ("AthenaDeleteKeyRequest.keyId", id),

@@ -60,19 +60,19 @@ export async function authorize(
 // Without a second attempt, because the first one may have counted a use.
 async function verify(key: string, ip: string, permission: string): Promise<ApiKey> {
   const controller = new AbortController();
-  const answer = claviger.POST("/api_keys/verify", {
+  const answered = claviger.POST("/api_keys/verify", {
     body: { key, permissions: [permission], context: { ip: isIP(ip) ? ip : null } },
     signal: controller.signal,
   });
-  // The signal alone is not enough: Node.js can lose it while the body is read, when garbage is collected.
+  // A signal alone is not enough: Node.js may collect it as garbage while it reads the body, and then the time limit is lost.
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
+  const timedOut = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new Error("no answer in time"));
+      reject(new Error("no answer within the time limit"));
       controller.abort();
     }, TIMEOUT_MS);
   });
-  const { data, error, response } = await Promise.race([answer, late]).finally(() => clearTimeout(timer));
+  const { data, error, response } = await Promise.race([answered, timedOut]).finally(() => clearTimeout(timer));
   if (typeof data?.valid !== "boolean")
     throw new Error(`status ${response.status}, ${error?.message ?? "not a verdict"}`);
   return data;

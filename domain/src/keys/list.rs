@@ -67,7 +67,7 @@ pub const MAX_COUNTED: u64 = 10_000;
 /// have to write it.
 pub const MAX_SORTED: u64 = 150_000;
 
-/// The most keys that a list skips. Those after more are reached by a position, or in the whole list.
+/// The most keys that a list skips. Keys after that are reached with a cursor, or by reading the whole list.
 pub const MAX_SKIPPED: u64 = 100_000;
 
 /// A text that is searched for in several fields: keys match in which at least one field has it.

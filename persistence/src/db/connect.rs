@@ -72,7 +72,8 @@ impl Pools {
     }
 
     /// Fails if the SQLite file was removed, replaced, truncated or overwritten, so that the next start would not find what was just
-    /// committed. Called after each commit and before its acknowledgement.
+    /// committed. On SQLite it is called after each commit and before its
+    /// acknowledgement; on PostgreSQL it does nothing.
     pub(crate) fn confirm_commit(&self) -> Result<(), DbFailure> {
         self.health.confirm_file().map_err(DbFailure::File)
     }
@@ -101,6 +102,10 @@ const SQLITE_READERS: u32 = 4;
 /// Connections of verification on SQLite.
 const SQLITE_VERIFICATION_READERS: u32 = 2;
 
+/// A connection to PostgreSQL that was not used for so long is tested before it is used: the server may have been restarted
+/// meanwhile. To test all would cost a round trip for each statement.
+pub(crate) const TESTED_IF_IDLE_FOR: Duration = Duration::from_secs(1);
+
 /// How many of PostgreSQL's connections each pool gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shares {
@@ -111,8 +116,9 @@ struct Shares {
 }
 
 impl Shares {
-    /// Verification and the ledger get one connection each. From ten on verification gets two, because it has two statements under
-    /// way at most, and the ledger three: two for batches of uses, and one for the counts that are written in the background.
+    /// Verification and the ledger get one connection each. From ten on, verification gets two, because it runs at most two
+    /// statements at a time. The ledger gets three: one for each of its batches, which it keeps, and one for transactions that lock
+    /// rows and for the counts that are written in the background.
     /// Changes and other reads get halves of the rest.
     fn of(connections: u32) -> Self {
         let (verification, ledger) = if connections < 10 { (1, 1) } else { (2, 3) };
@@ -208,8 +214,7 @@ fn primary(settings: &Settings, server: &PgConnectOptions, connections: u32, pla
     let timeout = settings.timeout;
     let mut options = common(settings, postgres::pool(server), connections);
     options
-        // A connection that was used a moment ago is not tested: that would be a round trip for each statement.
-        .test_before_acquire_if_idle_for(Duration::from_secs(1))
+        .test_before_acquire_if_idle_for(TESTED_IF_IDLE_FOR)
         // The pool tests a released connection, but without a time limit: one that died silently would occupy the pool until the
         // operating system notices, for a quarter of an hour. So it is tested before that, with a time limit. The request has got
         // its response by then.
@@ -222,7 +227,10 @@ fn primary(settings: &Settings, server: &PgConnectOptions, connections: u32, pla
                 }))
             });
             options.after_release(move |connection, _| {
-                Box::pin(async move { postgres::in_time(timeout, connection.ping()).await.map(|()| true) })
+                // Not a ping: if a `BEGIN` was cancelled, the server is in a transaction that the driver does not know of
+                // (https://github.com/launchbadge/sqlx/issues/4385). The next statement would not be committed.
+                let test = sqlx::raw_sql("BEGIN; ROLLBACK").execute(connection);
+                Box::pin(async move { postgres::in_time(timeout, test).await.map(|_| true) })
             })
         });
     options

@@ -142,8 +142,8 @@ impl Dialect {
         }
     }
 
-    /// Whether the column `metadata` has a member with this JSON value. Metadata is stored without whitespace, so that most rows are
-    /// refused by a search of their text, which costs much less than parsing it.
+    /// Whether the column `metadata` has a member with this JSON value. First searches the text of the column, which costs much less
+    /// than parsing it: metadata is stored as JSON without whitespace.
     pub(crate) fn metadata_equals(self, name: &str, value: &str) -> Condition {
         let has_text = self.contains(Expr::cust("metadata"), format!("\"{name}\":{value}").into());
         let has_member = match self {

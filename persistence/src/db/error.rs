@@ -244,6 +244,11 @@ fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
     }
 }
 
+/// The error of a statement that was sent to the driver directly.
+pub(crate) fn query_error(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+}
+
 fn is_driver_error_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -251,6 +256,7 @@ fn is_driver_error_unavailable(error: &sqlx::Error) -> bool {
         | sqlx::Error::Protocol(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
+        | sqlx::Error::BeginFailed
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| is_code_unavailable(&code)),
         _ => false,
@@ -277,10 +283,11 @@ const NOT_A_DATABASE: u32 = 26;
 fn is_code_unavailable(code: &str) -> bool {
     if code.len() == 5 {
         // Classes: connection exception, insufficient resources, operator intervention. Codes: retries had no success, and
-        // `read_only_sql_transaction`, because another server has become the primary.
+        // `read_only_sql_transaction`, because another server has become the primary, and
+        // `in_failed_sql_transaction`, after which the connection is closed.
         return ["08", "53", "57"].iter().any(|class| code.starts_with(class))
             || RETRYABLE.contains(&code)
-            || code == "25006";
+            || ["25006", "25P02"].contains(&code);
     }
     code.parse::<u32>()
         .is_ok_and(|code| [BUSY, LOCKED, READ_ONLY, IO_ERROR, FULL, CANNOT_OPEN].contains(&(code & 0xff)))

@@ -58,7 +58,7 @@ use sea_orm::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Failed, RequestQueue, Requests, SpendRequest, answer, state::Served};
+use super::{Batch, Failed, RequestQueue, RequestsByKey, SpendRequest, answer, state::Served};
 use crate::{
     counter_states::{CounterStates, CurrentState, MAX_UNFOLDED, State},
     db::{connect::Pools, counter_journal, error::DbFailure, retry},
@@ -144,7 +144,7 @@ impl JournalCounter {
                         return self.close().await;
                     }
                     // Another process may have changed keys.
-                    self.is_uncertain |= queue.begin(&batch);
+                    self.is_uncertain |= queue.record_batch(&batch);
                     if let Err(failed) = self.count(std::mem::take(&mut batch)).await {
                         queue.fail(failed);
                     }
@@ -159,9 +159,9 @@ impl JournalCounter {
 
     /// Counts and answers a batch.
     async fn count(&mut self, batch: Batch) -> Result<(), Failed> {
-        match self.store(&batch.keys).await {
+        match self.store(&batch.requests).await {
             Ok(mut outcomes) => {
-                for (key, requests) in batch.keys {
+                for (key, requests) in batch.requests {
                     let answers = outcomes.remove(&key).map_or_else(
                         || requests.iter().map(|_| ConsumeOutcome::Changed).collect(),
                         |served| served.answers,
@@ -182,7 +182,7 @@ impl JournalCounter {
     }
 
     /// Decides a batch, and stores its uses durably.
-    async fn store(&mut self, batch: &Requests) -> Result<Outcomes, DbFailure> {
+    async fn store(&mut self, batch: &RequestsByKey) -> Result<Outcomes, DbFailure> {
         if self.is_full() {
             self.fold_all().await?;
         }
@@ -225,7 +225,7 @@ impl JournalCounter {
     }
 
     /// Decides a batch with the rows of changed and unknown keys, and appends its outcomes, in one transaction.
-    async fn read_and_append(&self, batch: &Requests, now: Timestamp) -> Result<Decided, DbFailure> {
+    async fn read_and_append(&self, batch: &RequestsByKey, now: Timestamp) -> Result<Decided, DbFailure> {
         let transaction = self.pools.begin_counting().await?;
         let changed = changed(&transaction).await?;
         let is_all_read = self.is_uncertain || changed.len() > MAX_CHANGED;
@@ -380,7 +380,7 @@ fn states_of(current: HashMap<Uuid, CurrentState>) -> HashMap<Uuid, State> {
 }
 
 /// Decides the requests for keys with a known state.
-fn serve(batch: &Requests, known: &HashMap<Uuid, State>, now: Timestamp) -> Outcomes {
+fn serve(batch: &RequestsByKey, known: &HashMap<Uuid, State>, now: Timestamp) -> Outcomes {
     batch.iter().filter_map(|(key, requests)| Some((*key, known.get(key)?.serve(requests, now)))).collect()
 }
 

@@ -5,9 +5,9 @@
 //! counted, or the settings have changed), or no state is cached, the row is locked, read, computed and written in one transaction
 //! ([`pessimistic`]).
 //!
-//! A few batches are counted at the same time: while one waits for the disk of the server, another one is executed. Batches that run
-//! at the same time have no key in common: requests for a key that is being counted wait for the end of its batch. So each key has
-//! one state, and this process never waits for a row that it has locked itself.
+//! Up to [`MAX_BATCHES`] batches are counted at the same time: while one waits for the disk of the server, the other is executed.
+//! They have no key in common: requests for a key that is being counted wait for the end of its batch. So each key has one state, and
+//! this process never waits for a row that it has locked itself.
 
 mod connection;
 mod optimistic;
@@ -24,7 +24,7 @@ use sea_orm::prelude::Uuid;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::connection::LedgerConnection;
+use self::connection::{LedgerConnection, max_connections};
 use super::{Batch, Failed, MAX_BATCH, RequestQueue};
 use crate::{
     counter_states::{MAX_CACHED_STATES, State},
@@ -34,8 +34,8 @@ use crate::{
 /// Batches that are counted at the same time.
 const MAX_BATCHES: usize = 2;
 
-/// The fewest requests that are counted beside another batch. Fewer wait for its end, because a statement costs as much as many rows
-/// of it.
+/// The fewest requests that are worth a batch beside a running one. Fewer wait until it ends: a statement costs as much as many of
+/// its rows.
 const MIN_REQUESTS_BESIDE: usize = 16;
 
 /// What a batch writes to a key, with the SQL expression `clock` for the time.
@@ -50,18 +50,18 @@ fn assignments(clock: &str) -> String {
 /// Counts in the rows of the keys.
 pub(super) struct RowCounter {
     writer: RowWriter,
-    /// The states of keys as they were committed last. Those of keys that are being counted are with their batch.
+    /// The states of keys as last committed. A running batch has those of its own keys.
     states: LruCache<Uuid, State>,
-    /// Whether the states of batches that are being counted may be old.
-    is_outdated: bool,
+    /// Increases when the states may have become stale.
+    generation: u64,
     /// Connections that no batch uses.
     connections: Vec<LedgerConnection>,
-    running: JoinSet<Counted>,
+    running: JoinSet<Ended>,
     /// The keys that are being counted.
     busy: HashSet<Uuid>,
 }
 
-/// Writes one batch.
+/// Counts one batch in the rows of its keys.
 #[derive(Clone)]
 struct RowWriter {
     pools: Pools,
@@ -69,22 +69,27 @@ struct RowWriter {
     clock: Option<Arc<dyn Clock>>,
 }
 
-/// A batch that was counted and answered.
-struct Counted {
+/// A batch that has ended.
+struct Ended {
     keys: Vec<Uuid>,
-    /// The states that are known.
+    /// The states of its keys that are known afterwards, and the generation in which it began.
     states: HashMap<Uuid, State>,
+    generation: u64,
     connection: LedgerConnection,
+    /// Its requests, if it failed. They have no answers yet.
     failed: Option<Failed>,
 }
 
 impl RowCounter {
     pub(super) fn new(pools: Pools, clock: Option<Arc<dyn Clock>>) -> Self {
-        let connections = (0..MAX_BATCHES).map(|_| LedgerConnection::of(&pools.ledger)).collect();
+        // A second batch would only wait for the connection of the first.
+        let is_small = max_connections(pools.ledger.get_postgres_connection_pool()) < MAX_BATCHES;
+        let batches = if is_small { 1 } else { MAX_BATCHES };
+        let connections = (0..batches).map(|_| LedgerConnection::new(&pools.ledger)).collect();
         Self {
             writer: RowWriter { pools, clock },
             states: LruCache::new(MAX_CACHED_STATES),
-            is_outdated: false,
+            generation: 0,
             connections,
             running: JoinSet::new(),
             busy: HashSet::new(),
@@ -96,7 +101,7 @@ impl RowCounter {
         let (mut waiting, mut is_open) = (Batch::default(), true);
         loop {
             while let Some(batch) = self.next_batch(&mut waiting) {
-                self.begin(batch, &mut queue);
+                self.start_batch(batch, &mut queue);
             }
             if !is_open && self.running.is_empty() {
                 return;
@@ -104,8 +109,8 @@ impl RowCounter {
             tokio::select! {
                 biased;
                 Some(ended) = self.running.join_next() => {
-                    let Some(counted) = error::finished(ended) else { return };
-                    if let Some(mut failed) = self.end(counted) {
+                    let Some(ended) = error::finished(ended) else { return };
+                    if let Some(mut failed) = self.finish_batch(ended) {
                         failed.requests.extend(std::mem::take(&mut waiting).into_requests());
                         queue.fail(failed);
                     }
@@ -121,26 +126,29 @@ impl RowCounter {
         if self.connections.is_empty() || waiting.size == 0 {
             return None;
         }
+        waiting.remove_cancelled();
         let is_free = |key: &Uuid| !self.busy.contains(key);
-        let free: usize = waiting.keys.iter().filter(|(key, _)| is_free(key)).map(|(_, requests)| requests.len()).sum();
+        let free: usize =
+            waiting.requests.iter().filter(|(key, _)| is_free(key)).map(|(_, requests)| requests.len()).sum();
         if free < if self.running.is_empty() { 1 } else { MIN_REQUESTS_BESIDE } {
             return None;
         }
         let (mut batch, mut rest) = (Batch::default(), Batch::default());
-        for (key, requests) in std::mem::take(waiting).keys {
-            if is_free(&key) { batch.insert(key, requests) } else { rest.insert(key, requests) }
+        for (key, requests) in std::mem::take(waiting).requests {
+            if is_free(&key) { batch.add_key(key, requests) } else { rest.add_key(key, requests) }
         }
         *waiting = rest;
         Some(batch)
     }
 
-    /// Begins to count a batch.
-    fn begin(&mut self, batch: Batch, queue: &mut RequestQueue) {
-        if queue.begin(&batch) {
+    /// Starts to count a batch.
+    fn start_batch(&mut self, batch: Batch, queue: &mut RequestQueue) {
+        if queue.record_batch(&batch) {
             self.states.clear();
-            self.is_outdated = !self.running.is_empty();
+            self.generation += 1;
         }
-        let keys: Vec<Uuid> = batch.keys.keys().copied().collect();
+        let generation = self.generation;
+        let keys: Vec<Uuid> = batch.requests.keys().copied().collect();
         self.busy.extend(&keys);
         let mut states: HashMap<Uuid, State> =
             keys.iter().filter_map(|key| Some((*key, self.states.pop(key)?))).collect();
@@ -148,20 +156,18 @@ impl RowCounter {
         let connection = self.connections.pop().expect("a batch begins only if there is a connection");
         self.running.spawn(async move {
             let failed = writer.count(batch, &mut states, &connection).await.err();
-            Counted { keys, states, connection, failed }
+            Ended { keys, states, generation, connection, failed }
         });
     }
 
-    /// Ends a batch. Returns its requests if it failed.
-    fn end(&mut self, counted: Counted) -> Option<Failed> {
-        let Counted { keys, states, connection, failed } = counted;
+    /// Takes back the connection, the keys and the states of a batch. Returns its requests if it failed.
+    fn finish_batch(&mut self, ended: Ended) -> Option<Failed> {
+        let Ended { keys, states, generation, connection, failed } = ended;
         self.connections.push(connection);
         for key in &keys {
             self.busy.remove(key);
         }
-        if self.is_outdated {
-            self.is_outdated = !self.running.is_empty();
-        } else {
+        if generation == self.generation {
             for (key, state) in states {
                 self.states.put(key, state);
             }
@@ -178,7 +184,12 @@ impl RowWriter {
         states: &mut HashMap<Uuid, State>,
         connection: &LedgerConnection,
     ) -> Result<(), Failed> {
-        let rest = self.count_optimistically(batch.keys, states, connection).await?;
-        if rest.is_empty() { Ok(()) } else { self.count_pessimistically(rest, states).await }
+        let rest = self.count_optimistically(batch.requests, states, connection).await?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        // Its transaction takes one from the pool.
+        connection.release().await;
+        self.count_pessimistically(rest, states).await
     }
 }

@@ -1,4 +1,4 @@
-//! How long a page of the keys of one organization takes, in each order and with filters that few keys match.
+//! Measures how long a page of an organization's keys takes, in several orders and with filters that few keys match.
 
 use std::{net::TcpStream, time::Instant};
 
@@ -13,7 +13,7 @@ use crate::{report::median, special::send_request};
 /// Pages that are read for one row of the report.
 const PAGES: usize = 7;
 
-/// Lists and their query parameters. All but the first read or refuse many keys.
+/// Names of lists, and their query parameters.
 const LISTS: [(&str, &str); 13] = [
     ("newest first", "sort=-created_at"),
     ("by name", "sort=name"),

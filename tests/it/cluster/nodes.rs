@@ -24,9 +24,8 @@ use serde_json::json;
 /// The default of the staleness bound.
 const BOUND: Duration = Duration::from_secs(2);
 
-/// From one verification of a client to its next: without a pause, hundreds of clients would take the time that a node needs to
-/// recover.
-const PACE: Duration = Duration::from_millis(50);
+/// How often a client verifies a key. Without a pause, hundreds of clients would leave a node no time to recover.
+const VERIFY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Tests that cause outages detect them soon.
 const SHORT: (&str, &str) = ("CLAVIGER_DATABASE_TIMEOUT", "1s");
@@ -108,7 +107,7 @@ async fn a_recovering_node_opens_few_database_connections() {
     let keys = revoker.create(300).await;
     let is_over = AtomicBool::new(false);
     let clients = keys.iter().map(|(_, key)| async {
-        let (mut unavailable, mut ticks) = (0_u32, tokio::time::interval(PACE));
+        let (mut unavailable, mut ticks) = (0_u32, tokio::time::interval(VERIFY_INTERVAL));
         while !is_over.load(Ordering::SeqCst) {
             ticks.tick().await;
             match verify(&watcher, key).await {

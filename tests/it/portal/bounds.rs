@@ -1,4 +1,4 @@
-//! One customer of the portal cannot use up the rates and lists of the organization.
+//! One customer of the portal cannot use up the rate limits and list slots of the organization.
 
 use std::num::NonZero;
 

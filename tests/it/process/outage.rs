@@ -1,10 +1,10 @@
 //! Outages of the database: 503 in the form of each contract, never "invalid", and recovery without a restart.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::config::Config;
 use domain::keys::quota::Quota;
-use harness::{Flow, KeySpec, Process, Proxy, TestApp, TestDatabase, within};
+use harness::{Flow, KeySpec, Process, Proxy, TestApp, TestDatabase, wait_until, within};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -67,6 +67,29 @@ async fn a_database_outage_is_a_503_until_it_recovers() {
         8,
         "refused uses are not counted"
     );
+}
+
+#[tokio::test]
+#[cfg_attr(not(feature = "postgres"), ignore = "needs PostgreSQL")]
+async fn uses_are_counted_after_the_server_has_closed_idle_connections() {
+    let (app, proxy) = behind_a_proxy().await;
+    let tenant = app.tenant("Acme").await;
+    let quota = Quota { remaining: Some(10), ..Quota::default() };
+    let (_, key) = app.key(&tenant.org_id, KeySpec { quota, ..KeySpec::with(&[]) }).await;
+    let use_key = async || tenant.admin.post("/api_keys/verify", &json!({"key": key})).await;
+    for left in [9, 8] {
+        assert_eq!(use_key().await.json()["remaining"], left);
+    }
+    let last_use = Instant::now();
+    proxy.all(Flow::Cut);
+    proxy.restore();
+    // Connections are tested again when they were not used for a second.
+    wait_until("the connections to be idle", async || {
+        Some(last_use.elapsed()).filter(|idle| *idle > Duration::from_millis(1_100)).ok_or("in use")
+    })
+    .await;
+    let answer = use_key().await;
+    assert_eq!((answer.status, &answer.json()["remaining"]), (200, &json!(7)), "{}", answer.text);
 }
 
 #[tokio::test]

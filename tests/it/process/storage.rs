@@ -398,7 +398,7 @@ async fn a_broken_connection_at_commit_loses_no_acknowledged_change() {
             assert_eq!(tenant.admin.post(VERIFY, &json!({"key": secret})).await.json()["valid"], true);
             proxy.cut_at_commit(cut);
             let deleted = tenant.admin.delete(&format!("{keys}/{id}")).await;
-            // The commit of counts that are written in the background may come before that of the deletion.
+            // If the proxy has cut a commit of background counts instead, the deletion succeeds: then try again.
             if deleted.status != 200 {
                 is_unavailable(&deleted, "the outcome is unknown");
                 break secret;

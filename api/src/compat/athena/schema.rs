@@ -110,7 +110,7 @@ pub(super) struct ListLimit;
 
 impl ListLimit {
     pub(super) fn read(text: Option<&RawParam<Self>>) -> Result<Option<u64>, ApiError> {
-        number("limit", text)
+        read_number("limit", text, MAX_INTEGER)
     }
 }
 
@@ -126,12 +126,7 @@ pub(super) struct ListOffset;
 
 impl ListOffset {
     pub(super) fn read(text: Option<&RawParam<Self>>) -> Result<u64, ApiError> {
-        let skipped = number("offset", text)?.unwrap_or(0);
-        if skipped > MAX_SKIPPED {
-            let wrong = format_args!("must be at most {MAX_SKIPPED}: to read all keys, send neither limit nor offset");
-            return Err(ApiError::Invalid(Fields::one("offset", wrong)));
-        }
-        Ok(skipped)
+        Ok(read_number("offset", text, MAX_SKIPPED)?.unwrap_or(0))
     }
 }
 
@@ -143,12 +138,12 @@ impl ParameterSchema for ListOffset {
     }
 }
 
-/// A whole number. `None`: it is absent or empty.
-fn number<T>(name: &str, text: Option<&RawParam<T>>) -> Result<Option<u64>, ApiError> {
+/// Reads a query parameter that is a whole number up to `max`. `None`: it is absent or empty.
+fn read_number<T>(name: &str, text: Option<&RawParam<T>>, max: u64) -> Result<Option<u64>, ApiError> {
     let Some(text) = text.map(RawParam::text).filter(|text| !str::is_empty(text)) else { return Ok(None) };
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| plain && *number <= MAX_INTEGER);
-    number.map(Some).ok_or_else(|| {
-        ApiError::Invalid(Fields::one(name, format_args!("must be a whole number from 0 to {MAX_INTEGER}")))
-    })
+    let number = text.parse().ok().filter(|number| plain && *number <= max);
+    number
+        .map(Some)
+        .ok_or_else(|| ApiError::Invalid(Fields::one(name, format_args!("must be a whole number from 0 to {max}"))))
 }

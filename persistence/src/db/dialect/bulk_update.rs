@@ -42,9 +42,9 @@ impl BulkUpdate {
         };
         let names = std::iter::once("id").chain(self.columns.iter().map(|(name, _)| *name)).collect();
         let query = RowValues::new(names, (0..self.ids.len()).map(row).collect()).query(1);
-        // Rows are changed in the order of their ids, and locked in it everywhere else, so that two transactions do not deadlock:
-        // these connections join row by row (`Plans::RowByRow`), beginning with the sorted values. Locking the rows before would write
-        // each of them twice.
+        // Rows must be updated in the order of their ids, in which all other statements lock them, so that two transactions do not
+        // deadlock. The ledger's connections only join row by row (`Plans::RowByRow`), in the order of the sorted values. Locking the
+        // rows first would write each of them twice.
         let sql = format!(
             "WITH s AS MATERIALIZED (SELECT * FROM ({}) AS v ORDER BY id) \
              UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id {guard} {returning}",

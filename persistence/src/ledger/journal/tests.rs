@@ -169,7 +169,7 @@ async fn a_crash_at_each_step_loses_no_use() {
         assert_eq!(after_a_crash(&directory).await, now, "after part {parts} of a fold");
         if parts == 2 {
             // Some of these are in a part that was written already.
-            let batch = service.counter.store(&batch_of(300..600)).await.expect("the uses are counted");
+            let batch = service.counter.store(&requests_for(300..600)).await.expect("the uses are counted");
             assert_eq!(batch.len(), 300);
             now = spend(300..600);
             assert_eq!(after_a_crash(&directory).await, now, "after an append during a fold");
@@ -181,7 +181,7 @@ async fn a_crash_at_each_step_loses_no_use() {
 }
 
 /// A request for each of these keys, without a receiver of its answer.
-fn batch_of(keys: std::ops::Range<u128>) -> Requests {
+fn requests_for(keys: std::ops::Range<u128>) -> RequestsByKey {
     let request = |n| SpendRequest { key: KeyId::from_uuid(key(n)), version: 1, cost: 1, answer: oneshot::channel().0 };
     keys.map(|n| (key(n), vec![request(n)])).collect()
 }

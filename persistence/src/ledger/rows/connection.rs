@@ -1,42 +1,89 @@
 //! A connection of the ledger.
 
+use std::time::{Duration, Instant};
+
 use sea_orm::{
-    DatabaseConnection, DbErr, RuntimeErr, Statement, Value,
-    sqlx::{self, Acquire, AssertSqlSafe, Postgres, pool::PoolConnection, postgres::PgRow},
+    DatabaseConnection, DbErr, Statement, Value,
+    sqlx::{self, Acquire, AssertSqlSafe, Connection, Postgres, pool::PoolConnection, postgres::PgRow},
 };
 use tokio::sync::Mutex;
 
 use super::MAX_BATCHES;
+use crate::db::{connect::TESTED_IF_IDLE_FOR, error::query_error, postgres};
 
-/// Executes the statements of one batch after the other. It keeps its connection to the server: a pool tests each connection that it
-/// gets back by two round trips, which take as long as the statement of a small batch.
+/// How long a connection is kept. After that the pool decides whether it is too old.
+const KEPT_FOR: Duration = Duration::from_mins(1);
+
+/// How long the test of a connection may take that was not used for a while: another one may be tried.
+const TEST_TIME_LIMIT: Duration = Duration::from_millis(500);
+
+/// Executes the statements of one batch after the other. Keeps its connection if the pool is large enough: the pool tests each
+/// connection that is returned, and these round trips take as long as the statement of a small batch.
 pub(super) struct LedgerConnection {
     pool: sqlx::PgPool,
-    /// Not there while a statement is executed, so that a connection whose statement failed or was cancelled is not used again.
-    kept: Mutex<Option<PoolConnection<Postgres>>>,
+    /// `None` while a statement runs, so that a connection whose statement failed or was cancelled goes back to the pool, which tests
+    /// it.
+    kept: Mutex<Option<Kept>>,
+}
+
+struct Kept {
+    connection: PoolConnection<Postgres>,
+    since: Instant,
+    last_use: Instant,
 }
 
 impl LedgerConnection {
-    pub(super) fn of(pool: &DatabaseConnection) -> Self {
+    pub(super) fn new(pool: &DatabaseConnection) -> Self {
         Self { pool: pool.get_postgres_connection_pool().clone(), kept: Mutex::new(None) }
     }
 
     /// Executes statements, all or none. Returns their rows.
     pub(super) async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<PgRow>, DbErr> {
-        let mut kept = self.kept.lock().await;
-        let mut connection = match kept.take() {
-            Some(connection) => connection,
-            None => self.pool.acquire().await.map_err(failed)?,
-        };
-        let rows = execute(&mut connection, statements).await.map_err(failed)?;
-        // Otherwise none would be left for the background counts.
-        if usize::try_from(self.pool.options().get_max_connections()).is_ok_and(|max| max > MAX_BATCHES) {
-            *kept = Some(connection);
+        let mut place = self.kept.lock().await;
+        let (mut connection, since) = match place.take() {
+            Some(kept) => self.working(kept).await,
+            None => self.acquire().await,
+        }
+        .map_err(query_error)?;
+        let rows = execute(&mut connection, statements).await.map_err(query_error)?;
+        // In a smaller pool no connection would be left for the other transactions of the ledger and the background counts.
+        if max_connections(&self.pool) > MAX_BATCHES {
+            *place = Some(Kept { connection, since, last_use: Instant::now() });
         }
         Ok(rows)
     }
+
+    /// Gives the connection back to the pool.
+    pub(super) async fn release(&self) {
+        drop(self.kept.lock().await.take());
+    }
+
+    async fn acquire(&self) -> Result<(PoolConnection<Postgres>, Instant), sqlx::Error> {
+        Ok((self.pool.acquire().await?, Instant::now()))
+    }
+
+    /// The connection that was kept, or another one if it was kept for long, or was not used for a while and does not work.
+    async fn working(&self, kept: Kept) -> Result<(PoolConnection<Postgres>, Instant), sqlx::Error> {
+        let Kept { mut connection, since, last_use } = kept;
+        if since.elapsed() < KEPT_FOR {
+            if last_use.elapsed() < TESTED_IF_IDLE_FOR
+                || postgres::in_time(TEST_TIME_LIMIT, connection.ping()).await.is_ok()
+            {
+                return Ok((connection, since));
+            }
+            connection.close_on_drop();
+        }
+        drop(connection);
+        self.acquire().await
+    }
 }
 
+/// The most connections of a pool.
+pub(super) fn max_connections(pool: &sqlx::PgPool) -> usize {
+    usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX)
+}
+
+/// Executes several statements in one transaction, and a single one without.
 async fn execute(
     connection: &mut PoolConnection<Postgres>,
     mut statements: Vec<Statement>,
@@ -63,9 +110,4 @@ async fn fetch(connection: &mut sqlx::PgConnection, statement: Statement) -> Res
         };
     }
     query.fetch_all(connection).await
-}
-
-/// The error of a statement.
-pub(super) fn failed(error: sqlx::Error) -> DbErr {
-    DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }

@@ -1,5 +1,6 @@
 //! Optimistic counting: one statement writes the next states of keys whose states are cached, on the condition that their rows
-//! still have the cached states. It reads nothing before and has no transaction around it. Keys whose rows have changed are left
+//! still have the cached states. It reads nothing first. A large batch is several
+//! statements in one transaction. Keys whose rows have changed are left
 //! to [`super::pessimistic`].
 //!
 //! The database's time decides, which is not known before the statement: keys with a refill or a rate limit are left. With a
@@ -8,24 +9,21 @@
 
 use std::collections::HashMap;
 
-use domain::{clock::Timestamp, verify::result::ConsumeOutcome};
+use domain::{clock::Timestamp, deny_reason::DenyReason, verify::result::ConsumeOutcome};
 use sea_orm::{
     prelude::Uuid,
     sqlx::{self, Row},
 };
 
-use super::{
-    RowWriter, assignments,
-    connection::{LedgerConnection, failed},
-};
+use super::{RowWriter, assignments, connection::LedgerConnection};
 use crate::{
     counter_states::State,
     db::{
         dialect::{Dialect, bulk_update::BulkUpdate},
-        error::DbFailure,
+        error::{DbFailure, query_error},
         retry,
     },
-    ledger::{Failed, Requests, SpendRequest, answer, state::Served},
+    ledger::{Failed, RequestsByKey, SpendRequest, answer, state::Served},
     rows::{convert, counter_journal::KeyCounters},
 };
 
@@ -41,12 +39,12 @@ impl RowWriter {
     /// Counts and answers the requests for keys with a known state. Returns the others.
     pub(super) async fn count_optimistically(
         &self,
-        batch: Requests,
+        batch: RequestsByKey,
         states: &mut HashMap<Uuid, State>,
         connection: &LedgerConnection,
-    ) -> Result<Requests, Failed> {
+    ) -> Result<RequestsByKey, Failed> {
         let now = self.clock.as_ref().map(|clock| clock.now());
-        let mut rest = Requests::new();
+        let mut rest = RequestsByKey::new();
         let mut updates = Vec::new();
         for (id, requests) in batch {
             let known = states.get(&id).filter(|state| requests.iter().all(|request| state.matches_version(request)));
@@ -68,9 +66,16 @@ impl RowWriter {
         }
         match retry::retry_in_time(self.pools.timeout, || self.write(&updates, now, connection)).await {
             Ok(written) => {
-                for OptimisticUpdate { id, requests, served, .. } in updates {
+                for OptimisticUpdate { id, requests, before, served } in updates {
                     if let Some(at) = written.get(&id) {
                         states.insert(id, served.after);
+                        // The condition was evaluated before the statement waited for the lock of the row.
+                        let is_expired = before.expires_at.is_some_and(|end| at.millis() >= end);
+                        if is_expired {
+                            let expired = || ConsumeOutcome::Denied(DenyReason::KeyExpired);
+                            answer(requests, served.answers.iter().map(|_| expired()).collect());
+                            continue;
+                        }
                         answer(requests, served.answers.into_iter().map(|outcome| counted_at(outcome, *at)).collect());
                     } else {
                         states.remove(&id);
@@ -97,11 +102,12 @@ impl RowWriter {
         connection: &LedgerConnection,
     ) -> Result<HashMap<Uuid, Timestamp>, DbFailure> {
         let counters =
-            |state: fn(&OptimisticUpdate) -> &State| updates.iter().map(|one| state(one).counters()).collect();
+            |state: fn(&OptimisticUpdate) -> &State| updates.iter().map(|update| state(update).counters()).collect();
         let before: Vec<KeyCounters> = counters(|update| &update.before);
         let after: Vec<KeyCounters> = counters(|update| &update.served.after);
-        let column = |of: &[KeyCounters], value: fn(&KeyCounters) -> Option<i64>| of.iter().map(value).collect();
-        let set = BulkUpdate::new(
+        let column =
+            |counters: &[KeyCounters], get: fn(&KeyCounters) -> Option<i64>| counters.iter().map(get).collect();
+        let update = BulkUpdate::new(
             updates.iter().map(|update| update.id).collect(),
             vec![
                 ("remaining", column(&after, |counters| counters.remaining)),
@@ -130,12 +136,13 @@ impl RowWriter {
             None => format!("RETURNING api_keys.id AS id, {clock} AS at"),
             Some(_) => "RETURNING api_keys.id AS id".to_owned(),
         };
-        let rows = connection.execute(set.updates(&self.pools.ledger, &assignments(clock), &guard, &returning)).await?;
+        let rows =
+            connection.execute(update.updates(&self.pools.ledger, &assignments(clock), &guard, &returning)).await?;
         let written = rows.iter().map(|row| {
             let at = now.map_or_else(|| row.try_get("at").map(Timestamp::from_millis), Ok)?;
             Ok((row.try_get("id")?, at))
         });
-        Ok(written.collect::<Result<_, sqlx::Error>>().map_err(failed)?)
+        Ok(written.collect::<Result<_, sqlx::Error>>().map_err(query_error)?)
     }
 }
 

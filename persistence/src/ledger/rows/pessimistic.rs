@@ -15,7 +15,7 @@ use crate::{
         error::DbFailure,
         retry,
     },
-    ledger::{Failed, Requests, SpendRequest, answer, state::Served},
+    ledger::{Failed, RequestsByKey, SpendRequest, answer, state::Served},
     rows::{convert, entity::api_key},
 };
 
@@ -31,7 +31,7 @@ impl RowWriter {
     /// Counts and answers requests.
     pub(super) async fn count_pessimistically(
         &self,
-        batch: Requests,
+        batch: RequestsByKey,
         states: &mut HashMap<Uuid, State>,
     ) -> Result<(), Failed> {
         match retry::retry_in_time(self.pools.timeout, || self.transact(&batch)).await {
@@ -58,7 +58,7 @@ impl RowWriter {
     }
 
     /// Counts a batch in one transaction. A key that is not in the result no longer exists.
-    async fn transact(&self, batch: &Requests) -> Result<BTreeMap<Uuid, Served>, DbFailure> {
+    async fn transact(&self, batch: &RequestsByKey) -> Result<BTreeMap<Uuid, Served>, DbFailure> {
         let transaction = self.pools.begin_counting().await?;
         let now = match &self.clock {
             Some(clock) => Expr::value(clock.now().millis()),
