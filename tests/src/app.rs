@@ -36,7 +36,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::{Caller, Proxy, SigningKey, TestClock, TestDatabase};
+use crate::{Caller, Proxy, SigningKey, TestClock, TestDatabase, wait_until};
 
 /// A running service on its own port.
 pub struct TestApp {
@@ -222,8 +222,16 @@ impl TestApp {
     ) -> Self {
         let mut config = test_config(database.url());
         change(&mut config);
-        let environment = Environment { clock: clock.clone(), entropy: Arc::new(SystemEntropy), has_database_time };
-        let running = lifecycle::start(&config, environment).await.unwrap_or_else(|error| panic!("{error}"));
+        // A test that starts a program at this moment has forked: until the program is executed, the lock of a service that was stopped
+        // is still held.
+        let running = wait_until("the lock of the database", async || {
+            let environment = Environment { clock: clock.clone(), entropy: Arc::new(SystemEntropy), has_database_time };
+            match lifecycle::start(&config, environment).await {
+                Err(error) if error.to_string().contains("another process serves this database") => Err(error),
+                other => Ok(other.unwrap_or_else(|error| panic!("{error}"))),
+            }
+        })
+        .await;
         Self { database, clock, running, store: OnceCell::new() }
     }
 
