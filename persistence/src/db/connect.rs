@@ -72,8 +72,7 @@ impl Pools {
     }
 
     /// Fails if the SQLite file was removed, replaced, truncated or overwritten, so that the next start would not find what was just
-    /// committed. On SQLite it is called after each commit and before its
-    /// acknowledgement; on PostgreSQL it does nothing.
+    /// committed. On SQLite it is called after each commit and before its acknowledgement; on PostgreSQL it does nothing.
     pub(crate) fn confirm_commit(&self) -> Result<(), DbFailure> {
         self.health.confirm_file().map_err(DbFailure::File)
     }

@@ -24,15 +24,15 @@ use sea_orm::prelude::Uuid;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::connection::{LedgerConnection, max_connections};
+use self::connection::LedgerConnection;
 use super::{Batch, Failed, MAX_BATCH, RequestQueue};
 use crate::{
     counter_states::{MAX_CACHED_STATES, State},
-    db::{connect::Pools, error},
+    db::{connect::Pools, dialect::pool_state, error},
 };
 
 /// Batches that are counted at the same time.
-const MAX_BATCHES: usize = 2;
+const MAX_BATCHES: u32 = 2;
 
 /// The fewest requests that are worth a batch beside a running one. Fewer wait until it ends: a statement costs as much as many of
 /// its rows.
@@ -83,8 +83,7 @@ struct Ended {
 impl RowCounter {
     pub(super) fn new(pools: Pools, clock: Option<Arc<dyn Clock>>) -> Self {
         // A second batch would only wait for the connection of the first.
-        let is_small = max_connections(pools.ledger.get_postgres_connection_pool()) < MAX_BATCHES;
-        let batches = if is_small { 1 } else { MAX_BATCHES };
+        let batches = pool_state(&pools.ledger).max.min(MAX_BATCHES);
         let connections = (0..batches).map(|_| LedgerConnection::new(&pools.ledger)).collect();
         Self {
             writer: RowWriter { pools, clock },

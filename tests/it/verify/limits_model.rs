@@ -274,7 +274,7 @@ impl Run {
     }
 }
 
-/// The keys of so many uses.
+/// The index of the key of each of `count` uses: all keys in turn.
 fn all_in_turn(count: usize) -> Vec<usize> {
     (0..KEYS).cycle().take(count).collect()
 }

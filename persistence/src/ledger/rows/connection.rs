@@ -9,7 +9,7 @@ use sea_orm::{
 use tokio::sync::Mutex;
 
 use super::MAX_BATCHES;
-use crate::db::{connect::TESTED_IF_IDLE_FOR, error::query_error, postgres};
+use crate::db::{connect::TESTED_IF_IDLE_FOR, dialect::pool_state, error::query_error, postgres};
 
 /// How long a connection is kept. After that the pool decides whether it is too old.
 const KEPT_FOR: Duration = Duration::from_mins(1);
@@ -21,6 +21,9 @@ const TEST_TIME_LIMIT: Duration = Duration::from_millis(500);
 /// connection that is returned, and these round trips take as long as the statement of a small batch.
 pub(super) struct LedgerConnection {
     pool: sqlx::PgPool,
+    /// Whether the connection is kept. In a smaller pool none would be left for the other transactions of the ledger and the background
+    /// counts.
+    is_kept: bool,
     /// `None` while a statement runs, so that a connection whose statement failed or was cancelled goes back to the pool, which tests
     /// it.
     kept: Mutex<Option<Kept>>,
@@ -34,7 +37,8 @@ struct Kept {
 
 impl LedgerConnection {
     pub(super) fn new(pool: &DatabaseConnection) -> Self {
-        Self { pool: pool.get_postgres_connection_pool().clone(), kept: Mutex::new(None) }
+        let is_kept = pool_state(pool).max > MAX_BATCHES;
+        Self { pool: pool.get_postgres_connection_pool().clone(), is_kept, kept: Mutex::new(None) }
     }
 
     /// Executes statements, all or none. Returns their rows.
@@ -46,8 +50,7 @@ impl LedgerConnection {
         }
         .map_err(query_error)?;
         let rows = execute(&mut connection, statements).await.map_err(query_error)?;
-        // In a smaller pool no connection would be left for the other transactions of the ledger and the background counts.
-        if max_connections(&self.pool) > MAX_BATCHES {
+        if self.is_kept {
             *place = Some(Kept { connection, since, last_use: Instant::now() });
         }
         Ok(rows)
@@ -76,11 +79,6 @@ impl LedgerConnection {
         drop(connection);
         self.acquire().await
     }
-}
-
-/// The most connections of a pool.
-pub(super) fn max_connections(pool: &sqlx::PgPool) -> usize {
-    usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX)
 }
 
 /// Executes several statements in one transaction, and a single one without.

@@ -1,7 +1,6 @@
 //! Optimistic counting: one statement writes the next states of keys whose states are cached, on the condition that their rows
-//! still have the cached states. It reads nothing first. A large batch is several
-//! statements in one transaction. Keys whose rows have changed are left
-//! to [`super::pessimistic`].
+//! still have the cached states. It reads nothing first. A large batch is several statements in one transaction. Keys whose rows have
+//! changed are left to [`super::pessimistic`].
 //!
 //! The database's time decides, which is not known before the statement: keys with a refill or a rate limit are left. With a
 //! clock of this process, which tests use, each key with a cached state can be counted so, and an exhausted one is refused
