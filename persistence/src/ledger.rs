@@ -10,7 +10,13 @@ mod journal;
 mod rows;
 mod state;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use domain::{Outage, id::KeyId, ports, verify::result::ConsumeOutcome};
@@ -91,11 +97,42 @@ struct Failed {
     requests: Vec<SpendRequest>,
 }
 
+/// The number of uses that wait to be counted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WaitingUses(Arc<AtomicUsize>);
+
+impl WaitingUses {
+    pub(crate) fn is_any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn begin(&self) -> WaitingUse<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        WaitingUse(self)
+    }
+}
+
+/// A use that waits to be counted, until this is dropped.
+pub(crate) struct WaitingUse<'a>(&'a WaitingUses);
+
+impl Drop for WaitingUse<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Sends uses to the worker, and waits for their outcomes.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     requests: mpsc::Sender<SpendRequest>,
+    waiting: WaitingUses,
     waits: Histogram,
+}
+
+impl Ledger {
+    pub(crate) fn waiting(&self) -> WaitingUses {
+        self.waiting.clone()
+    }
 }
 
 #[async_trait]
@@ -104,6 +141,7 @@ impl ports::Ledger for Ledger {
         let gone = || Outage::Unavailable("the ledger worker has stopped".into());
         let (answer, answered) = oneshot::channel();
         let _timer = self.waits.start_timer();
+        let _waiting = self.waiting.begin();
         self.requests.send(SpendRequest { key, version, cost, answer }).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
@@ -139,7 +177,10 @@ pub(crate) fn open(
     };
     let batch_sizes = counters.batches.clone();
     let queue = RequestQueue { requests: receiver, health: pools.health, key_cache, generation: 0, batch_sizes };
-    (Ledger { requests, waits: counters.waits.clone() }, LedgerWorker { queue, counter })
+    (
+        Ledger { requests, waiting: WaitingUses::default(), waits: counters.waits.clone() },
+        LedgerWorker { queue, counter },
+    )
 }
 
 impl LedgerWorker {
@@ -148,7 +189,8 @@ impl LedgerWorker {
         let stop = workers.stop.clone();
         match self.counter {
             Counter::Rows(counter) => workers.spawn(counter.run(self.queue, stop)),
-            Counter::Journal(counter) => workers.spawn(counter.run(self.queue, stop)),
+            // SQLite's thread wakes the worker after each batch. Among the tasks of requests, it would have to wait for its turn.
+            Counter::Journal(counter) => workers.spawn_on_thread("ledger", counter.run(self.queue, stop)),
         }
     }
 }

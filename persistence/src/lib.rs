@@ -127,7 +127,7 @@ impl Store {
         let counter_states = Arc::new(CounterStates::new());
         let (ledger, ledger_writer) =
             ledger::open(pools.clone(), settings, key_cache.clone(), counter_states.clone(), &counters);
-        let usage = Arc::new(UsageBuffer::for_cache(settings.cache.bytes));
+        let usage = Arc::new(UsageBuffer::new(settings.cache.bytes, ledger.waiting()));
         let database = Arc::new(Database {
             pools: pools.clone(),
             clocks: clocks.clone(),

@@ -4,6 +4,7 @@
 
 mod daily;
 mod hourly;
+mod pace;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,34 +23,33 @@ use sea_orm::{ConnectionTrait, prelude::Uuid};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::usage::{
-    daily::DailyCounts,
-    hourly::{Counts, UsageTable},
-};
 use crate::{
     api_keys::rotate,
     db::{
         connect::Pools,
         counter_journal,
         dialect::{Dialect, bulk_update::BulkUpdate},
-        error::{self, DbFailure},
+        error::DbFailure,
         retry,
     },
+    ledger::WaitingUses,
     rows::convert,
+    usage::{
+        daily::DailyCounts,
+        hourly::{Counts, UsageTable},
+        pace::Pace,
+    },
     workers::Workers,
 };
 
-/// From one flush to the next. With [`FLUSH_SPREAD`], a use is stored after a second at the latest.
+/// From one flush to the next. The rest of a second is for writing, so that a use is stored after a second at the latest.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(700);
-
-/// The transactions of a flush are spread over this time. On a machine with few cores they would delay verifies otherwise.
-const FLUSH_SPREAD: Duration = Duration::from_millis(300);
 
 /// More gathered rows than this are written only every [`LONG_FLUSH_INTERVAL`]: a key that is used all the time costs as much to write
 /// after ten seconds as after one.
 const MAX_ROWS_EACH_SECOND: usize = 1_000;
 
-/// From one flush of many rows to the next. With [`FLUSH_SPREAD`], a use is stored after ten seconds at the latest.
+/// From one flush of many rows to the next.
 const LONG_FLUSH_INTERVAL: Duration = Duration::from_millis(9_600);
 
 /// Gathered keys that start a flush before the interval ends.
@@ -63,10 +63,6 @@ const MAX_KEYS: usize = 500;
 
 /// The most counts by hour in one transaction. Their rows are small and stored next to each other.
 const MAX_COUNTS: usize = 1_000;
-
-/// A transaction that takes longer is followed by one with half as many keys, at least [`MIN_KEYS`].
-const SLOW_TRANSACTION: Duration = Duration::from_millis(10);
-const MIN_KEYS: usize = 25;
 
 /// Verifies by hour, key and outcome, each with the key's organization.
 type HourlyCounts = HashMap<(HourBucket, Uuid, Outcome), (Uuid, u64)>;
@@ -93,6 +89,8 @@ pub struct UsageBuffer {
     last_uses: Mutex<BTreeMap<[u8; 32], Timestamp>>,
     /// Starts a flush before the interval ends.
     is_full: Notify,
+    /// Uses that the ledger is counting. They go first.
+    metered: WaitingUses,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +109,9 @@ impl UseCount {
 }
 
 impl UsageBuffer {
-    /// A buffer whose keys take at most an eighth of the bytes that the key cache may take.
-    pub(crate) fn for_cache(cache_bytes: usize) -> Self {
-        Self { max_bytes: cache_bytes / 8, ..Self::default() }
+    /// A buffer whose keys take at most an eighth of the bytes that the key cache may take. Its transactions give way to `metered`.
+    pub(crate) fn new(cache_bytes: usize, metered: WaitingUses) -> Self {
+        Self { max_bytes: cache_bytes / 8, metered, ..Self::default() }
     }
 
     /// Adds a key of whose verifies `written` are stored.
@@ -143,7 +141,8 @@ impl UsageBuffer {
 
     /// Starts the worker that flushes the buffer each second, and once more when `stop` is cancelled.
     pub(crate) fn spawn(self: &Arc<Self>, pools: &Pools, workers: &Workers) {
-        workers.spawn(self.clone().run(pools.clone(), workers.stop.clone()));
+        // Requests would wait while a hundred thousand keys are sorted.
+        workers.spawn_on_thread("usage", self.clone().run(pools.clone(), workers.stop.clone()));
     }
 
     async fn run(self: Arc<Self>, pools: Pools, stop: CancellationToken) {
@@ -152,6 +151,8 @@ impl UsageBuffer {
         let mut last_flush = Instant::now();
         loop {
             let is_last = tokio::select! {
+                biased;
+                () = stop.cancelled() => true,
                 _ = ticks.tick() => {
                     if self.is_worth_waiting(last_flush.elapsed()) {
                         continue;
@@ -159,11 +160,9 @@ impl UsageBuffer {
                     false
                 }
                 () = self.is_full.notified() => false,
-                () = stop.cancelled() => true,
             };
             last_flush = Instant::now();
-            let spread = if is_last { Duration::ZERO } else { FLUSH_SPREAD };
-            if let Err(error) = self.flush(&pools, spread).await {
+            if let Err(error) = self.flush(&pools, &stop).await {
                 pools.health.observe_outage(&error);
                 tracing::warn!(target: "claviger", %error, "writing usage counts failed; they are kept and retried");
             }
@@ -179,30 +178,26 @@ impl UsageBuffer {
         rows > MAX_ROWS_EACH_SECOND && since_flush + FLUSH_INTERVAL <= LONG_FLUSH_INTERVAL
     }
 
-    async fn flush(self: &Arc<Self>, pools: &Pools, spread: Duration) -> Result<(), Outage> {
-        // Not on a thread that serves requests: sorting a hundred thousand keys takes a while.
-        let buffer = self.clone();
-        let taken = tokio::task::spawn_blocking(move || buffer.take()).await;
-        let Some(gathered) = error::finished(taken) else { return Ok(()) };
-        let begin = Instant::now();
-        let (mut size, mut rest) = (MAX_KEYS, gathered.as_slice());
+    /// Stores what is buffered. Once `stop` is cancelled, without pauses.
+    async fn flush(&self, pools: &Pools, stop: &CancellationToken) -> Result<(), Outage> {
+        let uses = self.take();
+        let (mut pace, mut rest) = (self.pace(MAX_KEYS, pools, stop), uses.as_slice());
         while !rest.is_empty() {
-            let done = gathered.len() - rest.len();
-            tokio::time::sleep_until(begin + share_of(spread, done, gathered.len())).await;
-            let (chunk, others) = rest.split_at(size.min(rest.len()));
-            let started = Instant::now();
-            if let Err(error) = write(pools, chunk).await {
+            let (chunk, others) = rest.split_at(pace.rows().min(rest.len()));
+            if let Err(error) = pace.step(write(pools, chunk)).await {
                 self.put_back(rest);
                 return Err(error);
             }
             self.add_successful(chunk);
-            // In a large database, keys whose rows are far apart take long. The ledger must not wait for that.
-            size =
-                if started.elapsed() > SLOW_TRANSACTION { (size / 2).max(MIN_KEYS) } else { (size * 2).min(MAX_KEYS) };
             rest = others;
         }
-        self.flush_hourly(pools).await?;
-        self.flush_last_uses(pools).await
+        self.flush_hourly(pools, stop).await?;
+        self.flush_last_uses(pools, stop).await
+    }
+
+    fn pace<'a>(&'a self, max_rows: usize, pools: &Pools, stop: &'a CancellationToken) -> Pace<'a> {
+        let has_one_writer = !Dialect::of(&pools.ledger).is_shared();
+        Pace::new(max_rows, has_one_writer.then_some(&self.metered), stop)
     }
 
     /// Counts successful verifies, which are stored with their keys, by hour. All of one flush count in the hour of the last.
@@ -217,11 +212,13 @@ impl UsageBuffer {
     }
 
     /// Stores the counts by hour and by day, many in one transaction.
-    async fn flush_hourly(&self, pools: &Pools) -> Result<(), Outage> {
+    async fn flush_hourly(&self, pools: &Pools, stop: &CancellationToken) -> Result<(), Outage> {
         let mut counted: Vec<_> = std::mem::take(&mut *lock(&self.hourly)).into_iter().collect();
         // In the order of the rows, so that a transaction touches few pages.
         counted.sort_unstable_by_key(|(count_key, _)| *count_key);
-        for (index, chunk) in counted.chunks(MAX_COUNTS).enumerate() {
+        let (mut pace, mut rest) = (self.pace(MAX_COUNTS, pools, stop), counted.as_slice());
+        while !rest.is_empty() {
+            let (chunk, others) = rest.split_at(pace.rows().min(rest.len()));
             let (mut keys, mut organizations, mut days) = (Counts::new(), Counts::new(), DailyCounts::new());
             for ((hour, key, outcome), (organization, count)) in chunk {
                 keys.insert((*hour, *key, *outcome), *count);
@@ -231,41 +228,51 @@ impl UsageBuffer {
             let write = async || {
                 require_file(pools)?;
                 let transaction = pools.begin_counting().await?;
+                let begin = Instant::now();
                 hourly::add(&transaction, UsageTable::Keys, &keys).await?;
                 hourly::add(&transaction, UsageTable::Organizations, &organizations).await?;
                 daily::add(&transaction, &days).await?;
-                Ok(transaction.commit().await?)
+                let took = begin.elapsed();
+                transaction.commit().await?;
+                Ok(took)
             };
-            if let Err(failure) = retry::retry_in_time(pools.timeout, write).await {
+            if let Err(failure) = pace.step(retry::retry_in_time(pools.timeout, write)).await {
                 let mut left = lock(&self.hourly);
-                for (key, (organization, count)) in &counted[index * MAX_COUNTS..] {
+                for (key, (organization, count)) in rest {
                     left.entry(*key).or_insert((*organization, 0)).1 += count;
                 }
                 return Err(failure.into());
             }
+            rest = others;
         }
         Ok(())
     }
 
     /// Stores the last uses of replaced secrets, many in one transaction.
-    async fn flush_last_uses(&self, pools: &Pools) -> Result<(), Outage> {
+    async fn flush_last_uses(&self, pools: &Pools, stop: &CancellationToken) -> Result<(), Outage> {
         let ending: Vec<([u8; 32], Timestamp)> = std::mem::take(&mut *lock(&self.last_uses)).into_iter().collect();
-        for (index, chunk) in ending.chunks(MAX_KEYS).enumerate() {
+        let (mut pace, mut rest) = (self.pace(MAX_KEYS, pools, stop), ending.as_slice());
+        while !rest.is_empty() {
+            let (chunk, others) = rest.split_at(pace.rows().min(rest.len()));
             let write = async || {
                 require_file(pools)?;
                 let transaction = pools.begin_counting().await?;
+                let begin = Instant::now();
                 for (hash, last) in chunk {
                     rotate::record_use(&transaction, hash, *last).await?;
                 }
-                Ok(transaction.commit().await?)
+                let took = begin.elapsed();
+                transaction.commit().await?;
+                Ok(took)
             };
-            if let Err(failure) = retry::retry_in_time(pools.timeout, write).await {
+            if let Err(failure) = pace.step(retry::retry_in_time(pools.timeout, write)).await {
                 let mut left = lock(&self.last_uses);
-                for (hash, last) in &ending[index * MAX_KEYS..] {
+                for (hash, last) in rest {
                     left.entry(*hash).and_modify(|later| *later = (*later).max(*last)).or_insert(*last);
                 }
                 return Err(failure.into());
             }
+            rest = others;
         }
         Ok(())
     }
@@ -322,12 +329,6 @@ impl UsageBuffer {
     }
 }
 
-/// The share `done / whole` of a time.
-fn share_of(time: Duration, done: usize, whole: usize) -> Duration {
-    let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
-    time * count(done) / count(whole).max(1)
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -338,7 +339,8 @@ fn require_file(pools: &Pools) -> Result<(), DbFailure> {
     pools.confirm_commit()
 }
 
-async fn write(pools: &Pools, chunk: &[(Uuid, UseCount)]) -> Result<(), Outage> {
+/// Stores uses of keys. Returns the time that it took, without waiting for the connection and the commit.
+async fn write(pools: &Pools, chunk: &[(Uuid, UseCount)]) -> Result<Duration, Outage> {
     let ids: Vec<Uuid> = chunk.iter().map(|(key, _)| *key).collect();
     let counts = chunk.iter().map(|(_, uses)| Some(convert::number(uses.count))).collect();
     let lasts = chunk.iter().map(|(_, uses)| Some(uses.last.millis())).collect();
@@ -354,20 +356,23 @@ async fn write(pools: &Pools, chunk: &[(Uuid, UseCount)]) -> Result<(), Outage> 
         require_file(pools)?;
         let is_shared = Dialect::of(&pools.ledger).is_shared();
         if is_shared && let [statement] = statements.as_slice() {
+            let begin = Instant::now();
             pools.ledger.execute_raw(statement.clone()).await?;
-            return Ok::<_, DbFailure>(());
+            return Ok::<_, DbFailure>(begin.elapsed());
         }
         let transaction = pools.begin_counting().await?;
+        let begin = Instant::now();
         if !is_shared {
             counter_journal::before_uses_are_added(&transaction, &ids).await?;
         }
         for statement in &statements {
             transaction.execute_raw(statement.clone()).await?;
         }
-        Ok(transaction.commit().await?)
+        let took = begin.elapsed();
+        transaction.commit().await?;
+        Ok(took)
     };
-    retry::retry_in_time(pools.timeout, write).await?;
-    Ok(())
+    Ok(retry::retry_in_time(pools.timeout, write).await?)
 }
 
 #[cfg(test)]

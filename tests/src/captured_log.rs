@@ -16,7 +16,7 @@ use tracing::{
 static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
 /// The log lines that are written on the thread that created this value, until it is dropped. A test runs its service on its own
-/// thread, unless it asks for several.
+/// thread, unless it asks for several; the workers of the ledger and of usage have threads of their own.
 pub struct CapturedLog {
     lines: Lines,
     _guard: DefaultGuard,

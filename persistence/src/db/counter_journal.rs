@@ -3,7 +3,7 @@
 //! An entry is written only if the row has the version of the entry and no later use, so folding an entry again, or one that a
 //! change has overtaken, does nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value, prelude::Uuid};
 
@@ -25,6 +25,16 @@ pub(crate) async fn is_empty<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> 
     }
     let statement = Statement::from_string(DbBackend::Sqlite, "SELECT 1 FROM counter_journal LIMIT 1");
     Ok(db.query_one_raw(statement).await?.is_none())
+}
+
+/// Changed keys that are read at once. If there are more, the ledger forgets all states.
+pub(crate) const MAX_CHANGED: usize = 10_000;
+
+/// The keys that were changed since the ledger looked, at most one more than [`MAX_CHANGED`].
+pub(crate) async fn changed_keys(transaction: &DatabaseTransaction) -> Result<HashSet<Uuid>, DbErr> {
+    let sql = format!("SELECT key_id FROM changed_counters LIMIT {}", MAX_CHANGED + 1);
+    let rows = transaction.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await?;
+    rows.iter().map(|row| row.try_get("", "key_id")).collect()
 }
 
 /// Folds the whole journal and empties it, as part of a transaction that has begun to write. Does nothing on PostgreSQL.

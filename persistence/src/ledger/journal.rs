@@ -1,5 +1,5 @@
 //! Counting on SQLite: a batch of uses is stored by appending one row to a journal, and the rows of the keys are written later,
-//! many uses at once. A key's row is wide and has indexes; an entry of the journal is 73 bytes.
+//! many uses at once. A key's row is wide and has indexes; an entry of the journal has about 30 bytes.
 //!
 //! **Tables.** `counter_journal` has the counters of keys after a batch, as absolute values ([`crate::rows::counter_journal`]). `changed_counters` has
 //! the keys with limits that were changed: a trigger inserts them, in the transaction of the change, whatever statement makes it.
@@ -40,6 +40,8 @@
 //! **Bounds.** [`MAX_UNFOLDED`] keys and [`MAX_JOURNAL_BYTES`]: beyond either the ledger folds before it counts further
 //! uses. If that fails, uses are answered with an outage.
 
+mod connection;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -51,21 +53,16 @@ use domain::{
     verify::result::ConsumeOutcome,
 };
 use prometheus::Histogram;
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, Statement, Value,
-    prelude::Uuid,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, Statement, Value, prelude::Uuid};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::connection::JournalConnection;
 use super::{Batch, Failed, RequestQueue, RequestsByKey, SpendRequest, answer, state::Served};
 use crate::{
     counter_states::{CounterStates, CurrentState, MAX_UNFOLDED, State},
     db::{connect::Pools, counter_journal, error::DbFailure, retry},
-    rows::{
-        counter_journal::{encode, size},
-        entity::api_key,
-    },
+    rows::{counter_journal::encode, entity::api_key},
 };
 
 /// From one fold to the next while uses are counted without a pause.
@@ -80,9 +77,6 @@ const MAX_FOLDED_KEYS: usize = 500;
 /// The most bytes that the journal may have.
 const MAX_JOURNAL_BYTES: usize = 16 << 20;
 
-/// Changed keys that are read at once. If there are more, all states are forgotten.
-const MAX_CHANGED: usize = 10_000;
-
 /// Counts by the memory and the journal.
 pub(super) struct JournalCounter {
     pools: Pools,
@@ -94,6 +88,7 @@ pub(super) struct JournalCounter {
     seq: u64,
     /// The most bytes that the journal has. A change may have folded it.
     journal_bytes: usize,
+    connection: JournalConnection,
     progress: Option<FoldProgress>,
     last_fold: Instant,
     last_batch: Instant,
@@ -118,6 +113,7 @@ type Outcomes = BTreeMap<Uuid, Served>;
 impl JournalCounter {
     pub(super) fn new(pools: Pools, clock: Arc<dyn Clock>, states: Arc<CounterStates>, folds: Histogram) -> Self {
         let now = Instant::now();
+        let connection = JournalConnection::new(&pools.ledger);
         Self {
             pools,
             clock,
@@ -125,6 +121,7 @@ impl JournalCounter {
             is_uncertain: true,
             seq: 0,
             journal_bytes: 0,
+            connection,
             progress: None,
             last_fold: now,
             last_batch: now,
@@ -152,6 +149,7 @@ impl JournalCounter {
                 () = tokio::time::sleep_until(fold_at.unwrap_or_else(Instant::now)), if fold_at.is_some() => {
                     self.fold_part().await;
                 }
+                () = self.connection.release_in_time() => {}
                 () = stop.cancelled() => queue.requests.close(),
             }
         }
@@ -183,6 +181,7 @@ impl JournalCounter {
 
     /// Decides a batch, and stores its uses durably.
     async fn store(&mut self, batch: &RequestsByKey) -> Result<Outcomes, DbFailure> {
+        self.connection.release_if_due().await;
         if self.is_full() {
             self.fold_all().await?;
         }
@@ -195,8 +194,9 @@ impl JournalCounter {
                 return Ok(outcomes);
             }
         }
+        self.connection.release().await;
         let decide = retry::retry_in_time(self.pools.timeout, || self.read_and_append(batch, now));
-        let Decided { outcomes, changed, read, is_all_read } = decide.await?;
+        let Decided { outcomes, appended, changed, read, is_all_read } = decide.await?;
         self.pools.confirm_commit()?;
         if is_all_read {
             self.forget();
@@ -204,31 +204,27 @@ impl JournalCounter {
             self.states.overtake(&changed);
         }
         self.states.insert_folded(read.into_iter());
-        self.update_memory(&outcomes);
+        self.update_memory(&outcomes, appended);
         Ok(outcomes)
     }
 
     /// Appends the outcomes of a batch, unless a change has to be taken into account before. `false`: it has.
     async fn append(&mut self, outcomes: &Outcomes) -> Result<bool, DbFailure> {
-        let Some(row) = self.row(outcomes) else { return Ok(true) };
-        let sql =
-            "INSERT INTO counter_journal (seq, entries) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM changed_counters)";
-        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, row);
-        let db = &self.pools.ledger;
-        let append = retry::retry_in_time(self.pools.timeout, async || Ok(db.execute_raw(statement.clone()).await?));
-        if append.await?.rows_affected() == 0 {
+        let Some((seq, entries)) = self.row(outcomes) else { return Ok(true) };
+        let append = async || Ok(self.connection.append(seq, &entries).await?);
+        if !retry::retry_in_time(self.pools.timeout, append).await? {
             return Ok(false);
         }
         self.pools.confirm_commit()?;
-        self.update_memory(outcomes);
+        self.update_memory(outcomes, entries.len());
         Ok(true)
     }
 
     /// Decides a batch with the rows of changed and unknown keys, and appends its outcomes, in one transaction.
     async fn read_and_append(&self, batch: &RequestsByKey, now: Timestamp) -> Result<Decided, DbFailure> {
         let transaction = self.pools.begin_counting().await?;
-        let changed = changed(&transaction).await?;
-        let is_all_read = self.is_uncertain || changed.len() > MAX_CHANGED;
+        let changed = counter_journal::changed_keys(&transaction).await?;
+        let is_all_read = self.is_uncertain || changed.len() > counter_journal::MAX_CHANGED;
         if is_all_read || !changed.is_empty() {
             // A change has folded already. A statement that an operator ran has not.
             counter_journal::fold(&transaction).await?;
@@ -244,7 +240,10 @@ impl JournalCounter {
         let read = rows.iter().map(|row| Ok((row.id, State::of(row)?))).collect::<Result<Vec<_>, DbFailure>>()?;
         known.extend(read.iter().copied());
         let outcomes = serve(batch, &known, now);
-        if let Some(row) = self.row(&outcomes) {
+        let mut appended = 0;
+        if let Some((seq, entries)) = self.row(&outcomes) {
+            appended = entries.len();
+            let row: [Value; 2] = [seq.into(), entries.into()];
             let sql = "INSERT INTO counter_journal (seq, entries) VALUES (?, ?)";
             transaction.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, sql, row)).await?;
         }
@@ -252,23 +251,20 @@ impl JournalCounter {
             transaction.execute_unprepared("DELETE FROM changed_counters").await?;
         }
         transaction.commit().await?;
-        Ok(Decided { outcomes, changed, read, is_all_read })
+        Ok(Decided { outcomes, appended, changed, read, is_all_read })
     }
 
     /// The row of the journal for the outcomes of a batch. `None`: no use was admitted.
-    fn row(&self, outcomes: &Outcomes) -> Option<[Value; 2]> {
+    fn row(&self, outcomes: &Outcomes) -> Option<(i64, Vec<u8>)> {
         let admitted: Vec<_> = admitted(outcomes).map(|(key, state)| (key, state.counters())).collect();
         let seq = i64::try_from(self.seq).unwrap_or(i64::MAX);
-        (!admitted.is_empty()).then(|| [seq.into(), encode(&admitted).into()])
+        (!admitted.is_empty()).then(|| (seq, encode(&admitted)))
     }
 
-    /// Updates the memory after a commit.
-    fn update_memory(&mut self, outcomes: &Outcomes) {
-        let keys = admitted(outcomes).count();
-        if keys > 0 {
-            self.journal_bytes += size(keys);
-            self.states.insert_unfolded(admitted(outcomes), self.seq);
-        }
+    /// Updates the memory after these bytes were appended.
+    fn update_memory(&mut self, outcomes: &Outcomes, appended: usize) {
+        self.journal_bytes += appended;
+        self.states.insert_unfolded(admitted(outcomes), self.seq);
     }
 
     /// Updates the memory after the whole journal was folded.
@@ -314,6 +310,7 @@ impl JournalCounter {
     }
 
     async fn try_fold_part(&mut self) -> Result<(), DbFailure> {
+        self.connection.release().await;
         let _timer = self.folds.start_timer();
         if self.is_uncertain {
             retry::retry_in_time(self.pools.timeout, async || {
@@ -364,6 +361,8 @@ impl JournalCounter {
 /// A batch that was decided with rows.
 struct Decided {
     outcomes: Outcomes,
+    /// The bytes that were appended to the journal.
+    appended: usize,
     changed: HashSet<Uuid>,
     read: Vec<(Uuid, State)>,
     /// Whether no state in memory was used, and the journal was folded.
@@ -387,13 +386,6 @@ fn serve(batch: &RequestsByKey, known: &HashMap<Uuid, State>, now: Timestamp) ->
 /// The keys with admitted uses, and their states afterwards.
 fn admitted(outcomes: &Outcomes) -> impl Iterator<Item = (Uuid, State)> {
     outcomes.iter().filter(|(_, served)| served.admitted > 0).map(|(key, served)| (*key, served.after))
-}
-
-/// The keys that were changed since the ledger looked, at most one more than [`MAX_CHANGED`].
-async fn changed(transaction: &DatabaseTransaction) -> Result<HashSet<Uuid>, DbErr> {
-    let sql = format!("SELECT key_id FROM changed_counters LIMIT {}", MAX_CHANGED + 1);
-    let rows = transaction.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await?;
-    rows.iter().map(|row| row.try_get("", "key_id")).collect()
 }
 
 #[cfg(test)]

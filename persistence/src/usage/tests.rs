@@ -11,7 +11,7 @@ fn count_uses(buffer: &UsageBuffer, key: &Arc<CachedKey>, verifies: u64, at: i64
 
 #[tokio::test]
 async fn uses_are_buffered_per_key_and_written_in_one_statement() {
-    let buffer = UsageBuffer::for_cache(1 << 30);
+    let buffer = UsageBuffer::new(1 << 30, WaitingUses::default());
     let (one, twin) = (key(1), key(1));
     count_uses(&buffer, &one, 1, 5);
     count_uses(&buffer, &one, 0, 9);
@@ -34,7 +34,7 @@ async fn uses_are_buffered_per_key_and_written_in_one_statement() {
 
 #[test]
 fn large_keys_are_not_kept_in_memory_for_their_uses() {
-    let buffer = UsageBuffer::for_cache(0);
+    let buffer = UsageBuffer::new(0, WaitingUses::default());
     let key = key(1);
     count_uses(&buffer, &key, 2, 5);
     assert_eq!(Arc::strong_count(&key), 1, "only its uses are left");
@@ -46,7 +46,7 @@ fn large_keys_are_not_kept_in_memory_for_their_uses() {
 
 #[test]
 fn many_rows_are_written_every_ten_seconds_and_few_each_second() {
-    let buffer = UsageBuffer::for_cache(1 << 30);
+    let buffer = UsageBuffer::new(1 << 30, WaitingUses::default());
     let seconds = Duration::from_secs;
     let rows = u32::try_from(MAX_ROWS_EACH_SECOND).expect("small");
     for n in 0..rows / 2 {

@@ -75,7 +75,10 @@ impl Service {
             batch.add(request);
             answers.push(answered);
         }
-        self.counter.count(batch).await.map_err(|failed| failed.failure)?;
+        let counted = self.counter.count(batch).await;
+        // As `run` does in time.
+        self.counter.connection.release().await;
+        counted.map_err(|failed| failed.failure)?;
         let mut used = Vec::new();
         for answer in answers {
             used.push(match answer.await.expect("an answer").expect("no outage") {
