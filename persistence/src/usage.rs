@@ -1,6 +1,7 @@
 //! A write-behind buffer of uses that need not be stored before they are answered. Cached keys count their uses in memory; those
 //! with uses that are not stored gather here. They are written each second, every ten seconds while there are many, earlier when
-//! there are very many, and when the process stops. A crash loses at most the last ten seconds.
+//! there are very many, and when the process stops. A crash loses those of the last ten seconds and
+//! those that are just being written.
 
 mod daily;
 mod hourly;
@@ -55,7 +56,8 @@ const LONG_FLUSH_INTERVAL: Duration = Duration::from_millis(9_600);
 /// Gathered keys that start a flush before the interval ends.
 const FLUSH_AT_KEYS: usize = 100_000;
 
-/// Keys whose uses are buffered while the database is unavailable. Uses of further keys are dropped. The same for counts by hour.
+/// Keys whose uses are buffered while the database is unavailable or slow. Uses of further keys are dropped. The same for counts by
+/// hour.
 const MAX_BUFFERED: usize = 1_000_000;
 
 /// The most keys in one transaction. Between two transactions the ledger can write.
@@ -190,6 +192,11 @@ impl UsageBuffer {
             }
             self.add_successful(chunk);
             rest = others;
+            let has_many_counts = lock(&self.hourly).len() >= FLUSH_AT_KEYS;
+            if has_many_counts && let Err(error) = self.flush_hourly(pools, stop).await {
+                self.put_back(rest);
+                return Err(error);
+            }
         }
         self.flush_hourly(pools, stop).await?;
         self.flush_last_uses(pools, stop).await
@@ -197,7 +204,12 @@ impl UsageBuffer {
 
     fn pace<'a>(&'a self, max_rows: usize, pools: &Pools, stop: &'a CancellationToken) -> Pace<'a> {
         let has_one_writer = !Dialect::of(&pools.ledger).is_shared();
-        Pace::new(max_rows, has_one_writer.then_some(&self.metered), stop)
+        Pace::new(max_rows, self, has_one_writer, stop)
+    }
+
+    /// Whether uses will be dropped if they are not written soon.
+    fn is_nearly_full(&self) -> bool {
+        lock(&self.copied).len() > MAX_BUFFERED / 2
     }
 
     /// Counts successful verifies, which are stored with their keys, by hour. All of one flush count in the hour of the last.

@@ -111,8 +111,15 @@ mod tests {
         runtime.block_on(async {
             Workers::default().spawn_on_thread("test", async move {
                 let _dropped = Dropped(dropped);
-                started.send(()).expect("the test waits");
-                tokio::time::sleep(Duration::from_hours(1)).await;
+                tokio::select! {
+                    biased;
+                    () = tokio::time::sleep(Duration::from_hours(1)) => {}
+                    // Once the sleep has begun.
+                    () = async {
+                        started.send(()).expect("the test waits");
+                        std::future::pending::<()>().await;
+                    } => {}
+                }
             });
         });
         start.recv().expect("it starts");
