@@ -1,7 +1,7 @@
 //! A write-behind buffer of uses that need not be stored before they are answered. Cached keys count their uses in memory; those
 //! with uses that are not stored gather here. They are written each second, every ten seconds while there are many, earlier when
-//! there are very many, and when the process stops. A crash loses those of the last ten seconds and
-//! those that are just being written.
+//! there are very many, and when the process stops. A crash loses those of the last ten seconds and those that
+//! are just being written.
 
 mod daily;
 mod hourly;
@@ -20,7 +20,7 @@ use domain::{
     usage::{HourBucket, Outcome},
     verify::cached_key::CachedKey,
 };
-use sea_orm::{ConnectionTrait, prelude::Uuid};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, prelude::Uuid};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +53,7 @@ const MAX_ROWS_EACH_SECOND: usize = 1_000;
 /// From one flush of many rows to the next.
 const LONG_FLUSH_INTERVAL: Duration = Duration::from_millis(9_600);
 
-/// Gathered keys that start a flush before the interval ends.
+/// Gathered keys that start a flush before the interval ends. So many counts by hour are written before further keys.
 const FLUSH_AT_KEYS: usize = 100_000;
 
 /// Keys whose uses are buffered while the database is unavailable or slow. Uses of further keys are dropped. The same for counts by
@@ -238,15 +238,11 @@ impl UsageBuffer {
                 *days.entry((hour.day(), *organization, *outcome, *key)).or_default() += count;
             }
             let write = async || {
-                require_file(pools)?;
-                let transaction = pools.begin_counting().await?;
-                let begin = Instant::now();
-                hourly::add(&transaction, UsageTable::Keys, &keys).await?;
-                hourly::add(&transaction, UsageTable::Organizations, &organizations).await?;
-                daily::add(&transaction, &days).await?;
-                let took = begin.elapsed();
-                transaction.commit().await?;
-                Ok(took)
+                let transaction = TimedTransaction::begin(pools).await?;
+                hourly::add(&transaction.inner, UsageTable::Keys, &keys).await?;
+                hourly::add(&transaction.inner, UsageTable::Organizations, &organizations).await?;
+                daily::add(&transaction.inner, &days).await?;
+                transaction.commit().await
             };
             if let Err(failure) = pace.step(retry::retry_in_time(pools.timeout, write)).await {
                 let mut left = lock(&self.hourly);
@@ -267,15 +263,11 @@ impl UsageBuffer {
         while !rest.is_empty() {
             let (chunk, others) = rest.split_at(pace.rows().min(rest.len()));
             let write = async || {
-                require_file(pools)?;
-                let transaction = pools.begin_counting().await?;
-                let begin = Instant::now();
+                let transaction = TimedTransaction::begin(pools).await?;
                 for (hash, last) in chunk {
-                    rotate::record_use(&transaction, hash, *last).await?;
+                    rotate::record_use(&transaction.inner, hash, *last).await?;
                 }
-                let took = begin.elapsed();
-                transaction.commit().await?;
-                Ok(took)
+                transaction.commit().await
             };
             if let Err(failure) = pace.step(retry::retry_in_time(pools.timeout, write)).await {
                 let mut left = lock(&self.last_uses);
@@ -345,13 +337,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Fails if the SQLite file was removed, replaced or changed. Checked before counts are written, and not after: no caller waits
-/// for them, and counts that were written before the failure would be written twice.
-fn require_file(pools: &Pools) -> Result<(), DbFailure> {
-    pools.confirm_commit()
+/// A transaction that stores counts.
+struct TimedTransaction {
+    inner: DatabaseTransaction,
+    begin: Instant,
 }
 
-/// Stores uses of keys. Returns the time that it took, without waiting for the connection and the commit.
+impl TimedTransaction {
+    /// Waits for a connection, and begins. Fails if the SQLite file was removed, replaced or changed: that is checked before counts
+    /// are written, and not after, because no caller waits for them, and counts that were written before the failure would be written
+    /// twice.
+    async fn begin(pools: &Pools) -> Result<Self, DbFailure> {
+        pools.confirm_commit()?;
+        Ok(Self { inner: pools.begin_counting().await?, begin: Instant::now() })
+    }
+
+    /// Commits. Returns how long the statements took, without waiting for the connection and the commit.
+    async fn commit(self) -> Result<Duration, DbFailure> {
+        let took = self.begin.elapsed();
+        self.inner.commit().await?;
+        Ok(took)
+    }
+}
+
+/// Stores uses of keys. Returns how long the statements took.
 async fn write(pools: &Pools, chunk: &[(Uuid, UseCount)]) -> Result<Duration, Outage> {
     let ids: Vec<Uuid> = chunk.iter().map(|(key, _)| *key).collect();
     let counts = chunk.iter().map(|(_, uses)| Some(convert::number(uses.count))).collect();
@@ -365,24 +374,20 @@ async fn write(pools: &Pools, chunk: &[(Uuid, UseCount)]) -> Result<Duration, Ou
         "",
     );
     let write = async || {
-        require_file(pools)?;
         let is_shared = Dialect::of(&pools.ledger).is_shared();
         if is_shared && let [statement] = statements.as_slice() {
             let begin = Instant::now();
             pools.ledger.execute_raw(statement.clone()).await?;
             return Ok::<_, DbFailure>(begin.elapsed());
         }
-        let transaction = pools.begin_counting().await?;
-        let begin = Instant::now();
+        let transaction = TimedTransaction::begin(pools).await?;
         if !is_shared {
-            counter_journal::before_uses_are_added(&transaction, &ids).await?;
+            counter_journal::before_uses_are_added(&transaction.inner, &ids).await?;
         }
         for statement in &statements {
-            transaction.execute_raw(statement.clone()).await?;
+            transaction.inner.execute_raw(statement.clone()).await?;
         }
-        let took = begin.elapsed();
-        transaction.commit().await?;
-        Ok(took)
+        transaction.commit().await
     };
     Ok(retry::retry_in_time(pools.timeout, write).await?)
 }

@@ -5,9 +5,9 @@
 //! and a change find a connection.
 //!
 //! SQLite: **one writer**, two readers for verification and four for the rest. SQLite has one writer at a time anyway; with
-//! one connection for writing, writes queue in the pool, in order, instead of failing on its lock. The ledger keeps it for up to 5 ms. Readers never wait for the
-//! writer (WAL), and a statement on a reader sees everything that was committed before it began. `synchronous=FULL`:
-//! acknowledged writes survive a power cut. Writing transactions begin with `BEGIN IMMEDIATE`: one that started as a reader
+//! one connection for writing, writes queue in the pool, in order, instead of failing on its lock. The ledger keeps it for up
+//! to 5 ms. Readers never wait for the writer (WAL), and a statement on a reader sees everything that was committed before it
+//! began. `synchronous=FULL`: acknowledged writes survive a power cut. Writing transactions begin with `BEGIN IMMEDIATE`: one that started as a reader
 //! cannot be upgraded once another connection has written.
 //!
 //! PostgreSQL: the connections of `CLAVIGER_DATABASE_CONNECTIONS` are divided among the pools ([`Shares`]), because the

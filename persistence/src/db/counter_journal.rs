@@ -18,6 +18,9 @@ use crate::{
 /// The most keys in one statement.
 const MAX_KEYS: usize = 500;
 
+/// Changed keys that are read at once. If there are more, the ledger forgets all states.
+pub(crate) const MAX_CHANGED: usize = 10_000;
+
 /// Whether the journal has no rows. So it is on PostgreSQL.
 pub(crate) async fn is_empty<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
     if Dialect::of(db).is_shared() {
@@ -26,9 +29,6 @@ pub(crate) async fn is_empty<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> 
     let statement = Statement::from_string(DbBackend::Sqlite, "SELECT 1 FROM counter_journal LIMIT 1");
     Ok(db.query_one_raw(statement).await?.is_none())
 }
-
-/// Changed keys that are read at once. If there are more, the ledger forgets all states.
-pub(crate) const MAX_CHANGED: usize = 10_000;
 
 /// The keys that were changed since the ledger looked, at most one more than [`MAX_CHANGED`].
 pub(crate) async fn changed_keys(transaction: &DatabaseTransaction) -> Result<HashSet<Uuid>, DbErr> {
