@@ -114,6 +114,29 @@ impl Quota {
         self.state_at(now).apply_to(*self)
     }
 
+    /// The time until which uses change the limits in the same way as at `now`: the end of the current window or of the
+    /// current refill interval, whichever is earlier. `None`: a use at `now` begins a window or refills, or a time was
+    /// set by a wrong clock.
+    #[must_use]
+    pub fn unchanged_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut until = Timestamp::from_millis(i64::MAX);
+        let mut end = |start, length| {
+            let left = i64::try_from(now.millis_to_end_of(start, length)).unwrap_or(i64::MAX);
+            until = until.min(now.plus_millis(left));
+        };
+        if let Some(limit) = self.rate_limit {
+            end(self.window_start.filter(|start| !now.is_after_period(*start, limit.window))?, limit.window);
+        }
+        if let Some(refill) = self.refill {
+            let begin = self.last_refill_at.map_or(refill.since, |last| last.max(refill.since));
+            if now.is_after_period(begin, refill.interval) {
+                return None;
+            }
+            end(begin, refill.interval);
+        }
+        Some(until)
+    }
+
     /// Milliseconds from `now` until the end of the window in which the last use was counted. `None`: there is no rate
     /// limit.
     #[must_use]

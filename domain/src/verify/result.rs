@@ -53,7 +53,7 @@ pub enum ConsumeOutcome {
     },
     /// The use was denied and not counted.
     Denied(DenyReason),
-    /// The key was disabled, changed or deleted, or has expired, after it was checked: it must be loaded and checked
-    /// again.
+    /// The key was disabled, changed or deleted, or has expired, after it was checked; or its window or refill interval
+    /// ended while the use was written (then the use stays counted). It must be loaded and checked again.
     Changed,
 }

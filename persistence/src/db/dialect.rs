@@ -15,8 +15,9 @@ use crate::db::{
     message_size::{MAX_PARAMETER_BYTES, divide},
 };
 
-/// PostgreSQL's time in milliseconds since the Unix epoch.
-pub(crate) const DATABASE_TIME: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+/// PostgreSQL's time in milliseconds since the Unix epoch. `date_part` calculates with floating-point numbers, which is twice as fast
+/// as `extract`, and exact to a microsecond.
+pub(crate) const DATABASE_TIME: &str = "(date_part('epoch', clock_timestamp()) * 1000)::bigint";
 
 /// An SQL expression for the name of the channel of the change feed. PostgreSQL's channels belong to a database, and there may be an
 /// installation in each schema of it: each has its own channel, named after the schema that has its tables. Names are cut off after
@@ -52,15 +53,6 @@ impl Dialect {
     /// serves an SQLite file ([`crate::db::process_lock`]).
     pub(crate) fn is_shared(self) -> bool {
         self == Self::Postgres
-    }
-
-    /// The clock by which a statement of the ledger counts: the database's, or with `has_own_time` the column `now` of a bulk
-    /// update.
-    pub(crate) fn ledger_clock(self, has_own_time: bool) -> &'static str {
-        match self {
-            Self::Postgres if !has_own_time => DATABASE_TIME,
-            _ => "s.now",
-        }
     }
 
     /// Whether the values of many rows are sent as [`row_values::RowValues`]. Then an `INSERT` can also be a common table expression of

@@ -2,8 +2,8 @@
 //!
 //! There are two ways. The state of a key that was counted recently is cached: its next state is computed from that and written by
 //! one statement, on the condition that the row still has the cached state ([`optimistic`]). If it has not (another node has
-//! counted, or the settings have changed), or no state is cached, the row is locked, read, computed and written in one transaction
-//! ([`pessimistic`]).
+//! counted, or the settings have changed), if no state is cached, or if the result depends on the exact time (a window begins, for
+//! example), the row is locked, read, computed and written in one transaction ([`pessimistic`]).
 //!
 //! Up to [`MAX_BATCHES`] batches are counted at the same time: while one waits for the disk of the server, the other is executed.
 //! They have no key in common: requests for a key that is being counted wait for the end of its batch. So each key has one state, and
@@ -15,10 +15,11 @@ mod pessimistic;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
-use domain::clock::Clock;
+use domain::clock::{Clock, Timestamp};
 use lru::LruCache;
 use sea_orm::prelude::Uuid;
 use tokio::task::JoinSet;
@@ -38,19 +39,10 @@ const MAX_BATCHES: u32 = 2;
 /// its rows.
 const MIN_REQUESTS_BESIDE: usize = 16;
 
-/// What a batch writes to a key, with the SQL expression `clock` for the time.
-fn assignments(clock: &str) -> String {
-    format!(
-        "remaining = s.remaining, last_refill_at = s.last_refill_at, window_start = s.window_start, \
-         window_count = s.window_count, request_count = request_count + s.admitted, \
-         last_request_at = CASE WHEN last_request_at > {clock} THEN last_request_at ELSE {clock} END"
-    )
-}
-
 /// Counts in the rows of the keys.
 pub(super) struct RowCounter {
     writer: RowWriter,
-    /// The states of keys as last committed. A running batch has those of its own keys.
+    /// The states of keys as last committed. Those of keys that are being counted may be older.
     states: LruCache<Uuid, State>,
     /// Increases when the states may have become stale.
     generation: u64,
@@ -67,6 +59,24 @@ struct RowWriter {
     pools: Pools,
     /// The clock that decides; `None`: the database's, so that all nodes use the same.
     clock: Option<Arc<dyn Clock>>,
+    database_clock: DatabaseClock,
+}
+
+/// The database's clock, as it was observed last.
+#[derive(Clone, Default)]
+struct DatabaseClock(Arc<Mutex<Option<(Timestamp, Instant)>>>);
+
+impl DatabaseClock {
+    /// The database has returned this time.
+    fn observe(&self, time: Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((time, Instant::now()));
+    }
+
+    /// Its time now, if its clock was not set meanwhile. `None`: it was not observed yet.
+    fn estimate(&self) -> Option<Timestamp> {
+        let (time, observed) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(time.plus_millis(i64::try_from(observed.elapsed().as_millis()).unwrap_or(i64::MAX)))
+    }
 }
 
 /// A batch that has ended.
@@ -86,7 +96,7 @@ impl RowCounter {
         let batches = pool_state(&pools.ledger).max.min(MAX_BATCHES);
         let connections = (0..batches).map(|_| LedgerConnection::new(&pools.ledger)).collect();
         Self {
-            writer: RowWriter { pools, clock },
+            writer: RowWriter { pools, clock, database_clock: DatabaseClock::default() },
             states: LruCache::new(MAX_CACHED_STATES),
             generation: 0,
             connections,
@@ -150,7 +160,7 @@ impl RowCounter {
         let keys: Vec<Uuid> = batch.requests.keys().copied().collect();
         self.busy.extend(&keys);
         let mut states: HashMap<Uuid, State> =
-            keys.iter().filter_map(|key| Some((*key, self.states.pop(key)?))).collect();
+            keys.iter().filter_map(|key| Some((*key, *self.states.get(key)?))).collect();
         let writer = self.writer.clone();
         let connection = self.connections.pop().expect("a batch begins only if there is a connection");
         self.running.spawn(async move {
@@ -165,10 +175,9 @@ impl RowCounter {
         self.connections.push(connection);
         for key in &keys {
             self.busy.remove(key);
-        }
-        if generation == self.generation {
-            for (key, state) in states {
-                self.states.put(key, state);
+            match states.get(key).filter(|_| generation == self.generation) {
+                Some(state) => drop(self.states.put(*key, *state)),
+                None => drop(self.states.pop(key)),
             }
         }
         failed

@@ -16,11 +16,6 @@ pub(super) struct Served {
 }
 
 impl State {
-    /// Whether its uses depend on the time, apart from the expiry.
-    pub(super) fn depends_on_time(&self) -> bool {
-        self.quota.refill.is_some() || self.quota.rate_limit.is_some()
-    }
-
     /// Whether a request was decided by the settings of this state.
     pub(super) fn matches_version(&self, request: &SpendRequest) -> bool {
         self.enabled && convert::number(request.version) == self.version

@@ -1,7 +1,9 @@
 //! What the service sends to PostgreSQL: how much at once, and how long a change holds the lock of its organization's audit log.
 
+use std::{sync::Arc, time::Duration};
+
 use futures_util::future::join_all;
-use harness::{Burst, StatementLog, Tenant, TestApp, TestDatabase};
+use harness::{Burst, StatementLog, Tenant, TestApp, TestClock, TestDatabase, wait_until};
 use serde_json::{Value, json};
 
 /// The bytes of a TLS record. The driver sends the next one only when the server has acknowledged this one.
@@ -95,6 +97,74 @@ async fn no_statement_sends_more_than_a_tls_record() {
     let (_, database) = app.stop().await;
     check("writing of uses");
     assert_eq!(database.stored_usage().await.0, 2_000);
+}
+
+/// How the uses of a key are counted, one after the other, with so many seconds before each: its row is "locked" and read first, or
+/// it is "one" statement that writes the next state.
+async fn ways_of_uses(
+    app: &TestApp,
+    tenant: &Tenant,
+    log: &StatementLog,
+    limits: Value,
+    seconds: &[i64],
+) -> Vec<&'static str> {
+    let mut key = limits;
+    key["name"] = json!("n");
+    key["permissions"] = json!([]);
+    let (secret, _) = create(tenant, &[key]).await.remove(0);
+    let mut ways = Vec::new();
+    for seconds in seconds {
+        app.clock.advance_seconds(*seconds);
+        let _ = log.take();
+        let answer = tenant.admin.post("/api_keys/verify", &json!({"key": secret})).await.json();
+        assert_eq!(answer["code"], "VALID", "{answer}");
+        ways.extend(log.take().iter().filter_map(|burst| match &burst.statement {
+            sql if sql.contains("\"api_keys\"") && sql.contains("FOR UPDATE") => Some("locked"),
+            sql if sql.starts_with("UPDATE api_keys SET remaining") => Some("one"),
+            _ => None,
+        }));
+    }
+    ways
+}
+
+#[tokio::test]
+#[cfg_attr(not(feature = "postgres"), ignore = "needs PostgreSQL")]
+async fn a_use_of_a_key_with_a_known_state_is_one_statement() {
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    for has_database_time in [false, true] {
+        let database = TestDatabase::fresh().await;
+        let log = StatementLog::of(database.server_address()).await;
+        let url = database.url_at(log.address);
+        let settings = |config: &mut api::config::Config| {
+            config.database_url = url;
+            // If the change feed begins again, known states are forgotten.
+            config.staleness_bound = Duration::from_mins(1);
+        };
+        let app = TestApp::start_by(database, Arc::new(TestClock::default()), has_database_time, settings).await;
+        feed_is_up(&app).await;
+        let tenant = app.tenant("Acme").await;
+        let ways = async |limits, seconds: &[i64]| ways_of_uses(&app, &tenant, &log, limits, seconds).await;
+        let remaining = json!({"remaining": 9});
+        let rate_limit = |window: u64| json!({"rate_limit_max": 9, "rate_limit_window": window});
+        let refill = |interval: u64| json!({"remaining": 9, "refill_amount": 9, "refill_interval": interval});
+        assert_eq!(ways(remaining, &[0, 0, 0]).await, ["locked", "one", "one"]);
+        assert_eq!(ways(rate_limit(DAY), &[0, 0, 0]).await, ["locked", "one", "one"]);
+        assert_eq!(ways(refill(DAY), &[0, 0, 0]).await, ["locked", "one", "one"]);
+        if !has_database_time {
+            let expected = ["locked", "one", "locked", "one"];
+            assert_eq!(ways(rate_limit(60_000), &[0, 59, 2, 0]).await, expected, "a use begins a window");
+            assert_eq!(ways(refill(60_000), &[0, 59, 2, 0]).await, expected, "a use refills");
+        }
+    }
+}
+
+/// Waits until the change feed of the service is connected.
+async fn feed_is_up(app: &TestApp) {
+    wait_until("the change feed", async || {
+        let metrics = app.anyone().get("/metrics").await.text;
+        metrics.contains("\nclaviger_feed_up 1\n").then_some(()).ok_or(metrics)
+    })
+    .await;
 }
 
 /// The statements of each transaction from the lock of an audit log to the commit.

@@ -14,6 +14,7 @@ use harness::{Caller, KeySpec, Process, TestApp, TestDatabase};
 use serde_json::{Value, json};
 
 /// The result of a verification request.
+#[derive(Debug)]
 enum Verified {
     /// The service responded whether the key is valid.
     Answered(bool),
@@ -211,7 +212,8 @@ async fn a_backup_under_load_has_every_acknowledged_use() {
     let (answered, is_done) = (AtomicU64::new(0), AtomicBool::new(false));
     let clients = (0..CLIENTS).map(|_| async {
         while !is_done.load(Ordering::SeqCst) {
-            let Verified::Answered(true) = verify(&tenant.admin, &key).await else { panic!("uses remain") };
+            let verified = verify(&tenant.admin, &key).await;
+            assert!(matches!(verified, Verified::Answered(true)), "uses remain: {verified:?}");
             answered.fetch_add(1, Ordering::SeqCst);
         }
     });

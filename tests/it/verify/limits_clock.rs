@@ -1,10 +1,12 @@
 //! Limits after the clock was wrong, and after a change of their settings.
 
+use std::time::Instant;
+
 use domain::{
     clock::Clock,
     keys::quota::{Quota, RateLimit, Refill},
 };
-use harness::{Answer, Caller, KeySpec, Process, Tenant, TestApp};
+use harness::{Answer, Caller, KeySpec, Process, RowLock, Tenant, TestApp, wait_until};
 use serde_json::{Value, json};
 
 const YEAR: i64 = 365 * 24 * 60 * 60;
@@ -109,6 +111,36 @@ async fn limits_work_with_the_real_clock_after_a_future_window() {
         assert_eq!(verify(&admin, &key).await.json()["rate_limit"]["remaining"], left);
     }
     assert_eq!(verify(&admin, &key).await.json()["code"], "RATE_LIMITED");
+}
+
+#[tokio::test]
+#[cfg_attr(not(feature = "postgres"), ignore = "needs PostgreSQL")]
+async fn a_use_that_waited_beyond_its_window_counts_in_the_next() {
+    const WINDOW: u64 = 1_000;
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let settings = [("CLAVIGER_DATABASE_URL", app.database.url())];
+    let nodes = [Process::serve(&settings), Process::serve(&settings)];
+    let [first, second] = nodes.each_ref().map(|node| node.anyone().with_bearer(tenant.admin.bearer()));
+    // The first node writes by the state that it knows. The second one locks the row and reads it.
+    for node in [&first, &second] {
+        let (id, key) = app.key(&tenant.org_id, limited(5, WINDOW)).await;
+        let begun = Instant::now();
+        assert_eq!(verify(&first, &key).await.json()["rate_limit"]["remaining"], 4);
+        let lock = RowLock::of(&app.database, &id).await;
+        let release = async {
+            lock.wait_for_waiter().await;
+            let is_over = async || {
+                // It also keeps the attempts from being a busy loop.
+                let _ = first.get("/health/live").await;
+                (begun.elapsed().as_millis() > u128::from(2 * WINDOW)).then_some(()).ok_or("it runs")
+            };
+            wait_until("the end of the window", is_over).await;
+            drop(lock);
+        };
+        let (answer, ()) = tokio::join!(verify(node, &key), release);
+        assert_eq!(answer.json()["rate_limit"]["remaining"], 4, "{}", answer.text);
+    }
 }
 
 #[tokio::test]

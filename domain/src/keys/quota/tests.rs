@@ -315,6 +315,38 @@ proptest! {
     }
 
     #[test]
+    fn uses_change_the_limits_in_the_same_way_until_the_stated_time(
+        refill in prop::option::of((any_offset(), prop::option::of(any_offset()))),
+        window_start in prop::option::of(prop::option::of(any_offset())),
+        (interval, window) in (1_u64..4_000, 1_u64..4_000), wanted in 1_u64..6, moment in 0.0..1.0,
+    ) {
+        let quota = Quota {
+            refill: refill.map(|(since, _)| Refill { amount: 4, interval, since: at(since) }),
+            last_refill_at: refill.and_then(|(_, last)| last).map(at),
+            rate_limit: window_start.map(|_| RateLimit { max: 3, window }),
+            window_start: window_start.flatten().map(at),
+            window_count: 1,
+            ..remaining(3)
+        };
+        let result = |time| { let spend = quota.spend(wanted, time); (spend.admitted, spend.after) };
+        let starts = |after: Quota| (after.window_start, after.last_refill_at) != (quota.window_start, quota.last_refill_at);
+        match quota.unchanged_until(at(0)) {
+            None => {
+                let is_wrong = |time: Timestamp| time.millis_since(at(0)) > interval;
+                let times = quota.refill.map(|refill| refill.since).into_iter().chain(quota.last_refill_at);
+                let is_by_wrong_clock = times.into_iter().any(is_wrong);
+                prop_assert!(starts(result(at(0)).1) || is_by_wrong_clock, "a use at this time begins a window or refills");
+            }
+            Some(until) => {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "any time in between")]
+                let between = at(((until.millis().min(at(9_000).millis()) - 1 - at(0).millis()) as f64 * moment) as i64);
+                prop_assert_eq!(result(between), result(at(0)));
+                prop_assert!(until.millis() == i64::MAX || starts(result(until).1), "not longer than stated");
+            }
+        }
+    }
+
+    #[test]
     fn a_steady_caller_gets_the_maximum_in_each_window(max in 1_u64..6, window in 10_u64..60) {
         let mut quota = Quota { rate_limit: Some(RateLimit { max, window }), ..Quota::default() };
         let window = i64::try_from(window).expect("small");

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use sea_orm::{
-    DatabaseConnection, DbErr, Statement, Value,
-    sqlx::{self, Acquire, AssertSqlSafe, Connection, Postgres, pool::PoolConnection, postgres::PgRow},
+    DatabaseConnection, DbErr,
+    sqlx::{self, Acquire, Connection, Postgres, pool::PoolConnection, postgres::PgRow},
 };
 use tokio::sync::Mutex;
 
-use super::MAX_BATCHES;
+use super::{MAX_BATCHES, optimistic::UpdateStatement};
 use crate::db::{connect::TESTED_IF_IDLE_FOR, dialect::pool_state, error::query_error, postgres};
 
 /// How long a connection is kept. After that the pool decides whether it is too old.
@@ -42,7 +42,7 @@ impl LedgerConnection {
     }
 
     /// Executes statements, all or none. Returns their rows.
-    pub(super) async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<PgRow>, DbErr> {
+    pub(super) async fn execute(&self, statements: &[UpdateStatement]) -> Result<Vec<PgRow>, DbErr> {
         let mut place = self.kept.lock().await;
         let (mut connection, since) = match place.take() {
             Some(kept) => self.working(kept).await,
@@ -84,28 +84,15 @@ impl LedgerConnection {
 /// Executes several statements in one transaction, and a single one without.
 async fn execute(
     connection: &mut PoolConnection<Postgres>,
-    mut statements: Vec<Statement>,
+    statements: &[UpdateStatement],
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    if statements.len() == 1 {
-        return fetch(connection, statements.remove(0)).await;
+    if let [statement] = statements {
+        return statement.query().fetch_all(&mut **connection).await;
     }
     let (mut transaction, mut rows) = (connection.begin().await?, Vec::new());
     for statement in statements {
-        rows.extend(fetch(&mut transaction, statement).await?);
+        rows.extend(statement.query().fetch_all(&mut *transaction).await?);
     }
     transaction.commit().await?;
     Ok(rows)
-}
-
-async fn fetch(connection: &mut sqlx::PgConnection, statement: Statement) -> Result<Vec<PgRow>, sqlx::Error> {
-    let mut query = sqlx::query(AssertSqlSafe(statement.sql));
-    for value in statement.values.map(|values| values.0).unwrap_or_default() {
-        query = match value {
-            Value::String(text) => query.bind(text),
-            Value::Uuid(id) => query.bind(id),
-            Value::BigInt(number) => query.bind(number),
-            other => unreachable!("the ledger has no values like {other:?}"),
-        };
-    }
-    query.fetch_all(connection).await
 }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use domain::{clock::Timestamp, verify::result::ConsumeOutcome};
 use sea_orm::{
-    ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid, sea_query::Expr,
+    ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    prelude::Uuid,
+    sea_query::{Asterisk, Expr, Query},
 };
 
-use super::{RowWriter, assignments};
+use super::RowWriter;
 use crate::{
     counter_states::State,
     db::{
@@ -67,12 +69,17 @@ impl RowWriter {
         let (ids, mut rows): (Vec<Uuid>, _) = (batch.keys().copied().collect(), Vec::new());
         for ids in ids.chunks(MAX_IDS) {
             let locked = api_key::Entity::find()
-                .column_as(now.clone(), "now")
                 .filter(Dialect::of(&transaction).is_one_of(api_key::Column::Id, ids))
                 .order_by_asc(api_key::Column::Id)
-                .lock_exclusive()
-                .into_model::<LockedKeyRow>();
-            rows.extend(locked.all(&transaction).await?);
+                .lock_exclusive();
+            // Evaluated outside of the subquery, so that it is the time after the row was locked.
+            let mut select = Query::select();
+            select.column(Asterisk).expr_as(now.clone(), "now").from_subquery(locked.into_query(), "locked");
+            let statement = transaction.get_database_backend().build(&select);
+            rows.extend(LockedKeyRow::find_by_statement(statement).all(&transaction).await?);
+        }
+        if let (None, Some(row)) = (&self.clock, rows.last()) {
+            self.database_clock.observe(Timestamp::from_millis(row.now));
         }
         let mut served = BTreeMap::new();
         let mut uses = Consumption::default();
@@ -89,7 +96,7 @@ impl RowWriter {
             transaction.rollback().await?;
         } else {
             let set = BulkUpdate::new(uses.ids, NAMES.into_iter().zip(uses.columns).collect());
-            for statement in set.updates(&transaction, &assignments("s.now"), "", "") {
+            for statement in set.updates(&transaction, ASSIGNMENTS, "", "") {
                 transaction.execute_raw(statement).await?;
             }
             transaction.commit().await?;
@@ -97,6 +104,11 @@ impl RowWriter {
         Ok(served)
     }
 }
+
+/// What is written to the rows.
+const ASSIGNMENTS: &str = "remaining = s.remaining, last_refill_at = s.last_refill_at, window_start = s.window_start, \
+                           window_count = s.window_count, request_count = request_count + s.admitted, \
+                           last_request_at = GREATEST(last_request_at, s.now)";
 
 /// The columns of a [`Consumption`].
 const NAMES: [&str; 6] = ["remaining", "last_refill_at", "window_start", "window_count", "admitted", "now"];
