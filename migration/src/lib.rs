@@ -45,6 +45,7 @@ mod m20261130_000039_usage_by_day;
 mod m20261130_000040_deleted_keys_of_customer;
 mod m20261130_000041_list_indexes;
 mod m20261130_000042_counter_journal;
+mod m20261201_000043_key_filter_indexes;
 
 /// Whether versions that do not know the migration with this name can serve a database that has it.
 #[must_use]
@@ -93,6 +94,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000040_deleted_keys_of_customer::Migration),
             Box::new(m20261130_000041_list_indexes::Migration),
             Box::new(m20261130_000042_counter_journal::Migration),
+            Box::new(m20261201_000043_key_filter_indexes::Migration),
         ]
     }
 }

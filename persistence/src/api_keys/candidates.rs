@@ -10,7 +10,7 @@ use domain::{
     permissions::Permission,
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait, Statement,
     prelude::Uuid,
     sea_query::{Expr, IntoCondition, SelectStatement},
 };
@@ -28,11 +28,22 @@ use crate::{
     },
 };
 
+/// The most different lists of permissions in an organization that are read to find those with a permission.
+const MAX_LISTS: usize = 1_000;
+
+/// The most lists by which keys are looked up: a statement with them has few bytes.
+const MAX_LISTS_OF_FILTER: usize = 50;
+
+/// The condition of the index `api_keys_by_permissions`.
+const HAS_PERMISSIONS_INDEX: &str = "deleted_at IS NULL AND permissions >= ''";
+
 /// What is looked up before a list is read, so that its statement looks up less for each key.
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
     /// Whether few secrets begin as those that are searched for.
     pub(crate) has_few_starts: bool,
+    /// How the lists of permissions begin that have the permission of the filter. `None`: they are not known, or too many.
+    pub(crate) lists: Option<Vec<String>>,
     /// The permission sets with the permission of the filter.
     pub(crate) sets: Vec<Uuid>,
     /// Whether few keys have these sets.
@@ -59,6 +70,9 @@ impl Lookups {
         if let Some(permission) = &filter.permission {
             lookups.sets = sets_with(db, organization, permission).await?;
             lookups.has_few_holders = are_few(db, &[holders(lookups.sets.iter().copied())]).await?;
+            if !filter.is_deleted {
+                lookups.lists = lists_with(db, organization, permission).await?;
+            }
         }
         for queries in queries(scope, filter, order, &lookups, dialect) {
             if are_few(db, &queries).await? {
@@ -106,6 +120,15 @@ fn queries(
             // The condition of the index.
             all.push(vec![of_organization(Expr::cust("NOT enabled AND deleted_at IS NULL").into_condition())]);
         }
+        // The conditions of the indexes.
+        all.extend(filter.can_manage.map(|can_manage| {
+            let which =
+                if can_manage { "can_manage AND deleted_at IS NULL" } else { "NOT can_manage AND deleted_at IS NULL" };
+            vec![of_organization(Expr::cust(which).into_condition())]
+        }));
+        if filter.exhausted == Some(true) && dialect == Dialect::Sqlite {
+            all.push(vec![of_organization(Expr::cust("remaining = 0 AND deleted_at IS NULL").into_condition())]);
+        }
         if order.is_none_or(|order| order.by != SortField::ExpiresAt) {
             let expired = filter.expired.filter(|(is_expired, _)| *is_expired);
             let before = expired.map(|(_, now)| now.plus_millis(1)).into_iter().chain(filter.expires_before).min();
@@ -125,7 +148,12 @@ fn queries(
             imported_with_start(scope.organization, start, dialect),
         ]);
     }
-    if filter.permission.as_ref().is_some_and(|permission| permission.holders().len() == 1) {
+    if let Some(lists) = &lookups.lists {
+        let is_indexed = Expr::cust(HAS_PERMISSIONS_INDEX).into_condition();
+        let begins = Expr::cust(dialect.permissions_start()).is_in(lists.iter().map(String::as_str));
+        let own = of_organization(is_indexed.add(begins));
+        all.push(vec![own, holders(lookups.sets.iter().copied())]);
+    } else if filter.permission.as_ref().is_some_and(|permission| permission.holders().len() == 1) {
         // The permission `*`, which only the permission itself contains.
         let own = of_organization(dialect.contains_all("permissions").into_condition());
         all.push(vec![own, holders(lookups.sets.iter().copied())]);
@@ -166,6 +194,43 @@ pub(crate) fn imported_with_start(
     let of_it = imported_secret::Column::OrganizationId.eq(organization.uuid());
     let begins = dialect.is_start_of("start", start.as_str());
     ids::<imported_secret::Entity>(imported_secret::Column::ApiKeyId, begins.add(of_it)).into_query()
+}
+
+/// How the lists of permissions of an organization's keys begin that have a permission, or may have it after the beginning that is in
+/// the index. Most keys have one of few lists. Each is found by one step in the index, whatever the number of keys. `None`: there are
+/// too many.
+async fn lists_with<C: ConnectionTrait>(
+    db: &C,
+    organization: OrganizationId,
+    permission: &Permission,
+) -> Result<Option<Vec<String>>, DbFailure> {
+    let dialect = Dialect::of(db);
+    let (start, parameter) = (dialect.permissions_start(), dialect.first_parameter());
+    let of_organization = format!("FROM api_keys WHERE organization_id = {parameter} AND {HAS_PERMISSIONS_INDEX}");
+    let sql = format!(
+        "WITH RECURSIVE lists AS ( \
+             SELECT list FROM (SELECT {start} AS list {of_organization} ORDER BY {start} LIMIT 1) AS first_list \
+             UNION ALL \
+             SELECT (SELECT {start} {of_organization} AND {start} > lists.list ORDER BY {start} LIMIT 1) \
+             FROM lists WHERE lists.list IS NOT NULL \
+         ) SELECT list FROM lists WHERE list IS NOT NULL LIMIT {}",
+        MAX_LISTS + 1
+    );
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [organization.uuid().into()]);
+    let rows = db.query_all_raw(statement).await?;
+    if rows.len() > MAX_LISTS {
+        return Ok(None);
+    }
+    let holders: Vec<String> = permission.holders().iter().map(|holder| format!(" {} ", holder.flat())).collect();
+    let mut with = Vec::new();
+    for row in rows {
+        let list: String = row.try_get_by_index(0)?;
+        let spaced = format!(" {list} ");
+        if list.len() >= Dialect::PERMISSIONS_START_LENGTH || holders.iter().any(|holder| spaced.contains(holder)) {
+            with.push(list);
+        }
+    }
+    Ok((with.len() <= MAX_LISTS_OF_FILTER).then_some(with))
 }
 
 /// The permission sets of an organization that contain a permission. Their number is bounded.

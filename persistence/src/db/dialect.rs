@@ -112,6 +112,25 @@ impl Dialect {
         Expr::cust(format!("{}(' ' || {permissions} || ' ', ' * ') > 0", self.position_function()))
     }
 
+    /// As many characters of a list of permissions are in the index `api_keys_by_permissions`.
+    pub(crate) const PERMISSIONS_START_LENGTH: usize = 200;
+
+    /// The beginning of a key's list of permissions, as the index `api_keys_by_permissions` has it.
+    pub(crate) fn permissions_start(self) -> &'static str {
+        match self {
+            Self::Postgres => r#"(substr(permissions, 1, 200) COLLATE "C")"#,
+            Self::Sqlite => "substr(permissions, 1, 200)",
+        }
+    }
+
+    /// The first parameter of a statement, which it may use several times.
+    pub(crate) fn first_parameter(self) -> &'static str {
+        match self {
+            Self::Postgres => "$1",
+            Self::Sqlite => "?1",
+        }
+    }
+
     /// The column `name` with lowercase ASCII letters, ordered by bytes, which both databases support. Without a name: empty.
     pub(crate) fn lowercase_name(self) -> SimpleExpr {
         match self {
