@@ -118,6 +118,38 @@ async fn each_filter_selects_its_keys() {
 }
 
 #[tokio::test]
+async fn keys_with_a_permission_are_found_among_long_and_many_lists() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant("Acme").await;
+    let path = tenant.keys();
+    let listed = async |query: &str| {
+        let mut names = listed(&tenant.admin, &format!("{path}?{query}")).await;
+        names.sort();
+        names
+    };
+    // The index has the first 200 characters.
+    let mut long: Vec<String> = (0..40).map(|n| format!("resource-{n:02}:read")).collect();
+    long.push("zeta:write".to_owned());
+    let long = create(&tenant, json!({"name": "long", "permissions": long})).await;
+    create(&tenant, json!({"name": "short", "permissions": ["zeta:write", "resource-00:read"]})).await;
+    assert_eq!(listed("permission=zeta:write").await, ["long", "short"]);
+    assert_eq!(listed("permission=resource-39:read").await, ["long"]);
+    assert_eq!(listed("permission=zeta:read").await, [""; 0]);
+    assert_eq!(tenant.admin.delete(&format!("{path}/{long}")).await.status, 200);
+    assert_eq!(listed("permission=zeta:write").await, ["short"]);
+    assert_eq!(listed("permission=zeta:write&deleted=true").await, ["long"]);
+    for (lists, first) in [(60, 0), (1_000, 60)] {
+        let key = |n| json!({"name": format!("n{n}"), "permissions": [format!("n{n}:read"), "common:read"]});
+        let keys: Vec<Value> = (first..first + lists).map(key).collect();
+        let made = tenant.admin.post(&format!("{path}/bulk_create"), &json!({"keys": keys})).await;
+        assert_eq!(made.status, 200, "{}", made.text);
+        assert_eq!(listed("permission=common:read").await.len(), first + lists);
+        assert_eq!(listed("permission=n7:read").await, ["n7"]);
+        assert_eq!(listed("permission=n7:write").await, [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn exhausted_and_rotating_keys_can_be_listed() {
     let app = TestApp::start().await;
     let tenant = app.tenant("Acme").await;

@@ -120,7 +120,7 @@ async fn ways_of_uses(
         assert_eq!(answer["code"], "VALID", "{answer}");
         ways.extend(log.take().iter().filter_map(|burst| match &burst.statement {
             sql if sql.contains("\"api_keys\"") && sql.contains("FOR UPDATE") => Some("locked"),
-            sql if sql.starts_with("UPDATE api_keys SET remaining") => Some("one"),
+            sql if sql.contains("unnest($1::uuid[])") => Some("one"),
             _ => None,
         }));
     }

@@ -153,15 +153,13 @@ impl RowWriter {
 static SQL: LazyLock<String> = LazyLock::new(|| {
     let clock = format!("COALESCE($9::bigint, {DATABASE_TIME})");
     format!(
-        "UPDATE api_keys SET remaining = s.remaining, request_count = s.requests + s.admitted, \
-         window_count = CASE WHEN rate_limit_max IS NULL THEN window_count ELSE window_count + s.admitted END, \
+        "UPDATE api_keys SET remaining = ($6::bigint[])[n], request_count = request_count + ($7::bigint[])[n], \
+         window_count = CASE WHEN rate_limit_max IS NULL THEN window_count ELSE window_count + ($7::bigint[])[n] END, \
          last_request_at = GREATEST(last_request_at, {clock}) \
-         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
-         $8::bigint[]) \
-         AS s(id, version, requests, remaining_before, window_count_before, remaining, admitted, until) \
-         WHERE api_keys.id = s.id AND api_keys.version = s.version AND enabled AND request_count = s.requests \
-         AND api_keys.remaining IS NOT DISTINCT FROM s.remaining_before AND window_count = s.window_count_before \
-         AND {clock} < s.until \
+         FROM unnest($1::uuid[]) WITH ORDINALITY AS s(id, n) \
+         WHERE api_keys.id = s.id AND enabled AND version = ($2::bigint[])[n] AND request_count = ($3::bigint[])[n] \
+         AND remaining IS NOT DISTINCT FROM ($4::bigint[])[n] AND window_count = ($5::bigint[])[n] \
+         AND {clock} < ($8::bigint[])[n] \
          RETURNING api_keys.id, {clock}"
     )
 });
