@@ -1,5 +1,5 @@
-//! Indexes for filters of lists of keys: by a permission, by `can_manage`, and keys without remaining uses. The last one is on SQLite
-//! alone: on PostgreSQL each use would have to write to an index in whose condition is a column that it changes.
+//! Indexes for filters of lists of keys: by a permission, keys that cannot manage this service, and keys without remaining uses. The
+//! last one is on SQLite alone: on PostgreSQL each use would have to write to an index in whose condition is a column that it changes.
 
 use sea_orm_migration::{
     prelude::*,
@@ -21,7 +21,6 @@ impl MigrationTrait for Migration {
         // only the statements that need the index have it.
         let by_permissions = format!("{permissions}) WHERE deleted_at IS NULL AND permissions >= ''");
         create(manager, "api_keys_by_permissions", &by_permissions).await?;
-        create(manager, "api_keys_can_manage", "id) WHERE can_manage AND deleted_at IS NULL").await?;
         create(manager, "api_keys_cannot_manage", "id) WHERE NOT can_manage AND deleted_at IS NULL").await?;
         if manager.get_database_backend() == DbBackend::Sqlite {
             create(manager, "api_keys_exhausted", "id) WHERE remaining = 0 AND deleted_at IS NULL").await?;
@@ -30,8 +29,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for index in ["api_keys_exhausted", "api_keys_cannot_manage", "api_keys_can_manage", "api_keys_by_permissions"]
-        {
+        for index in ["api_keys_exhausted", "api_keys_cannot_manage", "api_keys_by_permissions"] {
             manager.drop_index(Index::drop().name(index).table("api_keys").if_exists().to_owned()).await?;
         }
         Ok(())

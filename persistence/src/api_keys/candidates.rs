@@ -121,11 +121,9 @@ fn queries(
             all.push(vec![of_organization(Expr::cust("NOT enabled AND deleted_at IS NULL").into_condition())]);
         }
         // The conditions of the indexes.
-        all.extend(filter.can_manage.map(|can_manage| {
-            let which =
-                if can_manage { "can_manage AND deleted_at IS NULL" } else { "NOT can_manage AND deleted_at IS NULL" };
-            vec![of_organization(Expr::cust(which).into_condition())]
-        }));
+        if filter.can_manage == Some(false) {
+            all.push(vec![of_organization(Expr::cust("NOT can_manage AND deleted_at IS NULL").into_condition())]);
+        }
         if filter.exhausted == Some(true) && dialect == Dialect::Sqlite {
             all.push(vec![of_organization(Expr::cust("remaining = 0 AND deleted_at IS NULL").into_condition())]);
         }
