@@ -53,7 +53,8 @@ const MAX_ROWS_EACH_SECOND: usize = 1_000;
 /// From one flush of many rows to the next.
 const LONG_FLUSH_INTERVAL: Duration = Duration::from_millis(9_600);
 
-/// Gathered keys that start a flush before the interval ends. So many counts by hour are written before further keys.
+/// As many gathered keys start a flush before the interval ends. When as many counts by hour are buffered, a flush writes them before
+/// it continues with the keys.
 const FLUSH_AT_KEYS: usize = 100_000;
 
 /// Keys whose uses are buffered while the database is unavailable or slow. Uses of further keys are dropped. The same for counts by
@@ -370,7 +371,6 @@ async fn write(pools: &Pools, chunk: &[(Uuid, UseCount)]) -> Result<Duration, Ou
         &pools.ledger,
         "request_count = request_count + s.count, \
          last_request_at = CASE WHEN last_request_at > s.last THEN last_request_at ELSE s.last END",
-        "",
         "",
     );
     let write = async || {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Caller, Process, Proxy, TestDatabase};
+use crate::{Caller, Process, Proxy, TestDatabase, wait_until};
 
 /// A process of the service, and its proxy to the database.
 pub struct Node {
@@ -50,4 +50,17 @@ impl Node {
     pub fn caller(&self, key: &str) -> Caller {
         self.process.anyone().keeping_connections().with_bearer(key)
     }
+}
+
+/// Waits until this is the state of a node's change feed: "1" if it is connected, else "0".
+///
+/// # Panics
+/// After [`crate::MAX_WAIT`].
+pub async fn feed_is(node: &Caller, up: &str) {
+    let line = format!("\nclaviger_feed_up {up}\n");
+    wait_until(&format!("the metric{line}"), async || {
+        let metrics = node.get("/metrics").await.text;
+        metrics.contains(&line).then_some(()).ok_or(metrics)
+    })
+    .await;
 }

@@ -116,11 +116,10 @@ fn queries(
             );
             all.extend(external_id.map(|id| vec![live(api_key::Column::ExternalId.eq(id.as_str()).into_condition())]));
         }
+        // The conditions of the indexes.
         if filter.enabled == Some(false) {
-            // The condition of the index.
             all.push(vec![of_organization(Expr::cust("NOT enabled AND deleted_at IS NULL").into_condition())]);
         }
-        // The conditions of the indexes.
         if filter.can_manage == Some(false) {
             all.push(vec![of_organization(Expr::cust("NOT can_manage AND deleted_at IS NULL").into_condition())]);
         }
@@ -146,16 +145,18 @@ fn queries(
             imported_with_start(scope.organization, start, dialect),
         ]);
     }
-    if let Some(lists) = &lookups.lists {
-        let is_indexed = Expr::cust(HAS_PERMISSIONS_INDEX).into_condition();
-        let begins = Expr::cust(dialect.permissions_start()).is_in(lists.iter().map(String::as_str));
-        let own = of_organization(is_indexed.add(begins));
-        all.push(vec![own, holders(lookups.sets.iter().copied())]);
-    } else if filter.permission.as_ref().is_some_and(|permission| permission.holders().len() == 1) {
+    let own = match (&lookups.lists, &filter.permission) {
+        (Some(lists), _) => {
+            let begins = Expr::cust(dialect.permissions_start()).is_in(lists.iter().map(String::as_str));
+            Some(Expr::cust(HAS_PERMISSIONS_INDEX).into_condition().add(begins))
+        }
         // The permission `*`, which only the permission itself contains.
-        let own = of_organization(dialect.contains_all("permissions").into_condition());
-        all.push(vec![own, holders(lookups.sets.iter().copied())]);
-    }
+        (None, Some(permission)) if permission.holders().len() == 1 => {
+            Some(dialect.contains_all("permissions").into_condition())
+        }
+        (None, _) => None,
+    };
+    all.extend(own.map(|own| vec![of_organization(own), holders(lookups.sets.iter().copied())]));
     all
 }
 

@@ -81,7 +81,7 @@ pub(crate) async fn write<C: ConnectionTrait>(db: &C, keys: &[(Uuid, KeyCounters
                        last_request_at = CASE WHEN api_keys.last_request_at > s.last_request_at \
                        THEN api_keys.last_request_at ELSE s.last_request_at END";
     let guard = "AND api_keys.version = s.version AND api_keys.request_count <= s.requests";
-    for statement in set.updates(db, assignments, guard, "") {
+    for statement in set.updates(db, assignments, guard) {
         db.execute_raw(statement).await?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use domain::keys::quota::Quota;
 use futures_util::{future::join_all, join};
 use harness::{
     Caller, Flow, KeySpec, PostgresServer, TestApp, TestDatabase, binary,
-    cluster::{CONNECTIONS, Node},
+    cluster::{CONNECTIONS, Node, feed_is},
     revocation::{self, Cuts, Revoker, Verdict, verify},
     wait_until, wait_until_refused,
 };
@@ -79,16 +79,6 @@ async fn a_node_that_is_cut_off_accepts_no_revoked_key_past_the_staleness_bound(
     let answer = watcher.post("/api_keys/verify", &json!({"key": "none"})).await;
     assert_eq!(answer.header("claviger-stale"), "", "a response that is not stale does not say so");
     feed_is(&watcher, "1").await;
-}
-
-/// Waits until this is the state of a node's change feed.
-async fn feed_is(node: &Caller, up: &str) {
-    let line = format!("\nclaviger_feed_up {up}\n");
-    wait_until(&format!("the metric{line}"), async || {
-        let metrics = node.get("/metrics").await.text;
-        metrics.contains(&line).then_some(()).ok_or(metrics)
-    })
-    .await;
 }
 
 /// Waits until this is the result of verifying a key.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use harness::{Burst, StatementLog, Tenant, TestApp, TestClock, TestDatabase, wait_until};
+use harness::{Burst, StatementLog, Tenant, TestApp, TestClock, TestDatabase, cluster::feed_is};
 use serde_json::{Value, json};
 
 /// The bytes of a TLS record. The driver sends the next one only when the server has acknowledged this one.
@@ -99,8 +99,8 @@ async fn no_statement_sends_more_than_a_tls_record() {
     assert_eq!(database.stored_usage().await.0, 2_000);
 }
 
-/// How the uses of a key are counted, one after the other, with so many seconds before each: its row is "locked" and read first, or
-/// it is "one" statement that writes the next state.
+/// How each use of a key is counted: "locked" (its row is locked and read first) or "one" (one statement writes the next state).
+/// `seconds`: by how much the clock is advanced before each use.
 async fn ways_of_uses(
     app: &TestApp,
     tenant: &Tenant,
@@ -141,7 +141,7 @@ async fn a_use_of_a_key_with_a_known_state_is_one_statement() {
             config.staleness_bound = Duration::from_mins(1);
         };
         let app = TestApp::start_by(database, Arc::new(TestClock::default()), has_database_time, settings).await;
-        feed_is_up(&app).await;
+        feed_is(&app.anyone(), "1").await;
         let tenant = app.tenant("Acme").await;
         let ways = async |limits, seconds: &[i64]| ways_of_uses(&app, &tenant, &log, limits, seconds).await;
         let remaining = json!({"remaining": 9});
@@ -156,15 +156,6 @@ async fn a_use_of_a_key_with_a_known_state_is_one_statement() {
             assert_eq!(ways(refill(60_000), &[0, 59, 2, 0]).await, expected, "a use refills");
         }
     }
-}
-
-/// Waits until the change feed of the service is connected.
-async fn feed_is_up(app: &TestApp) {
-    wait_until("the change feed", async || {
-        let metrics = app.anyone().get("/metrics").await.text;
-        metrics.contains("\nclaviger_feed_up 1\n").then_some(()).ok_or(metrics)
-    })
-    .await;
 }
 
 /// The statements of each transaction from the lock of an audit log to the commit.

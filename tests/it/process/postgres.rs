@@ -3,7 +3,7 @@
 use std::{os::unix::fs::PermissionsExt, process::Output, time::Duration};
 
 use harness::{
-    Caller, POOLER_PASSWORD, Pooler, PostgresServer, Process, TestDatabase, revocation::Revoker, wait_until,
+    POOLER_PASSWORD, Pooler, PostgresServer, Process, TestDatabase, cluster::feed_is, revocation::Revoker, wait_until,
     wait_until_refused,
 };
 use serde_json::json;
@@ -32,19 +32,11 @@ fn failure(output: &Output) -> String {
     text.lines().last().expect("a line").to_owned()
 }
 
-async fn feed_is_up(caller: &Caller) {
-    wait_until("the change feed to connect", async || {
-        let text = caller.get("/metrics").await.text;
-        if text.contains("\nclaviger_feed_up 1\n") { Ok(()) } else { Err(text) }
-    })
-    .await;
-}
-
 /// Creates a key on one node, and revokes it: the other node, which has cached it, must refuse it in time.
 async fn revocations_arrive(here: &Process, there: &Process) {
     let revoker = Revoker::sign_up(&here.anyone()).await;
     let watcher = there.anyone().with_bearer(revoker.admin.bearer());
-    feed_is_up(&watcher).await;
+    feed_is(&watcher, "1").await;
     let keys = revoker.create(1).await;
     let (id, secret) = &keys[0];
     let is_valid = async || {
@@ -140,7 +132,7 @@ async fn installations_in_the_schemas_of_one_database_are_separate() {
     revocations_arrive(&here, &there).await;
     let other = Process::serve(&with_url(database.url()));
     assert_eq!(database.schemas().await, ["Keys", "public"]);
-    feed_is_up(&other.anyone()).await;
+    feed_is(&other.anyone(), "1").await;
     // Every node sends heartbeats on its channel. A change in the schema `public` is announced on the channel of that schema only.
     let [own_channel, public_channel] = ["claviger_changes_Keys", "claviger_changes"];
     let mut notifications = database.listen(&[own_channel, public_channel]).await;

@@ -19,23 +19,16 @@ impl BulkUpdate {
         Self { ids, columns }
     }
 
-    /// `UPDATE api_keys SET <assignments> … <guard> <returning>`, more than one on PostgreSQL if there are many keys. `guard` is empty
-    /// or begins with `AND`, `returning` is empty or begins with `RETURNING`. In all three, `s.<column>` is the value of the key for
-    /// that column.
-    pub(crate) fn updates<C: ConnectionTrait>(
-        self,
-        db: &C,
-        assignments: &str,
-        guard: &str,
-        returning: &str,
-    ) -> Vec<Statement> {
+    /// `UPDATE api_keys SET <assignments> … <guard>`, more than one on PostgreSQL if there are many keys. `guard` is empty or begins
+    /// with `AND`. In both, `s.<column>` is the value of the key for that column.
+    pub(crate) fn updates<C: ConnectionTrait>(self, db: &C, assignments: &str, guard: &str) -> Vec<Statement> {
         match Dialect::of(db) {
-            Dialect::Postgres => self.postgres(assignments, guard, returning),
-            Dialect::Sqlite => vec![self.sqlite(assignments, guard, returning)],
+            Dialect::Postgres => self.postgres(assignments, guard),
+            Dialect::Sqlite => vec![self.sqlite(assignments, guard)],
         }
     }
 
-    fn postgres(self, assignments: &str, guard: &str, returning: &str) -> Vec<Statement> {
+    fn postgres(self, assignments: &str, guard: &str) -> Vec<Statement> {
         let row = |n| {
             let numbers = self.columns.iter().map(|(_, values): &(_, Vec<Option<i64>>)| Value::from(values[n]));
             std::iter::once(Value::from(self.ids[n])).chain(numbers).collect()
@@ -47,14 +40,14 @@ impl BulkUpdate {
         // rows first would write each of them twice.
         let sql = format!(
             "WITH s AS MATERIALIZED (SELECT * FROM ({}) AS v ORDER BY id) \
-             UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id {guard} {returning}",
+             UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id {guard}",
             query.sql
         );
         let parts = query.parts.iter();
         parts.map(|part| Statement::from_sql_and_values(DbBackend::Postgres, &sql, query.values(part))).collect()
     }
 
-    fn sqlite(self, assignments: &str, guard: &str, returning: &str) -> Statement {
+    fn sqlite(self, assignments: &str, guard: &str) -> Statement {
         let field = |(n, (name, _)): (usize, &(&str, Vec<Option<i64>>))| {
             let at = 33 + n * WIDTH;
             format!("CAST(NULLIF(substr(value, {at}, {WIDTH}), '{NULL}') AS INTEGER) AS {name}")
@@ -62,7 +55,7 @@ impl BulkUpdate {
         let fields: Vec<String> = self.columns.iter().enumerate().map(field).collect();
         let sql = format!(
             "WITH s AS (SELECT unhex(substr(value, 1, 32)) AS id, {} FROM json_each(?)) \
-             UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id {guard} {returning}",
+             UPDATE api_keys SET {assignments} FROM s WHERE api_keys.id = s.id {guard}",
             fields.join(", "),
         );
         Statement::from_sql_and_values(DbBackend::Sqlite, sql, [Value::from(self.fixed())])

@@ -96,7 +96,7 @@ impl RowWriter {
             transaction.rollback().await?;
         } else {
             let set = BulkUpdate::new(uses.ids, NAMES.into_iter().zip(uses.columns).collect());
-            for statement in set.updates(&transaction, ASSIGNMENTS, "", "") {
+            for statement in set.updates(&transaction, ASSIGNMENTS, "") {
                 transaction.execute_raw(statement).await?;
             }
             transaction.commit().await?;
